@@ -13,7 +13,7 @@ export type {
   Written,
 } from './call-options.ts'
 export { emitSafely, reportUncaught } from './emit-safely.ts'
-export { hashedKey, looksHashed } from './client-key.ts'
+export { hashedKey } from './client-key.ts'
 export { MemcachedClient } from './memcached-client.ts'
 export type { ItemWithCas } from './item-results.ts'
 export type { MemcachedClientEvents } from './memcached-client.ts'

@@ -1,9 +1,9 @@
-import { memcache } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
 import { MemcachedServer } from 'memcache-ts-server'
 import { describeWithMemcached, launchMemcached, listenAsOldServer } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
+import { OpenedCaches } from '../../kit/test/open-cache.ts'
 import { openSite } from './cache-areas/open-site.ts'
 import { Gate } from './gate.ts'
 
@@ -28,15 +28,13 @@ async function oldMemcached(): Promise<SharedServer> {
 }
 
 function sharing(servers: string, end: () => Promise<unknown>): SharedServer {
-  const opened: Memcache[] = []
+  const caches = new OpenedCaches()
   return {
     open() {
-      const cache = memcache({ servers, timeoutMs: 5000, logger: false })
-      opened.push(cache)
-      return cache
+      return caches.open({ servers })
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all(opened.map((cache) => cache.close()))
+      await caches.close()
       await end()
     },
   }

@@ -3,6 +3,7 @@ import { MemcachedServer } from 'memcache-ts-server'
 import { describe, expect, it } from 'vitest'
 import { memcache } from '../src/index.ts'
 import type { Memcache } from '../src/index.ts'
+import { OpenedCaches } from './open-cache.ts'
 
 interface TimedServer extends AsyncDisposable {
   readonly clock: FakeClock
@@ -13,16 +14,14 @@ async function timedServer(listen: (server: MemcachedServer) => Promise<{ addres
   const clock = new FakeClock()
   const server = new MemcachedServer({ clock, port: 0 })
   const { address, close } = await listen(server)
-  const opened: Memcache[] = []
+  const caches = new OpenedCaches()
   return {
     clock,
     open({ l1 } = { l1: false }) {
-      const cache = memcache({ servers: address, clock, l1, timeoutMs: 5000, logger: false, loading: { jitter: 0 } })
-      opened.push(cache)
-      return cache
+      return caches.open({ servers: address, clock, l1, loading: { jitter: 0 } })
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all(opened.map((cache) => cache.close()))
+      await caches.close()
       close()
       await server.close()
     },

@@ -8,12 +8,27 @@ export interface TestCaches extends TestMemcache {
   another(options?: MemcacheOptions): Memcache
 }
 
+/** Caches that a test opens one by one, and closes together. */
+export class OpenedCaches {
+  readonly #caches: Memcache[] = []
+
+  open(options: MemcacheOptions): Memcache {
+    const cache = memcache({ logger: false, timeoutMs: 5000, ...options })
+    this.#caches.push(cache)
+    return cache
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#caches.map((cache) => cache.close()))
+  }
+}
+
 /** A cache whose server is never too slow for it, however busy the machine. */
 export async function openCache(options: TestMemcacheOptions = {}): Promise<TestCaches> {
   const test = await testMemcache({ timeoutMs: 5000, ...options })
-  const others: Memcache[] = []
+  const others = new OpenedCaches()
   const close = async (): Promise<void> => {
-    await Promise.all(others.map((cache) => cache.close()))
+    await others.close()
     await test.close()
   }
   return {
@@ -22,9 +37,7 @@ export async function openCache(options: TestMemcacheOptions = {}): Promise<Test
     another(own = {}) {
       const { servers } = test.server
       const { asDefault: _, ...given } = options
-      const cache = memcache({ logger: false, timeoutMs: 5000, clock: test.clock, ...given, ...own, servers })
-      others.push(cache)
-      return cache
+      return others.open({ clock: test.clock, ...given, ...own, servers })
     },
     [Symbol.asyncDispose]: close,
   }

@@ -1,10 +1,11 @@
 import { describeWithCommand, FakeClock, launchSaslMemcached, listenAsOldServer, until } from 'memcache-ts-testing'
 import { MemcachedServer } from 'memcache-ts-server'
 import { describe, expect, it } from 'vitest'
-import { defineCache, memcache, rateLimiter } from '../src/index.ts'
+import { defineCache, rateLimiter } from '../src/index.ts'
 import { SessionRepository } from '../src/session/index.ts'
 import type { Memcache } from '../src/index.ts'
 import { deferred } from './deferred.ts'
+import { OpenedCaches } from './open-cache.ts'
 
 interface OldServer extends AsyncDisposable {
   open(logger?: { info(): void; warn(message: string): void }): Memcache
@@ -15,16 +16,14 @@ async function oldServer(): Promise<OldServer> {
   const clock = new FakeClock()
   const server = new MemcachedServer({ clock })
   const { address: servers, metaCommands, close } = await listenAsOldServer(server)
-  const opened: Memcache[] = []
+  const caches = new OpenedCaches()
   return {
     clock,
     open(logger) {
-      const cache = memcache({ servers, clock, timeoutMs: 5000, logger: logger ?? false })
-      opened.push(cache)
-      return cache
+      return caches.open({ servers, clock, logger: logger ?? false })
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all(opened.map((cache) => cache.close()))
+      await caches.close()
       close()
       await server.close()
       // Its version has told the kit that there are none.
@@ -37,15 +36,13 @@ async function oldServer(): Promise<OldServer> {
 async function saslServer(): Promise<OldServer> {
   const server = await launchSaslMemcached('ann', 'secret')
   const servers = `memcache://ann:secret@${server.address}`
-  const opened: Memcache[] = []
+  const caches = new OpenedCaches()
   return {
     open() {
-      const cache = memcache({ servers, timeoutMs: 5000, logger: false })
-      opened.push(cache)
-      return cache
+      return caches.open({ servers })
     },
     async [Symbol.asyncDispose]() {
-      await Promise.all(opened.map((cache) => cache.close()))
+      await caches.close()
       await server.kill()
     },
   }

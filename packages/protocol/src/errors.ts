@@ -32,7 +32,7 @@ export interface MemcacheErrorDetails {
 /** The base class of all errors of the kit; `code` tells them apart. */
 export class MemcacheError extends Error {
   readonly code: MemcacheErrorCode
-  // Only what is known is a field of its own, so that an error prints no empty ones.
+  // Only known values become fields, so that a printed error has no empty ones.
   declare readonly server: string | undefined
   declare readonly key: string | undefined
   declare readonly retryable: boolean

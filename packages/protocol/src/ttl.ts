@@ -38,14 +38,14 @@ export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
 }
 
 /**
- * Returns whether a lifetime that ends in three zeros is more likely one in milliseconds: it is no number of whole
- * hours, or over a day and none of whole days.
+ * Returns whether a lifetime that ends in three zeros is more likely one in milliseconds: it is not a whole number of
+ * hours, or it is over a day and not a whole number of days.
  */
 function looksLikeMilliseconds(ttl: number): boolean {
   return (ttl >= 60_000 && ttl % 3600 !== 0) || (ttl > 86_400 && ttl % 86_400 !== 0)
 }
 
-/** The lifetimes that were warned of: each is told once, and not more than these. */
+/** The lifetimes that a warning was emitted for: one warning each, up to a maximum number. */
 const warned = new Set<number>()
 const MAX_WARNED = 10
 

@@ -5,7 +5,7 @@ import type { EncodedValue } from '../values/value-codec.ts'
 /** Node's callbacks: an error or null, and the results. */
 export type Callback<Results extends readonly unknown[]> = (error: Error | null, ...results: Results) => void
 
-/** Hands a promise's outcome to a callback where there is one; without, the promise is the caller's. */
+/** Passes a promise's outcome to the callback; without a callback, returns the promise. */
 export function callBack<Result, Results extends readonly unknown[]>(
   promise: Promise<Result>,
   callback: Callback<Results> | undefined,
@@ -13,9 +13,9 @@ export function callBack<Result, Results extends readonly unknown[]>(
 ): Promise<Result> | void {
   if (callback === undefined) return promise
   promise.then(
-    // What a callback throws is its own affair, not the operation's: it must not be called again with it.
+    // An error that the callback throws is not the operation's: the callback must not be called again with it.
     (result) => process.nextTick(callback, null, ...resultsOf(result)),
-    // memjs's callbacks have nulls for results behind an error.
+    // memjs's callbacks have null for each result after an error.
     (error: unknown) => process.nextTick(callback as (...all: unknown[]) => void, error, null, null),
   )
 }
@@ -23,14 +23,14 @@ export function callBack<Result, Results extends readonly unknown[]>(
 const SECONDS_A_DAY = 86_400
 const MAX_RELATIVE_SECONDS = 30 * SECONDS_A_DAY
 
-/** Returns a lifetime in memcached's seconds as one of ours: 0 is for ever, and over 30 days a Unix time. */
+/** Returns a lifetime in memcached's seconds as a `Ttl`: 0 never expires, and a number over 30 days is a Unix time. */
 export function toTtl(seconds: number): Ttl {
   if (seconds === 0) return Infinity
   if (seconds <= MAX_RELATIVE_SECONDS) return seconds
   return secondsToTtl(seconds - nowSeconds())
 }
 
-/** Returns whether such a lifetime is over at once: a negative one, or a Unix time that has passed. */
+/** Returns whether a lifetime in memcached's seconds has already ended: it is negative, or a Unix time in the past. */
 export function expiresAtOnce(seconds: number): boolean {
   return seconds < 0 || (seconds > MAX_RELATIVE_SECONDS && seconds <= nowSeconds())
 }
@@ -40,8 +40,8 @@ function nowSeconds(): number {
 }
 
 /**
- * A value that was encoded before it is handed to the client, whose codec takes it as it is: its size was to be checked
- * first.
+ * A value that was encoded before it is passed to the client, so that its size could be checked first. The client's
+ * codec stores it unchanged.
  */
 export class Encoded implements EncodedValue {
   readonly bytes: Buffer | string

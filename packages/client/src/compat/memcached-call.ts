@@ -1,33 +1,33 @@
 import { MemcacheOptionError, MemcacheServerError, MemcacheTooLargeError } from 'memcache-ts-protocol'
 
-/** `this` in a callback of npm memcached: the call. */
+/** The call, which is `this` in a callback of npm memcached. */
 export interface MemcachedCall {
   /** The command's name in memcached's protocol. */
   readonly type: string
-  /** The arguments, by their names. */
+  /** The key; the other arguments also have their names. */
   readonly key?: unknown
   readonly value?: unknown
   readonly lifetime?: unknown
   readonly cas?: unknown
   readonly callback: unknown
-  /** When it was called, in milliseconds since 1970. */
+  /** The start of the call, in milliseconds since 1970. */
   readonly start: number
-  /** How long it took, in milliseconds. */
+  /** The duration of the call, in milliseconds. */
   execution: number
 }
 
-/** A callback of npm memcached: the error is `undefined` where there is none. */
+/** A callback of npm memcached: the error is `undefined` if the call succeeded. */
 export type MemcachedCallback<Result> = (this: MemcachedCall, error: Error | undefined, result: Result) => void
 
-/** A callback for several keys: the errors are `undefined` where there are none. */
+/** A callback for several keys: the errors are `undefined` if all servers responded. */
 export type MemcachedMultiCallback<Result> = (this: MemcachedCall, errors: Error[] | undefined, result: Result) => void
 
-/** The arguments of a call by their names, the callback among them. */
+/** The arguments of a call by their names, including the callback. */
 export type CallArguments = Readonly<Record<string, unknown>> & { readonly callback: unknown }
 
 /**
- * Runs a call, and tells its callback, or returns a promise. An argument that is a function stands for the callback, so
- * that a call whose lifetime was forgotten hears of it.
+ * Runs a call, and calls its callback or returns a promise. Any argument that is a function counts as the callback, so
+ * that a call without its lifetime receives an error.
  */
 export function runCall(
   type: string,
@@ -43,7 +43,7 @@ export function runCall(
     return run(callback !== undefined)
   })()
   if (callback === undefined) {
-    // npm memcached's callers expect no promise: one that they drop must not end the process.
+    // npm memcached's callers expect no promise: a rejection that they ignore must not crash the process.
     promise.catch(() => {})
     return promise
   }
@@ -91,10 +91,7 @@ export function invalidArgument(name: string, kind: string): MemcacheOptionError
   return new MemcacheOptionError(`Argument "${name}" is not a valid ${kind}.`)
 }
 
-/**
- * Returns whether a call has `false` for its result, as where the server said no; one that never reached a server has
- * none.
- */
+/** Returns whether a failed call has the result `false`, like a refusal by the server; other failures have no result. */
 function isRefusal(error: Error): boolean {
   return 'notStored' in error || error instanceof MemcacheServerError || error instanceof MemcacheTooLargeError
 }

@@ -2,28 +2,28 @@ import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 
 /** Options by npm memcached's names; times are in milliseconds. */
 export interface MemcachedOptions {
-  /** Connections a server. Default 2: requests are pipelined, so few are enough. */
+  /** The number of connections per server. Default 2: requests are pipelined, so few are enough. */
   poolSize?: number | undefined
-  /** How long an operation may take. Default 5000. */
+  /** The time limit of an operation. Default 5000. */
   timeout?: number | undefined
-  /** A connection on which nothing was asked for this long is closed. Default 5000. */
+  /** The time after which a connection without operations is closed. Default 5000. */
   idle?: number | undefined
-  /** Put before every key, as it is. */
+  /** A prefix for every key, without a separator. */
   namespace?: string | undefined
-  /** The longest key. Default 250. Longer ones are hashed, unless `keyCompression` is false. */
+  /** The maximum length of a key. Default 250. Longer keys are hashed, unless `keyCompression` is false. */
   maxKeySize?: number | undefined
   keyCompression?: boolean | undefined
-  /** Values over this many bytes are refused. Default 1048576. */
+  /** The maximum size of a value in bytes; larger values are refused. Default 1048576. */
   maxValue?: number | undefined
-  /** The most operations that wait on one connection; -1 is the client's own limit. Default -1. */
+  /** The maximum number of operations that wait on one connection; -1 is the client's own limit. Default -1. */
   maxQueueSize?: number | undefined
   /** Whether keys go to the next server while theirs is away. Default false. */
   remove?: boolean | undefined
-  /** Accepted with `remove`, but ignored: keys go to the next of the servers that there are. */
+  /** Accepted with `remove`, but ignored: keys go to the next of `servers`. */
   failOverServers?: string | readonly string[] | undefined
-  /** The hash of the ring of servers. Only `md5`, the default, is known. */
+  /** The hash of the ring of servers. Only `md5`, the default, is supported. */
   algorithm?: string | undefined
-  /** How the ring is made. Only `ketama`, the default, is known. */
+  /** The kind of the ring. Only `ketama`, the default, is supported. */
   compatibility?: string | undefined
   /** Accepted but ignored: reconnects are always tried, with growing pauses, and operations are not repeated. */
   reconnect?: number | undefined
@@ -70,7 +70,7 @@ const OPTION_NAMES = [
   'debug',
 ] as const satisfies readonly (keyof MemcachedOptions)[]
 
-/** What npm memcached's `config` holds of the options that have an effect here. */
+/** The defaults of npm memcached's `config`, for the options that have an effect here. */
 export const DEFAULT_CONFIG: MemcachedOptions = {
   poolSize: 2,
   timeout: 5000,
@@ -88,7 +88,7 @@ export const DEFAULT_CONFIG: MemcachedOptions = {
 /**
  * Checks options by npm memcached's names.
  *
- * @throws MemcacheOptionError for an unknown name, or a ring of servers that is not known.
+ * @throws MemcacheOptionError if a name is unknown, or the ring of servers is not supported.
  */
 export function checkMemcachedOptions(options: MemcachedOptions): void {
   checkOptions('Memcached', options, OPTION_NAMES, {})

@@ -26,24 +26,24 @@ type Statistics = Record<string, unknown>
 
 /**
  * npm memcached's client over a `MemcachedClient`: the same methods, callbacks, events and values, and the same servers
- * for the same keys. Every method also gives a promise when it is called without a callback. Calls on which memcached
- * hangs are answered with an error; keys that are too long are hashed by SHA-256, not MD5.
+ * for the same keys. Every method returns a promise if it is called without a callback. Calls that never end in npm
+ * memcached fail with an error; keys that are too long are hashed by SHA-256, not MD5.
  *
  * @example
  *   const memcached = new Memcached('localhost:11211')
  *   memcached.get('key', (error, value) => …)
  */
 export class Memcached extends EventEmitter<MemcachedEvents> {
-  /** The options of all clients that are made from now on, unless they have their own. */
+  /** The default options of clients that are created from now on. */
   static config: MemcachedOptions = { ...DEFAULT_CONFIG }
 
-  /** What it stands on, for what memcached has not. */
+  /** The underlying client, with features that npm memcached does not have. */
   readonly client: MemcachedClient
   readonly #options: MemcachedOptions
 
   /**
-   * @param servers one, an array of them, or an object of servers and their weights. Default `localhost:11211`.
-   * @throws MemcacheOptionError for an option that is unknown or invalid.
+   * @param servers a server, an array of servers, or an object of servers and their weights. Default `localhost:11211`.
+   * @throws MemcacheOptionError if an option is unknown or invalid.
    */
   constructor(
     servers: string | readonly string[] | Readonly<Record<string, number>> = [],
@@ -73,7 +73,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
 
   // Retrieval
 
-  /** The value of a key, or of several as an object; a miss is `undefined`. */
+  /** Returns the value of a key, or the values of several keys as an object; a miss is `undefined`. */
   get<Value = unknown>(key: Name, callback: MemcachedCallback<Value | undefined>): void
   get<Value = unknown>(key: Name): Promise<Value | undefined>
   get<Value = unknown>(keys: readonly Name[], callback: MemcachedMultiCallback<Record<string, Value>>): void
@@ -83,14 +83,14 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     return runCall('get', { key, callback }, () => this.client.get(this.#key(key)))
   }
 
-  /** The values of several keys, as an object; with callback the errors of all servers that failed. */
+  /** Returns the values of several keys as an object; a callback also receives the errors of all failed servers. */
   getMulti<Value = unknown>(keys: readonly Name[], callback: MemcachedMultiCallback<Record<string, Value>>): void
   getMulti<Value = unknown>(keys: readonly Name[]): Promise<Record<string, Value>>
   getMulti(keys: readonly Name[], callback?: unknown): unknown {
     return this.#getMulti(keys, callback)
   }
 
-  /** The value under its key, with its `cas`; a miss is `undefined`. */
+  /** Returns an object with the value under its key, and its `cas`; a miss is `undefined`. */
   gets(key: Name, callback: MemcachedCallback<Record<string, unknown> | undefined>): void
   gets(key: Name): Promise<Record<string, unknown> | undefined>
   gets(key: Name, callback?: unknown): unknown {
@@ -109,21 +109,21 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     return this.#store('set', { key, value, lifetime, callback })
   }
 
-  /** An error with `notStored` when the key has a value. */
+  /** Stores a value; fails with an error with `notStored` if the key has a value. */
   add(key: Name, value: unknown, lifetime: number, callback: MemcachedCallback<boolean>): void
   add(key: Name, value: unknown, lifetime: number): Promise<boolean>
   add(key: Name, value: unknown, lifetime: unknown, callback?: unknown): unknown {
     return this.#store('add', { key, value, lifetime, callback })
   }
 
-  /** An error with `notStored` when the key has no value. */
+  /** Stores a value; fails with an error with `notStored` if the key has no value. */
   replace(key: Name, value: unknown, lifetime: number, callback: MemcachedCallback<boolean>): void
   replace(key: Name, value: unknown, lifetime: number): Promise<boolean>
   replace(key: Name, value: unknown, lifetime: unknown, callback?: unknown): unknown {
     return this.#store('replace', { key, value, lifetime, callback })
   }
 
-  /** False when the value has changed since `gets`, or is no longer there. */
+  /** Stores a value; returns false if the value has changed since `gets`, or is missing. */
   cas(key: Name, value: unknown, cas: string, lifetime: number, callback: MemcachedCallback<boolean>): void
   cas(key: Name, value: unknown, cas: string, lifetime: number): Promise<boolean>
   cas(key: Name, value: unknown, cas: string, lifetime: unknown, callback?: unknown): unknown {
@@ -211,7 +211,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
 
   // Servers
 
-  /** One `true` for each server that was emptied. */
+  /** Empties all servers; returns one `true` for each. */
   flush(callback: MemcachedCallback<true[]>): void
   flush(): Promise<true[]>
   flush(callback?: unknown): unknown {
@@ -227,7 +227,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     return this.flush(callback as MemcachedCallback<true[]>)
   }
 
-  /** Each server's version, with its name as `server`. */
+  /** Returns each server's version, with its name as `server`. */
   version(callback: MemcachedCallback<Record<string, string>[]>): void
   version(): Promise<Record<string, string>[]>
   version(callback?: unknown): unknown {
@@ -238,7 +238,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     })
   }
 
-  /** Each server's statistics, with its name as `server`. */
+  /** Returns each server's statistics, with its name as `server`. */
   stats(callback: MemcachedCallback<Statistics[]>): void
   stats(): Promise<Statistics[]>
   stats(callback?: unknown): unknown {
@@ -252,7 +252,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     return this.#onEach('stats settings', callback, read)
   }
 
-  /** Each server's slab classes by their number, each an object; statistics of all classes stand beside them. */
+  /** Returns each server's slab classes by number, each an object, and the statistics of all classes beside them. */
   slabs(callback: MemcachedCallback<Statistics[]>): void
   slabs(): Promise<Statistics[]>
   slabs(callback?: unknown): unknown {
@@ -260,7 +260,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     return this.#onEach('stats slabs', callback, read)
   }
 
-  /** Each server's slab classes that have items by their number, each an object. */
+  /** Returns each server's slab classes with items by number, each an object. */
   items(callback: MemcachedCallback<Statistics[]>): void
   items(): Promise<Statistics[]>
   items(callback?: unknown): unknown {
@@ -280,7 +280,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     return this.items(callback as MemcachedCallback<Statistics[]>)
   }
 
-  /** Items of a slab class: an array of them, a single one by itself, none as `undefined`. */
+  /** Returns the items of a slab class: an array, a single item, or `undefined` if there is none. */
   cachedump(server: string, slabid: number, number: number, callback: MemcachedCallback<unknown>): void
   cachedump(server: string, slabid: number, number: number): Promise<unknown>
   cachedump(server: string, slabid: unknown, number: unknown, callback?: unknown): unknown {
@@ -294,7 +294,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     })
   }
 
-  /** Calls back for each server of some keys, with those of them that are its own; of all servers without keys. */
+  /** Calls back for each server of the keys, with the server's keys; without keys, for all servers. */
   multi(
     keys: readonly string[] | false | null | undefined,
     callback: (this: this, server: string, keys: string[] | undefined, index: number, total: number) => void,
@@ -311,7 +311,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     for (const [index, server] of asked.entries()) callback.call(this, server, found.get(server), index, asked.length)
   }
 
-  /** Lets what was asked be answered, then closes. */
+  /** Lets pending operations finish, then closes the connections. */
   end(): void {
     void this.client.close()
   }
@@ -349,7 +349,10 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     })
   }
 
-  /** What storing a value that is over at once leaves behind: nothing. Returns whether it would have been stored. */
+  /**
+   * Performs a store with a lifetime that has already ended, which leaves no value. Returns whether it would have been
+   * stored.
+   */
   async #storeExpired(mode: 'set' | 'add' | 'replace', name: string): Promise<boolean> {
     if (mode === 'add') return (await this.client.gets(name)) === undefined
     const wasThere = await this.client.delete(name)
@@ -361,9 +364,9 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     return this.client.stats(form as string, { server: name }).then((found) => found.get(name)!)
   }
 
-  #onEach<Result>(type: string, callback: unknown, ask: (server: string) => Promise<Result>): unknown {
+  #onEach<Result>(type: string, callback: unknown, request: (server: string) => Promise<Result>): unknown {
     return runCall(type, { callback }, async (isCalledBack) => {
-      const settled = await Promise.allSettled(this.servers.map(ask))
+      const settled = await Promise.allSettled(this.servers.map(request))
       const results = settled.flatMap((one) => (one.status === 'fulfilled' ? [one.value] : []))
       const errors = settled.flatMap((one) => (one.status === 'rejected' ? [one.reason as Error] : []))
       if (errors.length === 0) return results
@@ -394,7 +397,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     return new Encoded(bytes, clientFlags)
   }
 
-  /** Bytes to be joined to those of a value, as that one has them. */
+  /** Returns the bytes for `append` and `prepend`, in the format of stored values. */
   #fragment(value: unknown): Buffer {
     const bytes = Buffer.from(this.#encoded(value).bytes as string)
     FRAGMENTS.add(bytes)
@@ -402,14 +405,14 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   }
 }
 
-/** Buffers that are fragments as they are stored. */
+/** Buffers that are fragments in the format of stored values. */
 const FRAGMENTS = new WeakSet<Buffer>()
 const KNOWN_FLAGS = [0, 2, 4, 8]
 
-/** npm memcached's values: JSON is what `JSON.stringify` makes of a value. */
+/** The codec of npm memcached's values: JSON is written by `JSON.stringify`. */
 const CODEC = guardedCodec(npmMemcachedCodec(looseJson))
 
-/** The same, of values that were encoded before; what other clients stored under flags of theirs is text. */
+/** The same codec for values that were encoded before; values with other clients' flags are read as text. */
 const VALUES: ValueCodec = {
   encode: (value) => {
     if (value instanceof Encoded) return value
@@ -434,7 +437,7 @@ function mustBeStored(stored: boolean): true {
   return true
 }
 
-/** Statistics as `3:chunk_size` or `items:3:number`, by their slab class. */
+/** Groups statistics such as `3:chunk_size` or `items:3:number` by their slab class. */
 function grouped(server: string, found: Statistics): Statistics {
   const groups: Record<string, unknown> = { server }
   for (const [name, value] of Object.entries(found)) {

@@ -7,7 +7,7 @@ import { memjsCodec } from './presets/memjs.ts'
 import { messageOf } from '../errors.ts'
 import type { EncodedValue, ValueCodec } from '../values/value-codec.ts'
 
-/** What turns values into bytes and back for memjs; the opcode is that of the binary protocol's command. */
+/** A serializer of memjs, which converts values to bytes and back; the opcode is that of the binary protocol's command. */
 export interface MemjsSerializer {
   /** `extras` are the 4 bytes of the client flags and the 4 of the exptime, or empty for `append` and `prepend`. */
   serialize(opcode: number, value: unknown, extras: Buffer | ''): { value: string | Buffer; extras: Buffer | '' }
@@ -19,21 +19,21 @@ export interface MemjsSerializer {
 export interface MemjsOptions {
   username?: string | undefined
   password?: string | undefined
-  /** How long an operation may take, in seconds. Default 0.5. */
+  /** The time limit of an operation, in seconds. Default 0.5. */
   timeout?: number | undefined
-  /** How long connecting may take, in seconds. Default twice the `timeout`. */
+  /** The time limit for connecting, in seconds. Default twice the `timeout`. */
   conntimeout?: number | undefined
-  /** The lifetime of what is stored without one, in seconds; 0 is for ever, and over 30 days a Unix time. Default 0. */
+  /** The default lifetime in seconds; 0 never expires, and a number over 30 days is a Unix time. Default 0. */
   expires?: number | undefined
   /** Whether keys go to the next server while theirs is away. Default false. */
   failover?: boolean | undefined
-  /** Turns values into bytes and back. Default: text and Buffers as they are. */
+  /** Converts values to bytes and back. Default: text and Buffers are stored unchanged. */
   serializer?: MemjsSerializer | undefined
-  /** Told of every call that failed. Default: nobody is told, besides the caller. */
+  /** Receives a message about every failed call. Default: only the caller receives the error. */
   logger?: { log(message: string): void } | undefined
   /**
-   * Accepted but ignored: operations are not repeated, servers are tried again all the time, and connections always
-   * kept alive.
+   * Accepted but ignored: operations are not repeated, servers that are away are always tried again, and connections
+   * are always kept alive.
    */
   retries?: number | undefined
   retry_delay?: number | undefined
@@ -42,25 +42,25 @@ export interface MemjsOptions {
   keepAliveDelay?: number | undefined
 }
 
-/** What `set`, `add` and `replace` may be told. */
+/** Options of `set`, `add` and `replace`. */
 export interface StoreOptions {
-  /** In seconds; 0 is for ever. */
+  /** The lifetime in seconds; 0 never expires. */
   expires?: number | undefined
 }
 
-/** What `increment` and `decrement` may be told. */
+/** Options of `increment` and `decrement`. */
 export interface CountOptions extends StoreOptions {
-  /** What a counter that is not there starts with. Default 0. */
+  /** The value of a counter that is created. Default 0. */
   initial?: number | undefined
 }
 
-/** A value as memjs gives it; a miss has the value `null`. */
+/** A value as memjs returns it; a miss has the value `null`. */
 export interface MemjsValue {
   value: Buffer | null
   flags: Buffer | null
 }
 
-/** What is counted, as a promise has it. */
+/** The result of counting, if a promise is used. */
 export interface MemjsCount {
   success: boolean
   value: number
@@ -77,15 +77,15 @@ const EXTRAS_BYTES = 8
 
 /**
  * memjs's client over a `MemcachedClient`: the same methods with promises or callbacks, in their deprecated orders too,
- * Buffers for values, and its names. Otherwise than memjs: errors are told, not swallowed after retries, and several
- * servers are told apart by ketama, so a cache that was filled by memjs on more than one starts cold.
+ * Buffers for values, and its names. Unlike memjs, it reports errors instead of dropping them after retries, and
+ * distributes keys over several servers by ketama, so a cache that memjs filled on several servers starts cold.
  *
  * @example
  *   const mc = Client.create('localhost:11211')
  *   const { value } = await mc.get('key')
  */
 export class Client {
-  /** What it stands on, for what memjs has not. */
+  /** The underlying client, with features that memjs does not have. */
   readonly client: MemcachedClient
   readonly options: MemjsOptions
 
@@ -99,7 +99,7 @@ export class Client {
    * Opens servers as `user:pass@host:port,host:port`; default `MEMCACHIER_SERVERS`, `MEMCACHE_SERVERS`,
    * `localhost:11211`.
    *
-   * @throws MemcacheOptionError for servers that differ in their credentials, or an option that is invalid.
+   * @throws MemcacheOptionError if the servers have different credentials, or an option is invalid.
    */
   static create(servers?: string, options: MemjsOptions = {}): Client {
     const { MEMCACHIER_SERVERS, MEMCACHE_SERVERS, MEMCACHIER_USERNAME, MEMCACHIER_PASSWORD } = process.env
@@ -219,8 +219,8 @@ export class Client {
   }
 
   /**
-   * Empties all servers; tells of each, by `host:port`: `true`, or its error. The error is that of the last that
-   * failed.
+   * Empties all servers; returns `true` or the error for each `host:port`. A callback's error is that of the last
+   * server that failed.
    */
   flush(): Promise<Record<string, true | Error>>
   flush(callback: (error: Error | null, results: Record<string, true | Error>) => void): void
@@ -273,7 +273,7 @@ export class Client {
     this.statsWithKey('reset', callback)
   }
 
-  /** Lets what was asked be answered, then closes. */
+  /** Lets pending operations finish, then closes the connections. */
   quit(): void {
     void this.client.close()
   }
@@ -283,7 +283,7 @@ export class Client {
   }
 
   #expires(seconds: number | undefined): number {
-    // 0 is no lifetime of its own, as memjs has it.
+    // Like in memjs, 0 counts as no lifetime.
     return seconds || (this.options.expires ?? 0)
   }
 
@@ -379,7 +379,7 @@ export class Client {
     }
   }
 
-  /** Runs a call, whose errors the logger is told of. */
+  /** Runs a call, and passes its errors to the logger. */
   async #call<Result>(name: string, run: () => Promise<Result> | Result): Promise<Result> {
     try {
       return await run()
@@ -395,10 +395,10 @@ interface Serialized extends EncodedValue {
 }
 
 const PLAIN = memjsCodec()
-/** memjs's values, of which those that are stored were encoded before. */
+/** The codec of memjs's values; values to be stored were encoded before. */
 const VALUES: ValueCodec = {
   encode: (value) => (value instanceof Encoded ? value : PLAIN.encode(value)),
-  // A serializer has its own client flags, and says what is joined.
+  // A serializer has its own client flags, and decides which bytes are joined.
   canJoin: () => true,
   decode: (bytes, clientFlags) => PLAIN.decode(bytes, clientFlags),
 }
@@ -409,7 +409,7 @@ interface MemjsServers {
   readonly password: string | undefined
 }
 
-/** `user:pass@host:port,host:port`, in which any of the servers may have the credentials. */
+/** Parses `user:pass@host:port,host:port`, in which any server may have the credentials. */
 function parseMemjsServers(list: string): MemjsServers {
   const credentials = new Set<string>()
   const hosts = list.split(',').map((server) => {

@@ -1,19 +1,19 @@
 import type { MemcachedClient } from '../memcached-client.ts'
 
-/** What npm memcached's events tell of a server. */
+/** The details of a server in npm memcached's events. */
 export interface IssueDetails {
   server: string
   /** The port and the host, or a unix socket's path. */
   tokens: string[]
-  /** What went wrong since the server was last reached, the first message first. */
+  /** The error messages since the server was last reached, in their order. */
   messages: string[]
-  /** How often it went wrong since then. */
+  /** The number of failures since then. */
   failures: number
   totalFailures: number
   totalReconnectsAttempted: number
   totalReconnectsSuccess: number
   totalReconnectsFailed: number
-  /** Since the server was last reached, in milliseconds. */
+  /** The time since the server was last reached, in milliseconds. */
   totalDownTime: number
 }
 
@@ -21,11 +21,11 @@ export interface IssueDetails {
 export interface MemcachedEvents {
   /** A connection failed or was lost. */
   issue: [details: IssueDetails]
-  /** The server does not answer. */
+  /** The server does not respond. */
   failure: [details: IssueDetails]
   /** The server will be tried again. */
   reconnecting: [details: IssueDetails]
-  /** The server answers again. */
+  /** The server responds again. */
   reconnect: [details: IssueDetails]
   /** With `remove`: its keys go to the next server. */
   remove: [details: IssueDetails]
@@ -40,7 +40,7 @@ interface ServerLog {
   downSinceMs: number | undefined
 }
 
-/** Tells of a client's servers by npm memcached's events. */
+/** Emits npm memcached's events for a client's servers. */
 export function tellIssues(
   client: MemcachedClient,
   removes: boolean,
@@ -56,7 +56,7 @@ export function tellIssues(
   }
   const fail = (server: string, error: Error): void => {
     const log = logOf(server)
-    // The list starts anew when the server is reached; until then it does not grow without end.
+    // The list is cleared when the server is reached; until then its length is limited.
     if (log.messages.length < MAX_MESSAGES) log.messages.push(error.message)
     log.failures++
     log.totalFailures++
@@ -70,7 +70,7 @@ export function tellIssues(
     tell('issue', server)
   })
   client.on('eject', (server, error) => {
-    // Mostly a lost connection was told of before, with the same error.
+    // Usually the lost connection was reported before, with the same error.
     if (logOf(server).failures === 0) fail(server, error)
     tell('failure', server)
     if (removes) tell('remove', server)

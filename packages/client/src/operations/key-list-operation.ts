@@ -268,7 +268,7 @@ export class GetCall implements Waiter {
   settled = false
   signal: AbortSignal | undefined
   call: CallDeadline | undefined
-  /** The batch of this caller; it has the time when it was begun. */
+  /** The batch of this caller. */
   batch: GetBatch | undefined
   /** The time from the begin of the batch to the begin of this call, in whole milliseconds. */
   lateMs = 0

@@ -39,8 +39,8 @@ export function methodOutputOf(response: AnyResponse): ResponseOutput | undefine
  * repeated when it is released. Meanwhile the properties of the response report that it was sent.
  *
  * Middlewares that wrapped the methods earlier see the calls when they are repeated, and those that wrap them later see
- * the calls at once. The head is always written before the body is passed on, since whoever wraps `writeHead` may hold
- * the output.
+ * the calls at once. The head is always written before the body is passed on, since a middleware that wraps `writeHead`
+ * may hold the output.
  */
 class MethodOutput implements ResponseOutput {
   readonly #response: Gated

@@ -1,4 +1,4 @@
-import { hashedKey, looksHashed } from 'memcache-ts-client'
+import { hashedKey } from 'memcache-ts-client'
 import { escapeKeyPart, hasKeyTag, joinKey, keyProblem, KeyTag } from 'memcache-ts-protocol'
 import type { Key, KeyPart } from 'memcache-ts-protocol'
 
@@ -60,10 +60,8 @@ function encodedText(part: unknown): string {
  * @param prefix the client's key prefix; it counts towards the maximum length.
  */
 export function userKey(text: string, isWritten: boolean, prefix: string): string {
-  // The tag keeps the hash apart from the hashes of the kit's own keys.
-  if (isWritten && (text.startsWith(OWN) || (text.includes('%') && (hasKeyTag(text) || looksHashed(text))))) {
-    return hashedKey(KeyTag.text + text)
-  }
+  // The tag keeps the hash apart from the hashes of the kit's own keys. A hashed key has a tag, too.
+  if (isWritten && (text.startsWith(OWN) || hasKeyTag(text))) return hashedKey(KeyTag.text + text)
   return storedKey(isAmongSessions(text) ? KeyTag.text + text : text, prefix)
 }
 

@@ -53,7 +53,7 @@ export function interceptorFor(
       if (cache === undefined) return next.handle()
       const exchange = platformExchange(this.#host.httpAdapter, request, http.getResponse())
       if (exchange === undefined) return next.handle()
-      // Unsafe requests invalidate, whoever has sent them, and whichever requests are served from the cache.
+      // Every unsafe request invalidates, whichever requests are served from the cache.
       if (isReadMethod(exchange.request.method)) {
         const isBackground = this.#responses?.isBackground(exchange.request) === true
         if (condition !== undefined && !isBackground && !condition(request)) return next.handle()

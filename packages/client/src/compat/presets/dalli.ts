@@ -5,12 +5,12 @@ import type { EncodedValue, ValueCodec } from '../../values/value-codec.ts'
 const SERIALIZED = 1
 const COMPRESSED = 2
 const UTF8 = 4
-/** How a value in Ruby's Marshal begins: its version, 4.8. */
+/** The first bytes of a value in Ruby's Marshal: the version, 4.8. */
 const MARSHAL = 0x0408
 
 /**
- * Values as Dalli has them with `serializer: JSON`: JSON, and raw strings, which are bytes to Ruby unless their flag
- * says that they are UTF-8 (`string_fastpath`). Its default serializer, Marshal, is refused.
+ * Returns the codec of Dalli's values with `serializer: JSON`: JSON, and raw strings, which are bytes to Ruby unless
+ * their flag says that they are UTF-8 (`string_fastpath`). Its default serializer, Marshal, is refused.
  */
 export function dalliCodec(options: PresetOptions): ValueCodec {
   const encodePlain = (value: unknown): EncodedValue => {

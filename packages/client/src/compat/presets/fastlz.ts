@@ -6,10 +6,10 @@ const FAR_OFFSET = 31 << 8
 const FAR_DISTANCE = 8191
 
 /**
- * What FastLZ has made smaller, levels 1 and 2 (ariya.github.io/FastLZ): literal runs, and copies of what came before.
+ * Decompresses FastLZ, levels 1 and 2 (ariya.github.io/FastLZ): literal runs, and copies of earlier bytes.
  *
- * @param length what it becomes, as its writer said.
- * @throws MemcacheDecodeError for bytes that are none.
+ * @param length the decompressed length, as stored with the value.
+ * @throws MemcacheDecodeError if the bytes are not valid FastLZ.
  */
 export function decompressFastlz(bytes: Buffer, length: number): Buffer {
   const level = (bytes[0] ?? 0) >> 5
@@ -55,7 +55,7 @@ export function decompressFastlz(bytes: Buffer, length: number): Buffer {
     if (level === 1 && low === 255 && offset === FAR_OFFSET) distance = (next() << 8) + next() + FAR_DISTANCE + 1
     count += 3
     if (distance > end || end + count > length) throw broken()
-    // Byte by byte: the copy may overlap what it makes.
+    // Byte by byte, since the copy may overlap its target.
     for (let index = 0; index < count; index++, end++) out[end] = out[end - distance]!
   }
 }

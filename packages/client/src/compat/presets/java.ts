@@ -34,8 +34,8 @@ const CLIENT = "Java's clients"
 const ONE = '1'.charCodeAt(0)
 
 /**
- * Values as spymemcached's and xmemcached's `SerializingTranscoder` have them: strings, numbers, booleans, dates and
- * bytes. Java's serialized objects are refused.
+ * Returns the codec of values of spymemcached's and xmemcached's `SerializingTranscoder`: strings, numbers, booleans,
+ * dates and bytes. Java's serialized objects are refused.
  */
 export function javaCodec(options: PresetOptions): ValueCodec {
   return {
@@ -117,7 +117,7 @@ function readDate(time: number): Date {
   return date
 }
 
-/** Big-endian, without the zeros in front (`TranscoderUtils.encodeNum`). */
+/** Writes a number big-endian, without leading zeros (`TranscoderUtils.encodeNum`). */
 function packZeros(value: bigint, width: number): Buffer {
   const bytes = Buffer.alloc(LONG_BYTES)
   bytes.writeBigInt64BE(value)
@@ -126,7 +126,7 @@ function packZeros(value: bigint, width: number): Buffer {
   return Buffer.from(first === -1 ? [] : narrow.subarray(first))
 }
 
-/** Returns the bytes with their zeros in front again. */
+/** Returns the bytes with their leading zeros restored. */
 function widened(bytes: Buffer, width: number): Buffer {
   if (bytes.length > width) throw new MemcacheDecodeError(`a stored number has ${bytes.length} bytes`)
   return Buffer.concat([Buffer.alloc(width - bytes.length), bytes])

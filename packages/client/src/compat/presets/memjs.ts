@@ -2,8 +2,8 @@ import type { ValueCodec } from '../../values/value-codec.ts'
 import { cannotWrite, writeBytes, writeText } from './preset.ts'
 
 /**
- * Values as memjs has them: bytes. Strings are written as UTF-8, and everything is read as a Buffer, whatever its
- * flags.
+ * Returns the codec of memjs's values, which are bytes. Strings are written as UTF-8, and everything is read as a
+ * Buffer, whatever its flags.
  */
 export function memjsCodec(): ValueCodec {
   return {

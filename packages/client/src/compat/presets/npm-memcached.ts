@@ -7,10 +7,10 @@ const BINARY = 4
 const NUMERIC = 8
 
 /**
- * Values as npm's `memcached` has them: strings, numbers, Buffers, and everything else as JSON. It puts a backslash
- * before line ends, and stores the bytes of a Buffer as the UTF-8 of their Latin-1 characters.
+ * Returns the codec of npm memcached's values: strings, numbers, Buffers, and everything else as JSON. npm memcached
+ * puts a backslash before line ends, and stores the bytes of a Buffer as the UTF-8 of their Latin-1 characters.
  *
- * @param toJson makes the JSON of a value. Default: what JSON has no word for is refused.
+ * @param toJson makes the JSON of a value. Default: values that JSON cannot express are refused.
  */
 export function npmMemcachedCodec(toJson = strictJson): ValueCodec {
   return {

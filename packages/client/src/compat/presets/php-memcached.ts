@@ -22,7 +22,7 @@ import {
 import type { PresetOptions } from './preset.ts'
 
 const CLIENT = 'php-memcached'
-/** The low four bits: what kind of value it is. */
+/** The kind of a value, in the low four bits of the client flags. */
 const Type = { string: 0, long: 1, double: 2, bool: 3, serialized: 4, igbinary: 5, json: 6, msgpack: 7 } as const
 const TYPE_BITS = 0xf
 const COMPRESSED = 16
@@ -38,8 +38,8 @@ const NATIVE: Readonly<Record<number, string>> = {
 }
 
 /**
- * Values as php-memcached has them with `Memcached::SERIALIZER_JSON`: strings, numbers, booleans and JSON, compressed
- * by zlib, FastLZ or zstd, zlib when written. PHP's own formats are refused.
+ * Returns the codec of php-memcached's values with `Memcached::SERIALIZER_JSON`: strings, numbers, booleans and JSON,
+ * compressed by zlib, FastLZ or zstd, zlib when written. PHP's own formats are refused.
  */
 export function phpMemcachedCodec(options: PresetOptions): ValueCodec {
   return {
@@ -83,13 +83,13 @@ function encodePlain(value: unknown): EncodedValue {
   return { bytes: writeJson(value, CLIENT), clientFlags: Type.json }
 }
 
-/** PHP has one kind for text and bytes; what comes back as bytes is what is no text. */
+/** Writes bytes. PHP has one kind for text and bytes; only bytes that are not valid text are read as bytes. */
 function writeBinary(value: Buffer): Buffer {
   if (isUtf8(value)) throw cannotWrite(value, CLIENT, 'its bytes are UTF-8 and would come back as text: give the text')
   return writeBytes(value, CLIENT)
 }
 
-/** PHP's words for what is no finite number. */
+/** Returns the text of a number, with PHP's names for numbers that are not finite. */
 function doubleText(value: number): string {
   if (Number.isNaN(value)) return 'NaN'
   if (Object.is(value, -0)) return '-0'
@@ -97,7 +97,7 @@ function doubleText(value: number): string {
   return value > 0 ? 'Infinity' : '-Infinity'
 }
 
-/** A native uint32 with the length, little-endian on the machines that there are, and what zlib made. */
+/** Compresses bytes by zlib, after a native uint32 with the length (little-endian on common machines). */
 function deflateWithLength(bytes: Buffer): Buffer {
   const length = Buffer.alloc(LENGTH_BYTES)
   length.writeUInt32LE(bytes.length)

@@ -32,7 +32,7 @@ const PLAIN: readonly PresetName[] = ['memcached', 'memjs']
 /**
  * Returns the codec of another client's values, by the client's name.
  *
- * @throws MemcacheOptionError for an unknown name, or a compression that the client does not have.
+ * @throws MemcacheOptionError if the name is unknown, or the client does not have the compression.
  */
 export function presetCodec(
   name: PresetName,

@@ -7,19 +7,22 @@ import { isDetached } from '../../values/tagged-json-encoder.ts'
 import { messageOf } from '../../errors.ts'
 import type { EncodedValue } from '../../values/value-codec.ts'
 
-/** Options of a codec that reads and writes what another client does. */
+/** Options of a codec for the values of another client. */
 export interface PresetOptions {
-  /** Compress values of more bytes, as that client would. `undefined`: never; what is compressed is read in any case. */
+  /**
+   * The size over which values are compressed, in that client's format; `undefined` never compresses. Compressed values
+   * are always read.
+   */
   readonly compressOverBytes: number | undefined
-  /** The most bytes that a compressed value may become; larger ones are not compressed. */
+  /** The maximum size of a decompressed value, in bytes; larger values are not compressed. */
   readonly maxDecompressedBytes: number
 }
 
 const GZIP_MAGIC = 0x1f8b
 
 /**
- * Returns an encoded value, compressed where it is over a size and that is a gain; `flag` is added to its client flags
- * then.
+ * Returns an encoded value. If it is over the size and compression makes it smaller, it is compressed, and `flag` is
+ * added to its client flags.
  */
 export function compressOver(
   encoded: EncodedValue,
@@ -40,21 +43,21 @@ export function gzip(bytes: Buffer): Buffer {
 }
 
 /**
- * Returns what zlib or gzip has made smaller, as its first bytes say.
+ * Returns the bytes that zlib or gzip compressed; the first bytes decide which.
  *
- * @throws MemcacheDecodeError for other bytes, or a result that would be too large.
+ * @throws MemcacheDecodeError if the bytes are invalid, or the result would be too large.
  */
 export function decompressAny(bytes: Buffer, maxBytes: number): Buffer {
   const isGzip = bytes.length >= 2 && bytes.readUInt16BE(0) === GZIP_MAGIC
   return decompressBy(isGzip ? gunzipSync : inflateSync, bytes, maxBytes)
 }
 
-/** The longest whole number that is read: digits take more than linear time. */
+/** The maximum number of digits of a whole number, since parsing digits takes more than linear time. */
 const MAX_DIGITS = 10_000
 
 /**
- * Returns a whole number from its digits: a bigint where a number would not be exact. memcached leaves a space where
- * `decr` makes one shorter.
+ * Returns a whole number from its digits; a bigint if a number would not be exact. Trailing spaces are allowed, since
+ * memcached's `decr` leaves them when a number becomes shorter.
  */
 export function readInteger(text: string): number | bigint {
   const digits = text.trimEnd()
@@ -74,7 +77,7 @@ export function readNumber(text: string): number {
   return number
 }
 
-/** @throws MemcacheDecodeError for what is no JSON. */
+/** @throws MemcacheDecodeError if the bytes are not JSON. */
 export function readJson(bytes: Buffer): unknown {
   try {
     return decodeJson(bytes.toString())
@@ -86,9 +89,9 @@ export function readJson(bytes: Buffer): unknown {
 }
 
 /**
- * Returns a value as JSON, which gives it back as it is.
+ * Returns a value as JSON that decodes to the same value.
  *
- * @throws MemcacheOptionError for what JSON has no word for.
+ * @throws MemcacheOptionError if JSON cannot express the value.
  */
 export function writeJson(value: unknown, client: string): string {
   if (isPlain(value)) return JSON.stringify(value)
@@ -103,7 +106,7 @@ function isPlain(value: unknown): boolean {
   try {
     return isPlainJson(value)
   } catch {
-    // A getter or a proxy that throws.
+    // A getter or a proxy has thrown.
     return false
   }
 }
@@ -111,7 +114,7 @@ function isPlain(value: unknown): boolean {
 /**
  * Returns the digits of a whole number.
  *
- * @throws MemcacheOptionError for a bigint that would come back as a number, or is outside of the range.
+ * @throws MemcacheOptionError if a bigint would be read as a number, or is out of range.
  */
 export function writeInteger(
   value: number | bigint,
@@ -133,27 +136,30 @@ export function isInt64(value: bigint): boolean {
 }
 
 /**
- * Text as it is stored, as UTF-8.
+ * Returns text that is stored as UTF-8.
  *
- * @throws MemcacheOptionError for text that UTF-8 cannot hold.
+ * @throws MemcacheOptionError if UTF-8 cannot express the text.
  */
 export function writeText(text: string, client: string): string {
   if (text.isWellFormed()) return text
   throw cannotWrite(text, client, 'it has half of a surrogate pair, which UTF-8 has no bytes for')
 }
 
-/** Returns a copy of a Buffer: the caller may go on writing to it. */
+/** Returns a copy of a Buffer, since the caller may continue to write to it. */
 export function writeBytes(bytes: Buffer, client: string): Buffer {
   if (bytes.length === 0 && isDetached(bytes.buffer)) throw cannotWrite(bytes, client, 'it was transferred')
   return Buffer.from(bytes)
 }
 
-/** Returns the error for a value in a language's own format: reading one can run code, and it means nothing here. */
+/**
+ * Returns the error for a value in a language's own format, which cannot be decoded here; decoding such formats can run
+ * code.
+ */
 export function nativeFormat(format: string, instead: string): MemcacheDecodeError {
   return new MemcacheDecodeError(`the value is in ${format}, which is not read: ${instead}`)
 }
 
-/** Returns the error for a value that the other client would not understand, or that would come back as another. */
+/** Returns the error for a value that the other client could not read, or would read as a different value. */
 export function cannotWrite(value: unknown, client: string, instead: string): MemcacheOptionError {
   return new MemcacheOptionError(`${kindOf(value)} cannot be written so that ${client} reads it: ${instead}`)
 }

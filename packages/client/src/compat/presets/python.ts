@@ -12,7 +12,7 @@ import {
 import type { PresetOptions } from './preset.ts'
 import type { EncodedValue, ValueCodec } from '../../values/value-codec.ts'
 
-/** The flags that python-memcached had, and its successors took over. */
+/** The client flags of python-memcached, which its successors kept. */
 const PICKLE = 1
 const INTEGER = 2
 const LONG = 4
@@ -22,8 +22,8 @@ const TEXT = 16
 const INSTEAD = 'write text, bytes, numbers or JSON in Python'
 
 /**
- * Values as pymemcache's `pickle_serde` and `compressed_serde` have them: text, bytes and whole numbers. What it would
- * pickle is refused.
+ * Returns the codec of pymemcache's `pickle_serde` and `compressed_serde`: text, bytes and whole numbers. Values that
+ * it would pickle are refused.
  */
 export function pymemcacheCodec(options: PresetOptions): ValueCodec {
   return {
@@ -33,7 +33,10 @@ export function pymemcacheCodec(options: PresetOptions): ValueCodec {
   }
 }
 
-/** Values as pylibmc has them: text, bytes, whole numbers and booleans. What it would pickle is refused. */
+/**
+ * Returns the codec of pylibmc's values: text, bytes, whole numbers and booleans. Values that it would pickle are
+ * refused.
+ */
 export function pylibmcCodec(options: PresetOptions): ValueCodec {
   return {
     encode: (value) => {
@@ -43,7 +46,7 @@ export function pylibmcCodec(options: PresetOptions): ValueCodec {
           : encodePlain(value, 'pylibmc', LONG)
       return compressOver(plain, options, ZLIB)
     },
-    // What is an integer elsewhere is a boolean to pylibmc.
+    // This flag means an integer in other clients, and a boolean in pylibmc.
     decode: (bytes, clientFlags) =>
       decodePlain(uncompressed(bytes, clientFlags, options), clientFlags, 'pylibmc', (text) => readInteger(text) !== 0),
   }

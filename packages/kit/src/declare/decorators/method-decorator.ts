@@ -112,7 +112,10 @@ function staticMethod(owner: string, name: string | symbol): MemcacheOptionError
   )
 }
 
-/** Returns whether the second argument is that of a standard decorator: an object that says what is decorated. */
+/**
+ * Returns whether the second argument is the context of a standard decorator: an object that describes the decorated
+ * method.
+ */
 function isStandardContext(
   context: ClassMethodDecoratorContext | string | symbol | undefined,
 ): context is ClassMethodDecoratorContext {

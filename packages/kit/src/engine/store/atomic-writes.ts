@@ -99,7 +99,7 @@ export class AtomicWrites {
         break
       }
       if (!dropped) continue
-      // What is past its end is deleted, too: nobody may be served it afterwards.
+      // A value past its end is deleted, too, so that no caller is served it afterwards.
       if (isPastEnd(factsOf(found.value), clock)) break
       report.hit(name)
       report.deleted(name)
