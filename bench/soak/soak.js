@@ -273,7 +273,11 @@ function count(error) {
   else fail(`an operation ended with ${error.stack}`)
 }
 
-/** Something goes wrong, for a while. */
+/**
+ * Something goes wrong, for a while. Bytes that are lost or inserted within a value are left out: once in some million
+ * responses the value has the right length and end all the same, which no client can notice. TCP does neither, and
+ * packages/client/test/faults.test.ts has both.
+ */
 function makeTrouble() {
   const kinds = [
     { kind: 'none' },
@@ -283,11 +287,7 @@ function makeTrouble() {
     { kind: 'silent' },
     { kind: 'cutAfter', bytes: random(20_000) },
     { kind: 'stallAfter', bytes: random(20_000) },
-    { kind: 'errorAfter', bytes: random(20_000) },
     { kind: 'wrongOpaque' },
-    // The classic protocol cannot notice bytes that are lost within a value if what follows has the right length. TCP
-    // loses none; by meta, each response says which request it belongs to.
-    { kind: protocol === 'meta' ? 'loseAnswers' : 'cutAfter', bytes: random(20_000) },
     { kind: 'reset' },
     { kind: 'closeOnConnect' },
   ]
