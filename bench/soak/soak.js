@@ -292,10 +292,12 @@ function makeTrouble() {
     { kind: 'closeOnConnect' },
   ]
   for (const proxy of proxies) {
+    // What a connection has lost must not be followed by what comes later.
+    const hasLost = proxy.fault.kind === 'silent' || proxy.fault.kind === 'stallAfter'
     // Well most of the time, or nothing would ever be hit.
     proxy.fault = random(4) === 0 ? kinds[random(kinds.length)] : { kind: 'none' }
     faults[proxy.fault.kind] = (faults[proxy.fault.kind] ?? 0) + 1
-    if (random(20) === 0) proxy.cutAll()
+    if (hasLost || random(20) === 0) proxy.cutAll()
   }
   // Servers come and go.
   if (random(25) === 0) endpoint.change(random(3) === 0 ? [ports[0]] : random(2) === 0 ? ports : ports.toReversed())
