@@ -30,7 +30,6 @@ function consumerOf(subscriber: Subscriber<undefined>): LinkedSubscriber {
 }
 
 type Method = (this: object, ...args: unknown[]) => unknown
-type Methods = Record<string | symbol, Method>
 
 const nothing: Method = function () {
   return this
