@@ -442,9 +442,9 @@ describe('a new id for a session', () => {
       { proxy: false },
     )
     const cookie = await site.login()
-    expect((await site.visit('/late', cookie)).text).toContain('the response can carry no cookie any more')
+    expect((await site.visit('/late', cookie)).text).toContain('the head of the response was already sent')
     await site.visit('/me', cookie).expect({ user: 'ann' })
-    expect((await site.visit('/insecure', cookie)).text).toContain('its cookie is secure, and the connection is not')
+    expect((await site.visit('/insecure', cookie)).text).toContain('its cookie is Secure, and the connection is not')
     await site.visit('/me', cookie).expect({ user: 'ann' })
   })
 

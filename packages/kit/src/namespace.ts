@@ -32,8 +32,8 @@ export interface CacheMethods {
     options?: RevivingOptions,
   ): Promise<Map<Given, Value>>
   /**
-   * Stores a value, and resolves to whether that was confirmed. If not, the key is deleted as soon as the server is
-   * back.
+   * Stores a value, and resolves to whether memcached has confirmed it. If not, the key is deleted as soon as the
+   * server is back.
    *
    * @throws MemcacheOptionError if the value cannot be stored, or an option is unknown or invalid.
    */

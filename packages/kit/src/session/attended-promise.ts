@@ -1,4 +1,4 @@
-/** A promise that knows whether anybody waits for it; if nobody does, its rejection is nobody's, and crashes no process. */
+/** A promise that records whether a caller waits for it. If no caller does, its rejection does not crash the process. */
 export class AttendedPromise implements Promise<void> {
   readonly #promise: Promise<void>
   #isAttended = false
@@ -8,7 +8,7 @@ export class AttendedPromise implements Promise<void> {
     this.#promise.catch(() => {})
   }
 
-  /** Whether anybody has asked for the outcome until now. */
+  /** Whether `then`, `catch` or `finally` has been called. */
   get isAttended(): boolean {
     return this.#isAttended
   }

@@ -4,25 +4,25 @@ import { promised } from './session.ts'
 import type { Session } from './session.ts'
 import type { Retirement } from './session-snapshot.ts'
 
-/** The request whose session gets a new id. */
+/** A request whose session gets a new id. */
 export interface RotatingRequest {
   readonly request: RequestSession
-  /** The store, unless it is one of another kind. */
+  /** The store; `undefined` if it is not a `MemcacheStore`. */
   readonly store: MemcacheStore | undefined
-  /** Gives the request a new session; returns a function that forgets it again. */
+  /** Gives the request a new session; returns a function that undoes this. */
   begin(): () => void
-  /** Has the cookie of a session sent, even if its data does not change. */
+  /** Makes the response carry the cookie of a session even if its data does not change. */
   expectCookie(session: Session): void
-  /** Waits for the writes that the request has started before; `undefined` if there are none. */
+  /** Resolves when the writes that the request has started before are done; `undefined` if there are none. */
   earlierWrites(): Promise<void> | undefined
 }
 
 /**
- * Gives a request a session with a new id and the same data. The request has it immediately, so that the cookie has the
- * new id whenever the head is written. The session is stored before the old one is destroyed: if that fails, the
- * request has the old one again. After the new one has been stored, it is the user's.
+ * Gives a request a session with a new id and the same data. The request gets it immediately, so that the cookie has
+ * the new id whenever the head is written. The new session is stored before the old one is destroyed; if storing fails,
+ * the request gets the old one back.
  *
- * @throws the error of the store, if the session could not be stored or it is not known whether the old one was
+ * @throws the error of the store, if the session could not be stored, or if it is unknown whether the old one was
  *   destroyed.
  */
 export async function rotate(rotating: RotatingRequest, session: Session): Promise<void> {
@@ -42,16 +42,19 @@ export async function rotate(rotating: RotatingRequest, session: Session): Promi
     await promised((done) => request.save(rotated, done))
     const retirement = await retire(rotating, session, rotated)
     if (retirement.outcome === 'retired') return
-    // The new session exists; whether the old one does is not known.
+    // The new session exists; it is unknown whether the old one still does.
     if (retirement.outcome === 'unknown') throw retirement.error
-    error = retirement.outcome === 'kept' ? retirement.error : new Error('the session was destroyed by another request')
+    error =
+      retirement.outcome === 'kept'
+        ? retirement.error
+        : new Error('the session was destroyed by another request, so it cannot get a new id')
   } catch (problem) {
     if (request.storedSession === rotated) throw problem
     error = problem
   }
   holder.sessionStore!.destroy(rotated.id, () => {})
   forget()
-  // Unless the application has replaced it.
+  // The application may have replaced it.
   if (request.session === rotated) {
     holder.sessionID = session.id
     request.session = session

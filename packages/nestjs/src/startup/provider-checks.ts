@@ -126,8 +126,8 @@ function warnOfSharedState(constructor: Function, why: string): void {
 }
 
 /**
- * Warns about classes with decorators of `memcache-ts` in place of this package's: they use the process's cache instead
- * of the application's, so neither evicts what the other has stored.
+ * Warns about classes with decorators of `memcache-ts` in place of this package's: they use the default cache of the
+ * process instead of the application's, so neither evicts what the other has stored.
  */
 export function checkProcessCache(modules: ModulesContainer): void {
   const process = peekDefaultMemcache()
