@@ -103,7 +103,7 @@ export function readListenAddress(
       text,
     )
   const host = match?.[2] ?? match?.[3] ?? match?.[4]
-  if (host === undefined) throw new MemcacheOptionError(`-l wants a host or host:port, got '${text}'`)
+  if (host === undefined) throw new MemcacheOptionError(`-l needs a host or host:port, got '${text}'`)
   return {
     host: host === '*' ? '::' : host,
     port: match?.[5] === undefined ? port : Number(match[5]),
@@ -132,7 +132,7 @@ function limitPermissions(mode: number): (() => void) | undefined {
   return () => process.umask(before)
 }
 
-/** A stale socket is removed; a file of another kind belongs to somebody else. */
+/** A stale socket is removed; a file of another kind belongs to another program. */
 function removeStaleSocket(path: string): void {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) unlinkSync(path)
 }

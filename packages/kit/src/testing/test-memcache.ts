@@ -45,7 +45,7 @@ const TIMEOUT_MS = 1000
 export async function testMemcache(options: TestMemcacheOptions = {}): Promise<TestMemcache> {
   requireOptions('testMemcache', options)
   for (const name of ['servers', 'clock'] as const) {
-    if (name in options) throw new MemcacheOptionError(`testMemcache has ${name} of its own: use what it returns`)
+    if (name in options) throw new MemcacheOptionError(`testMemcache sets ${name} itself: leave the option out`)
   }
   const { asDefault = false, loading, ...own } = options
   booleanOption('asDefault', asDefault)

@@ -62,7 +62,7 @@ export function checkDashboardAccess(host: string, token: string | undefined): v
   }
   if (token === undefined && !isLoopback(host.toLowerCase())) {
     throw new MemcacheOptionError(
-      `the dashboard would be open to everybody who reaches ${host}: give it a token (dashboardToken, --dashboard-token, or the variable MEMCACHE_DASHBOARD_TOKEN), or listen on 127.0.0.1`,
+      `the dashboard would be open to every client that reaches ${host}: set a token (dashboardToken, --dashboard-token, or the variable MEMCACHE_DASHBOARD_TOKEN), or listen on 127.0.0.1`,
     )
   }
 }

@@ -6,7 +6,7 @@ export interface StatisticMetric {
   readonly help: string
   /** The statistic's name. */
   readonly statistic: string
-  /** Labels besides `slab`. */
+  /** Labels other than `slab`. */
   readonly labels?: Readonly<Record<string, string>>
 }
 
@@ -41,7 +41,7 @@ export const GENERAL_METRICS: readonly StatisticMetric[] = [
   gauge('current_connections', 'curr_connections', 'Open connections.'),
   counter('connections_total', 'total_connections', 'Connections opened since the start.'),
   counter('connections_rejected_total', 'rejected_connections', 'Connections refused because of the limit (-c).'),
-  counter('connections_yielded_total', 'conn_yields', 'Times that a connection had to let others go first (-R).'),
+  counter('connections_yielded_total', 'conn_yields', 'Times that a connection had to yield to others (-R).'),
   counter(
     'connections_listener_disabled_total',
     'listen_disabled_num',

@@ -103,7 +103,7 @@ function addServer(exposition: Exposition, read: ServerStatistics, labels: Label
   if (settings['lru_crawler'] === 'yes') add(CRAWLER_SETTING_METRICS, settings)
 }
 
-/** `cmd_set` counts `cas` too, which has a command of its own here. */
+/** `cmd_set` counts `cas` too, which is a separate command here. */
 function addSets(
   exposition: Exposition,
   name: string,

@@ -235,7 +235,7 @@ describe('the dashboard over HTTP', () => {
 describe('where the dashboard listens', () => {
   it.each(['0.0.0.0:0', '[::]:0', '*:0'])('refuses %s without a token, and says what to do', async (dashboard) => {
     await using server = new MemcachedServer({ port: 0, dashboard })
-    await expect(server.listen()).rejects.toThrow(/open to everybody who reaches .*: give it a token/)
+    await expect(server.listen()).rejects.toThrow(/open to every client that reaches .*: set a token/)
   })
 
   it('asks for the token before anything there', async () => {

@@ -39,7 +39,7 @@ export function declareClass(prototype: object, decorator: Function): Declaratio
   return site
 }
 
-/** Registers a method whose decorator uses the process's cache. */
+/** Registers a method whose decorator uses the default cache of the process. */
 export function declareProcessMethod(prototype: object, name: string | symbol): void {
   PROCESS_METHODS.set(prototype, [...(PROCESS_METHODS.get(prototype) ?? []), name])
 }

@@ -113,7 +113,7 @@ export class LeasedLoads {
   }
 
   /**
-   * Loads for one caller that is part of the load that others wait for: nobody joins, and nothing is stored.
+   * Loads for one caller that is part of the load that others wait for: no caller joins, and the value is not stored.
    *
    * @throws MemcacheOptionError if the loader asks for its own value endlessly.
    */

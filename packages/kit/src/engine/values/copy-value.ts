@@ -59,7 +59,7 @@ function copyTypedArray(value: Uint8Array): Uint8Array {
 
 /**
  * Returns whether a copy has everything that the value has. If not, memcached refuses the value too: an array with
- * holes or with properties besides its items, an object with symbols as keys.
+ * holes or with properties other than its items, an object with symbols as keys.
  */
 export function isCopiedWhole(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return true

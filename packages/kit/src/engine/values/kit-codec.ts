@@ -4,7 +4,7 @@ import { ClientFlags, keyProblem, MemcacheDecodeError, MemcacheOptionError } fro
 import type { Clock } from 'memcache-ts-protocol'
 import { KeyPrefix } from '../cache-key.ts'
 
-/** The decoded value of a lease that nobody has filled. */
+/** The decoded value of an unfilled lease. */
 export const LEASE_STUB: unique symbol = Symbol('lease stub')
 
 /** The metadata of a value. */
@@ -81,7 +81,7 @@ export class JsonText {
 Object.defineProperty(EncodedItem.prototype, PREPARED, { value: 'item' })
 Object.defineProperty(JsonText.prototype, PREPARED, { value: 'json' })
 
-/** The empty item of a lease that nobody has filled, as memcached creates it. */
+/** The empty item of an unfilled lease, as memcached creates it. */
 export const STUB_ITEM = new EncodedItem('', ClientFlags.bytes)
 
 /** The header line of an entry. */

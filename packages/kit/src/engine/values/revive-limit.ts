@@ -14,7 +14,8 @@ export interface ReviveLimit {
 }
 
 /**
- * Returns a revived value. A reviver that never settles holds nobody, like a loader.
+ * Returns a revived value. A reviver that never settles is given up after the time limit of a loader, so that its
+ * callers do not hang.
  *
  * @throws the reviver's error; MemcacheLoaderTimeoutError if it exceeds the time limit; the signal's reason.
  */
