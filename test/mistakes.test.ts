@@ -21,7 +21,7 @@ afterAll(async () => {
   await server.close()
 })
 
-/** What somebody writes without TypeScript, or against it. */
+/** A function that is called without type checks. */
 type Loose = (...args: unknown[]) => unknown
 const loose = <Value>(value: Value): Record<string, Loose> => value as unknown as Record<string, Loose>
 

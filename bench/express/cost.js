@@ -21,7 +21,7 @@ const MAX_ATTEMPTS = 5
 const APP_CPU = 1
 const OTHERS_CPU = 0
 
-/** By how much a request that only reads a session may cost more than a request of Express alone, in microseconds. */
+/** The most that a request which only reads a session may cost above a request of Express alone, in microseconds. */
 export const MAX_READ_MICROSECONDS = 35
 
 /** The pairs of rows that are compared; `most` is the goal for their ratio, if there is one. */

@@ -87,7 +87,7 @@ async function openSite(
 
 const cookieOf = ({ headers }: request.Response): string =>
   (headers['set-cookie'] as unknown as string[])[0]!.split(';')[0]!
-/** As JavaScript calls it, without a callback. */
+/** Calls `destroy` as from JavaScript, without a callback. */
 const destroyAndForget = (session: Request['session']): unknown => session.destroy(undefined as never)
 const idOf = (cookie: string): string => decodeURIComponent(cookie.split('=')[1]!).slice(2).split('.')[0]!
 

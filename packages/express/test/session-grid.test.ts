@@ -384,7 +384,7 @@ describe.each(EXPRESSES)('a session on %s', (version, express) => {
 })
 
 const AWAITED = 'a save that is waited for'
-/** What a handler does with its session, and what is stored afterwards under its id. */
+/** Changes of a session by a handler, and the session that is stored afterwards under its id. */
 const CHANGES: Record<string, { change: (req: Request) => unknown; stored: object | undefined }> = {
   'a change': { change: (req) => void (req.session.way = 'changed'), stored: { way: 'changed' } },
   'a save that nobody waits for, then a change': {
@@ -419,7 +419,7 @@ const LONG_WAYS: Record<string, (res: Response) => void> = {
 /** They end no response that has no client. */
 const ENDLESS_WAYS = new Set(['sendFile', 'a stream', 'pipeline', 'events', 'nothing'])
 
-/** When the client leaves. */
+/** The moments at which the client disconnects. */
 const MOMENTS = ['before the handler changes the session', 'before the handler answers'] as const
 
 describe.each(Object.keys(LONG_WAYS))('a client that leaves a response by %s', (way) => {

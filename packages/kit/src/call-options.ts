@@ -14,7 +14,7 @@ export interface SetOptions {
 
 /** Options of `lock`. */
 export interface LockOptions {
-  /** When the lock expires if its holder dies. Default 30. */
+  /** The time after which the lock expires if its holder dies, in seconds. Default 30. */
   ttlSeconds?: Ttl | undefined
   /** How long to wait for another caller to release it, in milliseconds. Default 0. */
   waitMs?: number | undefined

@@ -96,7 +96,7 @@ export interface CacheMethods {
 /** The number of remembered lifetimes: literals of an application are few, but it may compute any number of them. */
 const MAX_LIFETIMES = 100
 
-/** Where a namespace is in its cache. */
+/** The place of a namespace in its cache. */
 interface NamespacePlace {
   /** The client's key prefix, which counts towards the length of keys. */
   readonly prefix: string

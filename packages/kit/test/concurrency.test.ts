@@ -246,12 +246,12 @@ describe('a turn at the slots', () => {
         for (const { process, action, ms } of steps) {
           nowMs += ms
           const me = processes[process]!
-          // Whoever lives renews in time; here all do.
+          // Living processes renew in time; here all are alive.
           for (const other of processes) other.seenMs = nowMs
           const released: string[] = []
           if (action === 'want') me.wanted.push(`${count++}`)
           if (action === 'release' && me.held.length > 0) released.push(me.held.shift()!)
-          // Whoever releases first, then the others.
+          // First the releasing callers, then the others.
           for (const each of [me, ...processes.filter((other) => other !== me)]) {
             const wanted = each.wanted.map((token) => ({ token, mayWait: true }))
             const mine = each === me ? released : []

@@ -10,7 +10,7 @@ import type { PeerVerification } from './tls/tls-acceptor.ts'
 /** How a listener differs from the options of TLS: plain, without client certificates, or requiring them. */
 export type TlsPrefix = 'notls' | 'btls' | 'mtls'
 
-/** Where to listen. */
+/** An address to listen on. */
 export type ListenAddress =
   | { readonly host: string; readonly port: number; readonly tls?: TlsPrefix | undefined }
   | { readonly path: string; readonly mode: number }
@@ -33,7 +33,7 @@ export class Listener {
   /** The TCP port; `undefined` for a unix socket. */
   readonly port: number | undefined
   readonly host: string
-  /** As `stats conns` names it: `tcp:127.0.0.1:11211`, `tcp6:[::1]:11211`, `unix:/run/memcached.sock`. */
+  /** The address in the form of `stats conns`: `tcp:127.0.0.1:11211`, `tcp6:[::1]:11211`, `unix:/run/memcached.sock`. */
   readonly address: string
   /** Whether TLS verifies clients; `undefined` for a listener that is not encrypted. */
   readonly verification: PeerVerification | undefined

@@ -1,7 +1,7 @@
-/** Why a request was forwarded to the handler (RFC 9211, section 2.2). */
+/** The reason why a request was forwarded to the handler (RFC 9211, section 2.2). */
 export type ForwardReason = 'bypass' | 'method' | 'uri-miss' | 'vary-miss' | 'miss' | 'request' | 'stale' | 'partial'
 
-/** What a cache did with a request (RFC 9211). */
+/** The treatment of a request by a cache (RFC 9211). */
 export type CacheStatus =
   | {
       readonly hit: true

@@ -17,8 +17,8 @@ export interface ConcurrencyOptions {
    */
   leaseMs?: number | undefined
   /**
-   * What happens while memcached is away: this process counts its own slots (`local`), every call gets a slot (`open`),
-   * or no call does (`closed`). Default `local`.
+   * The behaviour while memcached is away: this process counts its own slots (`local`), every call gets a slot
+   * (`open`), or no call does (`closed`). Default `local`.
    */
   onCacheDown?: 'local' | 'open' | 'closed' | undefined
   /** The cache that counts. Default: the default cache of this process. */

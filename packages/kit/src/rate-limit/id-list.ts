@@ -51,7 +51,7 @@ class AddressList {
   readonly #ranges = new BlockList()
   /** The IPv6 addresses of the entries. */
   readonly #ipv6: string[] = []
-  /** By prefix length: the networks of the IPv6 entries, in the form of `ipKey`. */
+  /** The networks of the IPv6 entries by prefix length, in the form of `ipKey`. */
   readonly #networks = new Map<number, ReadonlySet<string>>()
 
   get isEmpty(): boolean {

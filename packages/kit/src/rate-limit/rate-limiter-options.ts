@@ -35,7 +35,7 @@ export interface RateLimiterOptions extends RateLimitWindowOptions {
    */
   normalize?: boolean | undefined
   /**
-   * What happens while memcached is away: this process counts its own calls (`local`), all calls are allowed (`open`),
+   * The behaviour while memcached is away: this process counts its own calls (`local`), all calls are allowed (`open`),
    * or all are denied (`closed`). Default `local`.
    */
   onCacheDown?: 'local' | 'open' | 'closed' | undefined

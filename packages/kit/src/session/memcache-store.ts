@@ -249,7 +249,8 @@ export class MemcacheStore extends Store {
   /** Returns the work that touching a session requires; usually none. */
   #touchKind(id: string, session: object): TouchKind {
     const held = this.#heldAs(id, session)
-    // express-session compares sessions without their cookies, so a change of the cookie alone ("remember me") arrives here as a touch.
+    // express-session compares sessions without their cookies, so a change of the cookie alone ("remember me") arrives
+    // here as a touch.
     if (held === undefined || cookieChanged(held.cookie, (session as { cookie?: unknown }).cookie)) return 'write'
     const nowMs = Date.now()
     const seconds = this.#lifetime.secondsOf(session, nowMs)

@@ -126,7 +126,8 @@ export class RequestSession implements SessionActions {
   destroy(session: Session, callback: Callback | undefined, isTold: () => boolean = always): void {
     const { holder } = this
     this.session = undefined
-    // As express-session does. An object that stands for the request must keep the property, or it would inherit another session.
+    // As express-session does. An object that stands for the request must keep the property, or it would inherit
+    // another session.
     if (holder === this.#carrier) {
       delete holder.session
       this.#isExposed = false

@@ -50,7 +50,8 @@ export class SessionGenerations {
     let generation = await this.#stored(options)
     if (typeof generation !== 'string') {
       const known = this.known(server)?.generation ?? ''
-      // A value that is not text was stored by another program: replace it by the known generation, as if that had been lost.
+      // A value that is not text was stored by another program: replace it by the known generation, as if that had been
+      // lost.
       if (generation !== undefined) await this.#client.set(GENERATION_KEY, known, undefined, options)
       else if (known !== '' && !(await this.#client.add(GENERATION_KEY, known, undefined, options)))
         return this.ask(server)

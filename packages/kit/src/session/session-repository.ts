@@ -181,7 +181,8 @@ export class SessionRepository {
     const change: Change = { id, data, text, wanted, base, lifetime }
     const outcome = await this.#compareAndSwap(change, wanted, base.casUnique)
     if (outcome !== CONFLICT) return outcome
-    // Writers of one session in this process take turns: otherwise each would need more attempts, the more writers there are.
+    // Writers of one session in this process take turns: otherwise each would need more attempts, the more writers
+    // there are.
     const endTurn = await this.#turns.take(base.key)
     try {
       return await this.#writeMerged(change)
@@ -205,7 +206,8 @@ export class SessionRepository {
       }
       let outcome
       if (found === undefined) {
-        // The item was evicted, since destroying it would have left a tombstone. Store it again, unless all sessions were cleared.
+        // The item was evicted, since destroying it would have left a tombstone. Store it again, unless all sessions
+        // were cleared.
         if (this.#ageMsOf(base) > RECREATE_WITHIN_SECONDS * 1000) return undefined
         if ((await this.#currentPlace(id)).key !== base.key) return undefined
         outcome = await this.#compareAndSwap(change, wanted, await casOfUndecodable(this.#opened.client, base))
@@ -255,7 +257,8 @@ export class SessionRepository {
    * @param handOver called with the current session, each time that it has changed.
    */
   async retire(id: string, base: SessionSnapshot, handOver: (now: SessionText) => Promise<void>): Promise<Retirement> {
-    // The token tells this request's tombstone from that of another request, in case the response to the write was lost.
+    // The token tells this request's tombstone from that of another request, in case the response to the write was
+    // lost.
     const tombstone = tombstoneOf(randomBytes(TOKEN_BYTES).toString('base64url'))
     let casUnique: bigint | undefined = base.casUnique
     let isUnknown = false

@@ -200,7 +200,7 @@ describe('startDashboard', () => {
 })
 
 describe('the middleware', () => {
-  /** As Express and Connect mount it: the path is cut, and is in `originalUrl`. */
+  /** Mounts the middleware as Express and Connect do: the path is cut, and the full path is in `originalUrl`. */
   async function mount(middleware: ReturnType<typeof dashboard>, path: string) {
     const server = createServer((request: IncomingMessage & { originalUrl?: string }, response: ServerResponse) => {
       request.originalUrl = request.url!

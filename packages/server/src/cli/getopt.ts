@@ -15,7 +15,7 @@ export interface Flag {
 /** A flag of a command line. */
 export interface GivenFlag<Name extends string> {
   readonly name: Name
-  /** As it was written, for messages. */
+  /** The option as it was written, for messages. */
   readonly text: string
   readonly value: string
 }

@@ -21,7 +21,7 @@ const EMPTY: Statistics = {}
 
 type Labels = Readonly<Record<string, string>>
 
-/** Another metric beside those of memcached: its samples by their labels. */
+/** A metric in addition to those of memcached: its samples by their labels. */
 export interface SharedMetric {
   readonly name: string
   readonly type: 'counter' | 'gauge'

@@ -19,7 +19,7 @@ interface Answer {
   readonly text: string
 }
 
-/** As `fetch`, which does not let `Host`, `Origin` and the like be set. */
+/** Sends a request like `fetch`, which does not allow setting `Host`, `Origin` and similar fields. */
 async function ask(url: string, method = 'GET', headers: OutgoingHttpHeaders = {}, body = ''): Promise<Answer> {
   const sent = request(url, { method, headers, agent: false })
   sent.end(body)

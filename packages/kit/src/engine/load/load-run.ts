@@ -19,7 +19,7 @@ export interface Loaded {
   readonly skipsStore: boolean
   /** The error of an invalid `setTtlSeconds` or `setTags` call; then the value is not stored. */
   readonly fault: unknown
-  /** When it began, by `performance.now()`. */
+  /** The time when it began, by `performance.now()`. */
   readonly beganMs: number
   readonly tookMs: number
 }

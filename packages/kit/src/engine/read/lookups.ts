@@ -106,7 +106,7 @@ interface ReadValue {
   readonly facts: EntryFacts
   /** The item in memory, if the value is from there and memcached was only asked for its cas unique. */
   readonly kept: MemoryItem | undefined
-  /** When it was requested; `undefined` if the cache has no memory. */
+  /** The time of the request; `undefined` if the cache has no memory. */
   readonly stamp: MemoryStamp | undefined
 }
 

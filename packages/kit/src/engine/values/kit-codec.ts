@@ -11,7 +11,7 @@ export const LEASE_STUB: unique symbol = Symbol('lease stub')
 export interface EntryFacts {
   /** How long the loader took, in milliseconds; kept for early refreshes. */
   readonly loadMs?: number | undefined
-  /** Until when it is fresh, in milliseconds since 1970; `undefined` if the expiry of its item is the end. */
+  /** The end of its freshness, in milliseconds since 1970; `undefined` if it is fresh until its item expires. */
   readonly freshUntilMs?: number | undefined
   /** The generations that its tags had when its load began, by the tags' keys. */
   readonly tags?: Readonly<Record<string, number>> | undefined

@@ -4,7 +4,7 @@ import { onAbort } from '../load/on-abort.ts'
 import { classOfReviver } from './reviver.ts'
 import type { Reviver } from './reviver.ts'
 
-/** What ends the wait for an application's reviver. */
+/** The limits of the wait for an application's reviver. */
 export interface ReviveLimit {
   /** The name in errors. */
   readonly name: string

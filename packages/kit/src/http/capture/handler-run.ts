@@ -300,7 +300,8 @@ export class HandlerRun implements CaptureObserver {
       names: variedFields(fields, []),
     }
     this.#expectedLength = length
-    // A part that followers have received cannot be taken back. If the response may still turn out to belong to one user, they wait until it is complete.
+    // A part that followers have received cannot be taken back. If the response may still turn out to belong to one
+    // user, they wait until it is complete.
     const isWhole = status !== 206
     if (isWhole && (lifetimes.isShared || this.#identity?.maySee !== true)) this.#beginLive()
     return true

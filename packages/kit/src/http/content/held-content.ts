@@ -109,7 +109,8 @@ function takeBuffered(request: IncomingMessage): Buffer | undefined {
   const { readableLength } = request
   if (readableLength === 0) return undefined
   const bytes = request.read(readableLength) as Buffer
-  // The content is put back, so `readableDidRead` must be false for the handler, and for a `Request` that is created from this one.
+  // The content is put back, so `readableDidRead` must be false for the handler, and for a `Request` that is created
+  // from this one.
   const { _readableState: state } = request as { _readableState?: { dataEmitted?: boolean } }
   if (state?.dataEmitted === true) state.dataEmitted = false
   return bytes

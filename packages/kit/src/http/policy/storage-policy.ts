@@ -17,7 +17,7 @@ export const POLICY_FIELDS = ['content-security-policy', 'content-security-polic
 export interface ResponseHead {
   readonly status: number
   readonly fields: Fields
-  /** When it was received, in milliseconds since 1970. */
+  /** The time when it was received, in milliseconds since 1970. */
   readonly receivedMs: number
 }
 
