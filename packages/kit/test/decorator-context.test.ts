@@ -262,7 +262,7 @@ describe('options of a wrong type', () => {
     ['@Cached takes its options as an object, got null', () => Cached(null as never)],
     ["@Cached: key must be a function, (id) => …; got 'id'", () => Cached({ key: 'id' as never })],
     [
-      "@Cached: tags must be a list of texts that are not empty, or a function that returns one: ['a']; got 'a'",
+      "@Cached: tags must be a list of non-empty strings, or a function that returns such a list: ['a']; got 'a'",
       () => Cached({ tags: 'a' as never }),
     ],
     ['@Cached: condition must not be async', () => Cached({ condition: (async () => false) as never })],

@@ -26,7 +26,7 @@ describe('@CacheConfig', () => {
     expect(test.cache.stats().loads).toBe(1)
     await new Villages().find(1)
     expect(await test.cache.get(['villages', 'find', 1])).toEqual({ id: 1, name: 'city 1' })
-    expect(() => CacheConfig({ name: '' })).toThrow('not empty')
+    expect(() => CacheConfig({ name: '' })).toThrow('must not be empty')
     expect(() => CacheConfig({ prefix: 'x' } as never)).toThrow('has no option')
   })
 

@@ -101,7 +101,7 @@ describe('memcache-ts-server', () => {
     [['-p', '70000'], '-p needs a port from 1 to 65535, 0 or -1'],
     [['-o', 'fooble'], "-o has no word 'fooble'"],
     [['-o', 'slab_automove_window=2'], '-o slab_automove_window must be a whole number from 3 to 1800'],
-    [['-o', 'hot_lru_pct'], '-o hot_lru_pct wants a value'],
+    [['-o', 'hot_lru_pct'], '-o hot_lru_pct needs a value'],
     [['-o', 'hot_lru_pct=50,warm_lru_pct=50'], 'cannot be more than 80 together'],
     [['-o', 'slab_chunk_max=16384'], "is in kilobytes, from 1 to 1024, got '16384'"],
     [['-o', 'slab_chunk_max=300'], 'must be evenly divisible by largestChunkBytes'],

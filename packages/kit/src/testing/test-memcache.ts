@@ -26,10 +26,7 @@ export interface TestMemcache extends AsyncDisposable {
   close(): Promise<void>
 }
 
-/**
- * Long, since the server is in this process: only one that is paused does not respond in time, however busy the machine
- * is.
- */
+/** Long, since the server is in this process: only a paused server does not respond in time, even on a busy machine. */
 const TIMEOUT_MS = 1000
 
 /**

@@ -199,7 +199,7 @@ export function checkCallOptions({ tags, signal, forceFresh }: Partial<GetOrSetO
 export function checkTags(tags: unknown): asserts tags is readonly string[] {
   if (!Array.isArray(tags)) {
     const hint = typeof tags === 'string' ? `: ['${tags}']` : ''
-    throw new MemcacheOptionError(`tags must be a list of texts${hint}, got ${kindOf(tags)}`)
+    throw new MemcacheOptionError(`tags must be a list of strings${hint}, got ${kindOf(tags)}`)
   }
   for (const tag of tags as unknown[]) {
     if (typeof tag !== 'string') throw new MemcacheOptionError(`a tag must be text, got ${kindOf(tag)}`)
