@@ -14,7 +14,7 @@ import Fastify from 'fastify'
 import { Hono } from 'hono'
 import { cacheFetch, cacheHandler } from 'memcache-ts/http'
 import type { Memcache } from 'memcache-ts'
-import type { HandlerOptions, Purge } from 'memcache-ts/http'
+import type { Purge, ResponseCacheOptions } from 'memcache-ts/http'
 import { testMemcache } from 'memcache-ts/testing'
 import { cacheResponse } from 'memcache-ts-express'
 import { cacheResponses } from 'memcache-ts-fastify'
@@ -48,8 +48,15 @@ export type PlainHandler = (seen: SeenRequest) => PlainResponse | Promise<PlainR
 /** What is mounted before the cache; it may change the request. */
 type Before = (request: IncomingMessage & Record<string, unknown>, response: ServerResponse) => void
 
+/** The options of a form; their functions need no request. */
+type CacheOptions = ResponseCacheOptions & {
+  readonly key?: () => string
+  readonly tags?: () => string[]
+  readonly condition?: () => boolean
+}
+
 export interface FormOptions {
-  readonly options?: HandlerOptions<never> | undefined
+  readonly options?: CacheOptions | undefined
   readonly before?: Before | undefined
   /** Whether there is a cache at all. */
   readonly isCached?: boolean | undefined
@@ -278,7 +285,7 @@ export const FORM_NAMES = Object.keys(FORMS) as FormName[]
 export async function openForm(name: FormName, handler: PlainHandler, form: FormOptions = {}): Promise<OpenForm> {
   const test = await testMemcache({ timeoutMs: 5000, l1: form.l1 ?? false })
   const { listen, send } = FORMS[name]
-  const options: HandlerOptions<never> = { ttlSeconds: 60, ...form.options, cache: test.cache }
+  const options: CacheOptions = { ttlSeconds: 60, ...form.options, cache: test.cache }
   const { server, purge, close } = await listen(handler, { ...form, isCached: form.isCached ?? true, options })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
