@@ -61,7 +61,8 @@ export class RequestFunctions<Request> {
 function keyFrom(returned: unknown): string | undefined {
   syncResult('key', returned)
   if (returned === undefined || (typeof returned === 'string' && returned.isWellFormed())) return returned
-  if (Number.isSafeInteger(returned) || typeof returned === 'bigint') return String(returned)
+  if (typeof returned === 'bigint' || (typeof returned === 'number' && Number.isSafeInteger(returned)))
+    return String(returned)
   const what = typeof returned === 'string' ? 'text with half of a surrogate pair' : kindOf(returned)
   throw new MemcacheOptionError(`key must return the text of a key for a request, got ${what}`)
 }
