@@ -2,10 +2,10 @@ import { Inject, Injectable, SetMetadata, UseInterceptors } from '@nestjs/common
 import type { CallHandler, ExecutionContext, NestInterceptor, VersioningOptions } from '@nestjs/common'
 import type { Memcache, Ttl } from 'memcache-ts'
 import { HttpAdapterHost, Reflector } from '@nestjs/core'
-import { isReadMethod, ResponseCache } from 'memcache-ts/http'
+import { RequestFunctions, ResponseCache } from 'memcache-ts/http'
 import type { Observable } from 'rxjs'
 import { toCacheResponseOptions } from './cache-response-options.ts'
-import type { CacheResponseOptions } from './cache-response-options.ts'
+import type { CacheableRequest, CacheResponseOptions } from './cache-response-options.ts'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
 import { withoutCache } from '../injection/missing-cache.ts'
 import { answered, platformExchange } from './platform-response.ts'
@@ -60,6 +60,7 @@ const reflector = new Reflector()
 function interceptorFor(options: CacheResponseOptions, owner: string): new (host: HttpAdapterHost) => NestInterceptor {
   const { tags, key, condition, cache: choice, ...shared } = options
   const open = (cache: Memcache | undefined): ResponseCache => new ResponseCache({ ...shared, cache })
+  const functions = new RequestFunctions<CacheableRequest>({ tags, key, condition, storePost: shared.storePost })
   // Invalid options are reported at the declaration.
   open(undefined)
 
@@ -80,17 +81,14 @@ function interceptorFor(options: CacheResponseOptions, owner: string): new (host
       if (cache === undefined) return next.handle()
       const exchange = platformExchange(this.#host.httpAdapter, request, http.getResponse())
       if (exchange === undefined) return next.handle()
-      // Every unsafe request invalidates, whichever requests are served from the cache.
-      if (isReadMethod(exchange.request.method)) {
-        const isBackground = this.#responses?.isBackground(exchange.request) === true
-        if (condition !== undefined && !isBackground && !condition(request)) return next.handle()
-      }
       this.#responses ??= open(cache)
+      const isBackground = this.#responses.isBackground(exchange.request)
+      const facts = functions.factsOf(request, exchange.request.method, isBackground)
+      if (facts === undefined) return next.handle()
       const isAnswered = await this.#responses.answer({
         ...exchange,
         scope: versionOf(context),
-        key: key?.(request),
-        tags: typeof tags === 'function' ? tags(request) : tags,
+        ...facts,
       })
       if (!isAnswered) return next.handle()
       exchange.sent()
