@@ -3,13 +3,15 @@ import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { engineOf } from '../engine/engine.ts'
 import { HeldSession } from './held-session.ts'
+import { ReplacedSession } from './replaced-session.ts'
+import { newTombstone } from './session-codec.ts'
 import { cookieChanged } from './session-cookie.ts'
 import { isSession, SessionLifetime, ttl } from './session-lifetime.ts'
 import { differsAsJson } from './session-merge.ts'
 import type { SessionData } from './session-merge.ts'
 import { SessionRepository } from './session-repository.ts'
 import type { Retirement, SessionSnapshot } from './session-snapshot.ts'
-import { SessionText } from './session-text.ts'
+import { SessionText, toJson } from './session-text.ts'
 import { resolveStoreOptions } from './store-options.ts'
 import type { MemcacheStoreOptions } from './store-options.ts'
 import type { Callback, LockOptions, Session, SessionHolder, SessionLock, StoredData } from './session.ts'
@@ -217,33 +219,51 @@ export class MemcacheStore extends Store {
     return { release, [Symbol.asyncDispose]: release }
   }
 
-  /**
-   * Destroys a session that another one replaces, after merging the writes of other requests into its replacement.
-   *
-   * @param previous the session to destroy, as its request has read and stored it.
-   * @param session the replacement, which is stored under another id.
-   */
-  async retire(previous: Session, session: Session): Promise<Retirement> {
-    const held = this.#heldAs(previous.id, previous)
-    if (held !== undefined) {
-      const base = held.snapshot
-      let own = this.#heldAs(session.id, session)?.snapshot
-      return this.#sessions.retire(previous.id, base, async (now) => {
-        if (own !== undefined) own = await this.#takeOver(session, own, { base, now })
-      })
-    }
+  /** Replaces a session by another one, which gets its age and has to be stored before the old session is retired. */
+  replace(previous: Session, by: Session): ReplacedSession {
+    const { id } = previous
+    const createdMs = this.#heldOf(previous)?.createdMs ?? this.#createdMs.get(previous)
+    if (createdMs !== undefined) this.#createdMs.set(by, createdMs)
+    // A copy: the new session has the same nested objects.
+    const data = JSON.parse(toJson(this.#toStored(id, previous, Date.now()))) as SessionData
+    const tombstone = newTombstone()
+    let base: SessionSnapshot | undefined
+    let latest: SessionText | undefined
+    return new ReplacedSession(id, by, {
+      retire: async () => {
+        // Another new id may have been pending when this one was requested.
+        const read = (base = this.#heldAs(id, previous)?.snapshot)
+        if (read === undefined) return this.#destroyUnread(id)
+        let own = this.#heldAs(by.id, by)?.snapshot
+        const handOver = async (now: SessionText): Promise<void> => {
+          latest = now
+          if (own !== undefined) own = await this.#takeOver(by, own, { base: read, now })
+        }
+        return this.#sessions.retire(id, read, { tombstone, handOver })
+      },
+      revive: async (successor) => {
+        if (base === undefined) return
+        const nowMs = Date.now()
+        const merged = this.#sessions.merged(base, data, latest ?? base.stored)
+        const left = this.#ttlOf(merged, nowMs)
+        if (left === undefined) return
+        // "Log out everywhere" must find the session before it is restored.
+        await this.#noteUser(id, merged, undefined)
+        if (!(await this.#sessions.revive(base, merged, { tombstone, ttl: left }))) return
+        if (await this.#sessions.isGone(successor.id)) await this.#destroy(id)
+      },
+      save: () => this.#write(id, previous),
+      destroy: () => this.#destroy(id),
+    })
+  }
+
+  async #destroyUnread(id: string): Promise<Retirement> {
     try {
-      await this.#destroy(previous.id)
+      await this.#destroy(id)
       return { outcome: 'retired' }
     } catch (error) {
       return { outcome: 'unknown', error }
     }
-  }
-
-  /** Copies the creation time of a session to the session that replaces it. */
-  keepAge(session: object, previous: object): void {
-    const createdMs = this.#heldOf(previous)?.createdMs ?? this.#createdMs.get(previous)
-    if (createdMs !== undefined) this.#createdMs.set(session, createdMs)
   }
 
   /** Returns the work that touching a session requires; usually none. */

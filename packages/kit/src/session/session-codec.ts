@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { ClientFlags } from 'memcache-ts-protocol'
 import { EncodedItem, JsonText } from '../engine/engine.ts'
@@ -12,10 +13,11 @@ import type { SessionData } from './session-merge.ts'
 export const TOMBSTONE = 'destroyed'
 /** The prefix of a tombstone with a token, by which its writer recognizes it. */
 const TOKEN_PREFIX = `${TOMBSTONE} `
+const TOKEN_BYTES = 9
 
 /** Returns a tombstone that differs from those of other requests. */
-export function tombstoneOf(token: string): string {
-  return TOKEN_PREFIX + token
+export function newTombstone(): string {
+  return TOKEN_PREFIX + randomBytes(TOKEN_BYTES).toString('base64url')
 }
 
 /** Returns whether a value is the tombstone of a session. */

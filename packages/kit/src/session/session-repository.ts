@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
 import { MemcacheDecodeError, MemcacheServerError } from 'memcache-ts-protocol'
@@ -7,7 +6,7 @@ import { getDefaultMemcache } from '../default-memcache.ts'
 import { engineOf } from '../engine/engine.ts'
 import type { Memcache } from '../memcache.ts'
 import { ownKey } from '../own-key.ts'
-import { isTombstone, SessionCodec, TOMBSTONE, tombstoneOf } from './session-codec.ts'
+import { isTombstone, SessionCodec, TOMBSTONE } from './session-codec.ts'
 import { SessionDirectory } from './session-directory.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import { checkEncryptionKeys } from './session-encryption.ts'
@@ -19,7 +18,7 @@ import type { Place } from './session-item.ts'
 import { SessionLocks } from './session-locks.ts'
 import { differsAsJson, mergeSessions } from './session-merge.ts'
 import type { HasChanged, SessionData } from './session-merge.ts'
-import { DESTROYED, UNREADABLE } from './session-snapshot.ts'
+import { DESTROYED, foundIn, lifetimeOf, UNREADABLE } from './session-snapshot.ts'
 import type { Found, FoundSession, LifetimeOf, Retirement, SessionSnapshot } from './session-snapshot.ts'
 import { SessionText, toJson } from './session-text.ts'
 import { Turns } from './turns.ts'
@@ -39,7 +38,6 @@ const MAX_PAUSE_MS = 16
  */
 const MAX_LOST = 4
 const LOST_PAUSE_MS = 4
-const TOKEN_BYTES = 9
 
 /** Options of a `SessionRepository`. */
 export interface SessionRepositoryOptions {
@@ -113,7 +111,7 @@ export class SessionRepository {
    * @param touchTtl the new lifetime; the result's `touched` tells whether the read has set it.
    */
   async read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
-    return isFound(await this.#look(id, touchTtl))
+    return foundIn(await this.#look(id, touchTtl))
   }
 
   /**
@@ -254,12 +252,15 @@ export class SessionRepository {
    *
    * @param id the id of the session.
    * @param base the session as it was read.
+   * @param tombstone a unique tombstone from `newTombstone`: if the response to the write was lost, it shows whether
+   *   the stored tombstone is this call's.
    * @param handOver called with the current session, each time that it has changed.
    */
-  async retire(id: string, base: SessionSnapshot, handOver: (now: SessionText) => Promise<void>): Promise<Retirement> {
-    // The token tells this request's tombstone from that of another request, in case the response to the write was
-    // lost.
-    const tombstone = tombstoneOf(randomBytes(TOKEN_BYTES).toString('base64url'))
+  async retire(
+    id: string,
+    base: SessionSnapshot,
+    { tombstone, handOver }: { tombstone: string; handOver: (now: SessionText) => Promise<void> },
+  ): Promise<Retirement> {
     let casUnique: bigint | undefined = base.casUnique
     let isUnknown = false
     for (let attempt = 0, failures = 0; ; attempt++) {
@@ -302,6 +303,23 @@ export class SessionRepository {
   }
 
   /**
+   * Restores a session that `retire` has destroyed.
+   *
+   * @param place the place of the session as it was read.
+   * @param tombstone the tombstone of its retirement; if another one is stored, the session stays destroyed.
+   * @returns whether the session was restored.
+   */
+  async revive(place: Place, data: SessionData, { tombstone, ttl }: { tombstone: string; ttl: Ttl }): Promise<boolean> {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const item = await withoutKey(fetchItem(this.#opened.client, place))
+      if (item === undefined || item === UNDECODABLE || item.value !== tombstone) return false
+      const storing = this.#store(place, toJson(data), { ttl, compareCas: item.casUnique })
+      if ((await withoutKey(storing)).status === 'stored') return true
+    }
+    throw tooManyWriters()
+  }
+
+  /**
    * Replaces the item that was read by a tombstone; returns whether it did. @param compareCas `undefined` if no item
    * may exist.
    */
@@ -317,7 +335,7 @@ export class SessionRepository {
    * lifetime.
    */
   async touch(place: SessionSnapshot, ttl: Ttl): Promise<boolean> {
-    const found = isFound(await withoutKey(this.#find(place, ttl)))
+    const found = foundIn(await withoutKey(this.#find(place, ttl)))
     if (found === undefined) return false
     const { key, groupKey } = place
     return found.touched || withoutKey(this.#opened.client.touch(key, ttl, { groupKey }))
@@ -489,14 +507,4 @@ const CONFLICT = 'conflict'
 
 function tooManyWriters(): MemcacheServerError {
   return new MemcacheServerError('too many requests write one session at once: try again', { retryable: true })
-}
-
-function isFound(found: Found): FoundSession | undefined {
-  return found === DESTROYED || found === UNREADABLE ? undefined : found
-}
-
-/** Returns the lifetime of a session. @param session the data, or its JSON. */
-function lifetimeOf(lifetime: Ttl | LifetimeOf, session: SessionData | string): Ttl | undefined {
-  if (typeof lifetime !== 'function') return lifetime
-  return lifetime(typeof session === 'string' ? (JSON.parse(session) as SessionData) : session)
 }

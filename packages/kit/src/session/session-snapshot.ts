@@ -43,3 +43,14 @@ export const DESTROYED = 'destroyed'
 export const UNREADABLE = 'unreadable'
 
 export type Found = FoundSession | typeof DESTROYED | typeof UNREADABLE | undefined
+
+/** Returns the result of a read if it is a session; `undefined` otherwise. */
+export function foundIn(found: Found): FoundSession | undefined {
+  return found === DESTROYED || found === UNREADABLE ? undefined : found
+}
+
+/** Returns the lifetime of a session. @param session its data, or its JSON. */
+export function lifetimeOf(lifetime: Ttl | LifetimeOf, session: SessionData | string): Ttl | undefined {
+  if (typeof lifetime !== 'function') return lifetime
+  return lifetime(typeof session === 'string' ? (JSON.parse(session) as SessionData) : session)
+}

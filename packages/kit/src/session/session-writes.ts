@@ -1,8 +1,15 @@
+import type { SessionStep } from './session-errors.ts'
 import { isError } from './session.ts'
 import type { Callback } from './session.ts'
 
 /** The kinds of writes. A lost renewal of the lifetime is harmless; a session that was not destroyed is a security risk. */
 export type WriteKind = 'save' | 'destroy' | 'renewal'
+
+/** The names of writes in messages. */
+export const STEPS = { save: 'saved', destroy: 'destroyed', renewal: 'saved' } as const satisfies Record<
+  WriteKind,
+  SessionStep
+>
 
 /** A pending write, or one that has failed without its caller handling the error. */
 interface PendingWrite {
@@ -91,6 +98,13 @@ export class PendingWrites {
     step()
     await Promise.all(Array.from(this.#writes, async (write) => (before.has(write) ? undefined : write.outcome)))
   }
+}
+
+/** Warns the operator that a session was lost, if no response is left for the error handlers. */
+export function warnOfLoss(error: unknown): void {
+  process.emitWarning(
+    `memcache-ts: a session could not be stored after its client had disconnected, so its last changes are lost: ${(error as Error).message}`,
+  )
 }
 
 async function allDone(outcomes: readonly Promise<unknown>[]): Promise<void> {

@@ -64,7 +64,8 @@ export interface AsyncSession {
   destroy(): Promise<void>
   /**
    * Gives the session a new id; call it when the user's rights change, such as at login. `keep: true` keeps its data;
-   * otherwise the new session is empty.
+   * otherwise the new session is empty. If the client disconnects before the new id was sent to it, its old id works
+   * again, with the session as it was when this was called.
    */
   regenerate(options?: { keep?: boolean | undefined }): Promise<void>
   /** Resets the lifetime of the session. */
