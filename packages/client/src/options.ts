@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import {
   booleanOption,
@@ -15,6 +14,7 @@ import type { Clock } from 'memcache-ts-protocol'
 import type { PresetName } from './compat/presets/preset-codec.ts'
 import { credentialsOf } from './connection/credentials.ts'
 import type { Credentials } from './connection/credentials.ts'
+import { tlsOptionsOf } from './connection/tls.ts'
 import type { ProtocolName } from './protocols/protocol.ts'
 import { HASH_STRATEGIES } from './routing/create-router.ts'
 import type { HashStrategy } from './routing/create-router.ts'
@@ -298,23 +298,4 @@ function clockOf(clock: Clock | undefined): Clock {
 
 function withoutUndefined<Options extends object>(options: Options): Options {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
-}
-
-/**
- * Returns the TLS options of `tls` and `tlsCaFile` together.
- *
- * @throws MemcacheOptionError if the file of certificate authorities cannot be read.
- */
-function tlsOptionsOf(tls: boolean | TlsOptions | undefined, caFile: string | undefined): TlsOptions | undefined {
-  if (tls === false) return undefined
-  if (tls !== undefined && tls !== true && (typeof tls !== 'object' || tls === null)) {
-    throw new MemcacheOptionError(`tls must be true, false or options of tls.connect, got ${kindOf(tls)}`)
-  }
-  const options = tls === true || tls === undefined ? {} : tls
-  if (caFile === undefined) return tls === undefined ? undefined : options
-  try {
-    return { ...options, ca: readFileSync(caFile) }
-  } catch (cause) {
-    throw new MemcacheOptionError(`tlsCaFile: ${(cause as Error).message}`, { cause })
-  }
 }

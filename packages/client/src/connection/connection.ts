@@ -295,8 +295,10 @@ export class Connection implements ResponseSink {
 
   /** Handles the end of the stream, with or without an error. */
   #lost(cause: Error | undefined): void {
-    const error = streamError(cause, this.server)
-    if (this.#state !== 'ready') {
+    const isOpening = this.#state !== 'ready'
+    const isOpeningTls = isOpening && this.#options.tls !== undefined
+    const error = streamError(cause, { server: this.server, isOpeningTls })
+    if (isOpening) {
       this.#connectingFailed('hungUp', error, isHangUp(cause))
       return
     }
