@@ -56,7 +56,7 @@ export interface MemcachedClientOptions {
   hashSocketsAs?: SocketName | undefined
   /** The server of a key while its own server is away: the `next` one, or `none`. Default `next`. */
   failover?: 'next' | 'none' | undefined
-  /** Whether to use TLS: `true`, or options of `tls.connect`. Default false. */
+  /** Whether to use TLS: `true`, or options of `tls.connect`, which are checked at once. Default false. */
   tls?: boolean | TlsOptions | undefined
   /** The username for text authentication (`-Y`) or SASL (`-S`), whichever the server supports. */
   username?: string | undefined
