@@ -1,5 +1,5 @@
 import type { MemcacheError } from 'memcache-ts-protocol'
-import type { ItemResponse } from './operations/retrieval-operation.ts'
+import type { ItemResponse } from './operations/item-response.ts'
 import type { StoreStatus } from './operations/write-operations.ts'
 import { asMemcacheError } from './errors.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'

@@ -1,4 +1,4 @@
-import type { ItemResponse } from './operations/retrieval-operation.ts'
+import type { ItemResponse } from './operations/item-response.ts'
 import { ClientFlags } from 'memcache-ts-protocol'
 import { CallDeadline, onOwnServer } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'

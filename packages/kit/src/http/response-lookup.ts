@@ -215,3 +215,17 @@ export async function findByLanguage(
   const record = records.decode(await engine.get(engine.storedKey(key), []), key)
   return record?.kind === 'response' && freshnessFor(record, lookup, nowMs) === 'fresh' ? record : undefined
 }
+
+/** The part of an Express application that holds its settings. */
+interface ExpressSettings {
+  get(name: string): unknown
+}
+
+/**
+ * Returns whether an Express application trusts the other end of a connection, by its address, as a proxy. The setting
+ * `true` trusts every client, so it does not count.
+ */
+export function trustsExpressProxy(app: ExpressSettings, address: string | undefined): boolean {
+  const trusts = app.get('trust proxy fn') as ((address: string | undefined, hop: number) => boolean) | undefined
+  return app.get('trust proxy') !== true && trusts?.(address, 0) === true
+}
