@@ -8,7 +8,7 @@ import {
   refuseSecondOptions,
 } from 'memcache-ts-protocol'
 import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
-import { checkCall, startCall, wantsNoReply } from './call-deadline.ts'
+import { checkCall, startBatch, wantsNoReply } from './call-deadline.ts'
 import { checkNames, hasKnownNames, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
 import type { CallOptions, ClientKey, CounterOptions, WriteOptions, Written } from './call-options.ts'
 import { Commands } from './commands.ts'
@@ -371,7 +371,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
    * @throws MemcacheServerError if a server refuses; it is `retryable` if the server is busy with another dump.
    * @throws MemcacheUnsupportedError on a server that demands SASL.
    */
-  async metadump(visit: (item: DumpedItem) => void, options?: MetadumpOptions): Promise<void> {
+  async metadump(visit: (item: DumpedItem) => unknown, options?: MetadumpOptions): Promise<void> {
     checkNames('metadump', options)
     checkCall(options)
     if (typeof visit !== 'function') throw new MemcacheOptionError(`visit must be a function, got ${kindOf(visit)}`)
@@ -453,8 +453,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     begin: (item: readonly [Given, unknown], options: CallOptions) => Promise<Result>,
   ): Promise<MultiResult<Given, Result>> {
     const keys = items.map(([key]) => key)
+    const operations = items.length * this.#commands.operationsPerKey
     return this.#tracing.run({ operation, keys, options }, (options) =>
-      MultiResult.ofEach(items, startCall(options, this.#options.timeoutMs), begin),
+      MultiResult.ofEach(items, startBatch(options, this.#options.timeoutMs, operations), begin),
     )
   }
 

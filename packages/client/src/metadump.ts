@@ -62,7 +62,7 @@ export class Metadumps {
   /** Dumps servers. If one fails, the call rejects and the other dumps end. */
   async dump(
     servers: readonly { readonly address: ServerAddress }[],
-    visit: (item: DumpedItem) => void,
+    visit: (item: DumpedItem) => unknown,
     options?: MetadumpOptions,
   ): Promise<void> {
     const deadline = startCall(options, METADUMP_TIMEOUT_MS).deadline!
@@ -92,7 +92,7 @@ class Metadump {
   readonly #server: string
   readonly #options: MetadumpConnectionOptions
   readonly #connection: Connection
-  readonly #visit: (item: DumpedItem) => void
+  readonly #visit: (item: DumpedItem) => unknown
   readonly #deadline: CallDeadline
   #operation: DumpOperation | undefined
   #isEnded = false
@@ -101,7 +101,7 @@ class Metadump {
   constructor(
     address: ServerAddress,
     options: MetadumpConnectionOptions,
-    visit: (item: DumpedItem) => void,
+    visit: (item: DumpedItem) => unknown,
     deadline: CallDeadline,
   ) {
     this.#server = address.name
@@ -155,14 +155,14 @@ class Metadump {
 /** Passes items to the caller as they are received; `lines` is the refusal, if there is one. */
 class DumpOperation extends LinesOperation {
   readonly #connection: Pick<Connection, 'server' | 'redact'>
-  readonly #visit: (item: DumpedItem) => void
+  readonly #visit: (item: DumpedItem) => unknown
   /** The number of the visitor's promises that are pending. */
   #visits = 0
   #isComplete = false
 
   constructor(
     connection: Pick<Connection, 'server' | 'redact'>,
-    visit: (item: DumpedItem) => void,
+    visit: (item: DumpedItem) => unknown,
     resolve: (lines: string[]) => void,
     reject: (error: unknown) => void,
   ) {
@@ -204,7 +204,7 @@ class DumpOperation extends LinesOperation {
 
   #pass(item: DumpedItem): void {
     try {
-      const visited: unknown = this.#visit(item)
+      const visited = this.#visit(item)
       if (!(visited instanceof Promise)) return
       this.#visits++
       visited.then(

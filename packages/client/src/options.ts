@@ -38,7 +38,10 @@ export interface MemcachedClientOptions {
   idleTimeoutMs?: number | undefined
   /** The number of connections per server; requests are pipelined, so few are enough. Default 2. */
   poolSize?: number | undefined
-  /** The maximum number of operations that wait on one connection; further ones are refused. Default 10 000. */
+  /**
+   * The maximum number of operations that wait on one connection; further ones are refused, except those of one batch
+   * (`setMulti`, `deleteMulti`). Default 10 000.
+   */
   maxQueue?: number | undefined
   /**
    * The kind of servers: `hosted` servers have no `lru_crawler`, `me` and `watch`, so `metadump` and `meta.debug`
