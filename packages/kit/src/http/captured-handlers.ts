@@ -12,6 +12,7 @@ import { isReusable } from './policy/freshness.ts'
 import { isSameRule, searchRuleOf } from './policy/no-vary-search.ts'
 import { isIdentified, tellsUsersApart } from './policy/request-key.ts'
 import { ResponseStore } from './records/response-store.ts'
+import type { ResponseClock } from './response-clock.ts'
 import type { DecodedRecords } from './records/decoded-records.ts'
 import type { SearchRules } from './records/search-rules.ts'
 import { unpackBody } from './records/stored-record.ts'
@@ -45,7 +46,7 @@ export interface CapturedHandlersParts {
   readonly calls: CallsUnderWay
   readonly searchRules: SearchRules
   readonly records: DecodedRecords
-  readonly nowMs: () => number
+  readonly clock: ResponseClock
 }
 
 /**
@@ -58,19 +59,19 @@ export class CapturedHandlers {
   readonly #searchRules: SearchRules
   readonly #records: DecodedRecords
   readonly #store: ResponseStore
-  readonly #nowMs: () => number
+  readonly #clock: ResponseClock
   /** Background requests that go to the handler as if there were no cache. */
   readonly #uncached = new WeakSet<IncomingMessage>()
   /** Runs in the background, by their requests. */
   readonly #background = new WeakMap<IncomingMessage, BackgroundRun>()
 
-  constructor({ resolved, calls, searchRules, records, nowMs }: CapturedHandlersParts) {
+  constructor({ resolved, calls, searchRules, records, clock }: CapturedHandlersParts) {
     this.#resolved = resolved
     this.#calls = calls
     this.#searchRules = searchRules
     this.#records = records
-    this.#store = new ResponseStore(resolved.vary, nowMs)
-    this.#nowMs = nowMs
+    this.#store = new ResponseStore(resolved.vary, clock.nowMs)
+    this.#clock = clock
   }
 
   /** Whether this cache made the request, to revalidate a stored response or to load a whole response. */
@@ -163,7 +164,7 @@ export class CapturedHandlers {
       hidesCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
       hiddenParameters: rules.ignoreQuery,
       watchesIdentity: !tellsUsersApart(lookup.exchange, vary),
-      nowMs: this.#nowMs,
+      clock: this.#clock,
     })
   }
 

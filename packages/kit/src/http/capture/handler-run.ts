@@ -21,6 +21,7 @@ import { sendStored } from '../send-stored.ts'
 import { combineParts, missingPart } from '../records/combine-parts.ts'
 import type { MissingPart } from '../records/combine-parts.ts'
 import type { StoredPartial, StoredResponse } from '../records/stored-record.ts'
+import type { ResponseClock } from '../response-clock.ts'
 import type { VaryRules } from '../policy/vary.ts'
 import { reducedPreferences, variedFields } from '../policy/vary.ts'
 
@@ -89,7 +90,7 @@ export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
   readonly watchesIdentity: boolean
   /** Whether the handler's response is stored if it may be. */
   readonly stores: boolean
-  readonly nowMs: () => number
+  readonly clock: ResponseClock
 }
 
 /** A client's conditions that the handler does not see, since they are evaluated here. */
@@ -244,9 +245,9 @@ export class HandlerRun implements CaptureObserver {
   }
 
   onHead(status: number, fields: Fields): HeadDecision {
-    const { stale, directives, nowMs } = this.#conditions
+    const { stale, directives, clock } = this.#conditions
     if (stale !== undefined) {
-      const isGood = status >= 500 && isGoodOnError(stale, directives, nowMs())
+      const isGood = status >= 500 && isGoodOnError(stale, directives, clock.nowMs())
       if (status === 304 || isGood) {
         this.live.fail('retry')
         this.#withheld = { status, fields, isMissingPart: false }
@@ -267,13 +268,13 @@ export class HandlerRun implements CaptureObserver {
       'Cache-Status',
       cacheStatusField({ hit: false, forward, stored }, lineOf(fields, 'cache-status')),
     )
-    const isKnown = isNotModified(this.#clientHeaders, status, fields, nowMs())
+    const isKnown = isNotModified(this.#clientHeaders, status, fields, clock.ownMs())
     return { action: isKnown ? 'notModified' : 'send', isBodyWanted }
   }
 
   /** Whether the response may be stored, by its head. */
   #decideStoring(status: number, fields: Fields): boolean {
-    const { maxBytes, nowMs, stores } = this.#conditions
+    const { maxBytes, clock, stores } = this.#conditions
     if (!stores) return false
     if (this.#conditions.purpose === 'head') return this.#freshenByHead(status, fields)
     const decision = this.#storageOf(status, fields)
@@ -286,16 +287,15 @@ export class HandlerRun implements CaptureObserver {
       this.onOverflow()
       return false
     }
-    const receivedMs = nowMs()
     const own = Object.entries(fields).filter(
       ([name, value]) => !sameValue(value, this.#before[name]) || POLICY_FIELDS.includes(name),
     )
     const { lifetimes, unstored } = decision
     this.#fresh = {
       status,
-      fields: { date: toHttpDate(receivedMs), ...storableFields(Object.fromEntries(own), unstored) },
+      fields: { date: toHttpDate(clock.ownMs()), ...storableFields(Object.fromEntries(own), unstored) },
       removed: Object.keys(this.#before).filter((name) => !Object.hasOwn(fields, name)),
-      receivedMs,
+      receivedMs: clock.nowMs(),
       lifetimes,
       names: variedFields(fields, []),
     }
@@ -345,9 +345,9 @@ export class HandlerRun implements CaptureObserver {
 
   /** Sends the client the stored part and the handler's missing part as one response. */
   #sendCompleted({ status, fields }: Withheld, body: Buffer | undefined): void {
-    const { partial, maxBytes, nowMs } = this.#conditions
+    const { partial, maxBytes, clock } = this.#conditions
     const part = body === undefined ? undefined : contentPartOf(fields, body.length)
-    const fresh = part === undefined ? undefined : { fields, receivedMs: nowMs(), part, body: body! }
+    const fresh = part === undefined ? undefined : { fields, receivedMs: clock.ownMs(), part, body: body! }
     const whole = fresh === undefined ? undefined : combineParts(partial, fresh, maxBytes)
     if (whole === undefined || whole.part !== undefined) {
       this.#fail('refused', 'its handler does not give the missing part of the stored version')
@@ -368,7 +368,7 @@ export class HandlerRun implements CaptureObserver {
   }
 
   #storageOf(status: number, fields: Fields) {
-    const { nowMs, targetedFields, allowsHeuristics } = this.#conditions
+    const { clock, targetedFields, allowsHeuristics } = this.#conditions
     const { defaultSeconds, staleSeconds } = this.#adopted ?? this.#conditions
     const conditions = {
       defaultSeconds,
@@ -378,7 +378,7 @@ export class HandlerRun implements CaptureObserver {
       isAuthorized: this.#isAuthorized || this.#isIdentified,
       isRange: this.#conditions.purpose === 'range',
     }
-    return storageOf({ status, fields, receivedMs: nowMs() }, conditions)
+    return storageOf({ status, fields, receivedMs: clock.ownMs() }, conditions)
   }
 
   get #isIdentified(): boolean {
@@ -417,7 +417,7 @@ export class HandlerRun implements CaptureObserver {
 
   /** Sends the client a response in place of the handler's. */
   #answerInstead(kept: StoredResponse, body: Buffer, { status, fields }: Pick<Withheld, 'status' | 'fields'>): void {
-    const { nowMs } = this.#conditions
+    const nowMs = this.#conditions.clock.nowMs()
     const response = this.#response
     this.#restoreFields()
     const isGood = status < 400
@@ -427,14 +427,14 @@ export class HandlerRun implements CaptureObserver {
       hit: false,
       forward: this.#conditions.forward,
       forwardStatus: status,
-      ttlSeconds: remainingSeconds(kept, nowMs()),
+      ttlSeconds: remainingSeconds(kept, nowMs),
       stored: this.#conditions.stores && isGood,
     }
     sendStored(response, kept, body, {
       headers: this.#clientHeaders,
       isHead: this.#conditions.purpose === 'head',
       cacheStatus: cacheStatusField(about),
-      nowMs: nowMs(),
+      nowMs,
       send: (status, body) => this.#capture!.replace(status, body),
     })
   }
@@ -450,11 +450,12 @@ export class HandlerRun implements CaptureObserver {
 
   /** Returns the stored response, updated by a 304 or the head of the same version (RFC 9111, section 4.3.4). */
   #freshen(stale: StoredResponse, fields: Fields, body: Buffer): StoredResponse {
-    const receivedMs = this.#conditions.nowMs()
+    const { clock } = this.#conditions
+    const receivedMs = clock.nowMs()
     const told = Object.entries(storableFields(fields, [])).filter(
       ([name, value]) => !NOT_UPDATED.has(name) && !sameValue(value, this.#before[name]),
     )
-    const updated: Fields = { ...stale.fields, date: toHttpDate(receivedMs), ...Object.fromEntries(told) }
+    const updated: Fields = { ...stale.fields, date: toHttpDate(clock.ownMs()), ...Object.fromEntries(told) }
     const evaluated: Fields = { ...this.#before, ...updated }
     // Fields about this single response are used as they came, or not at all.
     for (const name of ['age', 'date', 'set-cookie']) {

@@ -101,6 +101,15 @@ export class ResponseStore {
   }
 }
 
+/**
+ * Returns the earliest time that it can be now, by the clock that a response was stored with, if memcached keeps it for
+ * these seconds more: it is dropped `KEPT_STALE_SECONDS` after its freshness has ended.
+ */
+export function earliestMs({ receivedMs, lifetimes }: StoredResponse | StoredPartial, ttlSeconds: number): number {
+  const overdueSeconds = KEPT_STALE_SECONDS - ttlSeconds
+  return overdueSeconds < 0 ? receivedMs : receivedMs + (freshSecondsLeft(lifetimes) + overdueSeconds) * 1000
+}
+
 /** Returns how long a response is still fresh when it is received, in whole seconds; at most a year. */
 export function freshSecondsLeft({ freshSeconds, initialAgeSeconds }: Lifetimes): number {
   return Math.min(MAX_FRESH_SECONDS, Math.ceil(Math.max(0, freshSeconds - initialAgeSeconds)))
