@@ -1,6 +1,6 @@
 import type { Application, Request, RequestHandler } from 'express'
 import type { Ttl } from 'memcache-ts'
-import { isReadMethod, ResponseCache, toHandlerOptions } from 'memcache-ts/http'
+import { RequestFunctions, ResponseCache, toHandlerOptions } from 'memcache-ts/http'
 import type { HandlerOptions, Purge } from 'memcache-ts/http'
 import { shareShapes } from './shared-shape.ts'
 
@@ -29,16 +29,11 @@ export interface CacheResponseHandler extends RequestHandler {
 export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheResponseHandler {
   const { tags, key, condition, ...shared } = toHandlerOptions<CacheResponseOptions>('cacheResponse', options)
   const responses = new ResponseCache(shared)
+  const functions = new RequestFunctions({ tags, key, condition, storePost: shared.storePost })
   const handler: RequestHandler = (request, response, next) => {
     shareShapes(request, response)
-    // Unsafe requests invalidate, whichever requests are served from the cache.
-    if (
-      condition !== undefined &&
-      isReadMethod(request.method) &&
-      !responses.isBackground(request) &&
-      !condition(request)
-    )
-      return next()
+    const facts = functions.factsOf(request, request.method, responses.isBackground(request))
+    if (facts === undefined) return next()
     responses
       .answer({
         request,
@@ -46,8 +41,7 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheRe
         url: request.originalUrl,
         scheme: request.protocol,
         trustsProxy: trustsProxyOf(request),
-        key: key?.(request),
-        tags: typeof tags === 'function' ? tags(request) : tags,
+        ...facts,
         dispatch: rootOf(request.app),
       })
       .then((isAnswered) => {

@@ -7,6 +7,8 @@ export type { CachedHandler, CacheHandlerOptions } from './cache-handler.ts'
 // For adapters to frameworks that do not write to a response of node:http.
 export { toHandlerOptions } from './handler-options.ts'
 export type { HandlerOptions } from './handler-options.ts'
+export { RequestFunctions } from './request-functions.ts'
+export type { RequestFacts } from './request-functions.ts'
 export { openNodeStream } from './virtual/body-streams.ts'
 export { VirtualResponse } from './virtual/virtual-response.ts'
 export { writeBody } from './virtual/write-body.ts'

@@ -1,13 +1,14 @@
 import { Inject, Injectable } from '@nestjs/common'
 import type { CallHandler, ExecutionContext, NestInterceptor, VersioningOptions } from '@nestjs/common'
 import { HttpAdapterHost, Reflector } from '@nestjs/core'
-import { isReadMethod, ResponseCache } from 'memcache-ts/http'
+import { RequestFunctions, ResponseCache } from 'memcache-ts/http'
 import type { Memcache } from 'memcache-ts'
 import type { Observable } from 'rxjs'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
 import { withoutCache } from '../injection/missing-cache.ts'
 import { answered } from './answered-response.ts'
 import type { CacheResponseOptions } from './cache-response-options.ts'
+import type { CacheableRequest } from './cache-response-options.ts'
 import { platformExchange } from './http-exchange.ts'
 
 /** The metadata key by which a class's interceptor knows that a method has its own. */
@@ -33,6 +34,7 @@ export function interceptorFor(
 ): new (host: HttpAdapterHost) => NestInterceptor {
   const { tags, key, condition, cache: choice, ...shared } = options
   const open = (cache: Memcache | undefined): ResponseCache => new ResponseCache({ ...shared, cache })
+  const functions = new RequestFunctions<CacheableRequest>({ tags, key, condition, storePost: shared.storePost })
   // Invalid options are reported at the declaration.
   open(undefined)
 
@@ -53,17 +55,14 @@ export function interceptorFor(
       if (cache === undefined) return next.handle()
       const exchange = platformExchange(this.#host.httpAdapter, request, http.getResponse())
       if (exchange === undefined) return next.handle()
-      // Every unsafe request invalidates, whichever requests are served from the cache.
-      if (isReadMethod(exchange.request.method)) {
-        const isBackground = this.#responses?.isBackground(exchange.request) === true
-        if (condition !== undefined && !isBackground && !condition(request)) return next.handle()
-      }
       this.#responses ??= open(cache)
+      const isBackground = this.#responses.isBackground(exchange.request)
+      const facts = functions.factsOf(request, exchange.request.method, isBackground)
+      if (facts === undefined) return next.handle()
       const isAnswered = await this.#responses.answer({
         ...exchange,
         scope: versionOf(context),
-        key: key?.(request),
-        tags: typeof tags === 'function' ? tags(request) : tags,
+        ...facts,
       })
       if (!isAnswered) return next.handle()
       exchange.sent()

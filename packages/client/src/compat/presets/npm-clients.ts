@@ -1,5 +1,5 @@
 import type { ValueCodec } from '../../values/value-codec.ts'
-import { readJson, readNumber, unknownFlags, writeBytes, writeJson, writeText } from './preset.ts'
+import { cannotWrite, readJson, readNumber, unknownFlags, writeBytes, writeJson, writeText } from './preset.ts'
 
 const CLIENT = 'memcached'
 const JSON_FLAG = 2
@@ -49,4 +49,19 @@ function escape(text: string): string {
 
 function unescape(bytes: Buffer): string {
   return bytes.toString().replaceAll(/\\([\r\n])/g, '$1')
+}
+
+/**
+ * Returns the codec of memjs's values, which are bytes. Strings are written as UTF-8, and everything is read as a
+ * Buffer, whatever its flags.
+ */
+export function memjsCodec(): ValueCodec {
+  return {
+    encode: (value) => {
+      if (typeof value === 'string') return { bytes: writeText(value, 'memjs'), clientFlags: 0 }
+      if (Buffer.isBuffer(value)) return { bytes: writeBytes(value, 'memjs'), clientFlags: 0 }
+      throw cannotWrite(value, 'memjs', 'give it a string or a Buffer')
+    },
+    decode: (bytes) => bytes,
+  }
 }
