@@ -122,7 +122,7 @@ export class CapturedHandlers {
         load.end(Promise.reject(new UnstoredError('aborted', 'its client has left')))
         return false
       }
-      const run = this.runOf(lookup, stale)
+      const run = this.runOf(lookup, stale, { hasLease: generations !== undefined })
       this.lead(lookup.exchange, run)
       if (lookup.purpose !== 'whole') this.#calls.setAside(lookup.name, run)
       else if (generations !== undefined) this.#calls.offer({ response: run.live, lookup, generations }, run)
@@ -143,7 +143,11 @@ export class CapturedHandlers {
   runOf(
     lookup: ResponseLookup,
     old: StoredResponse | StoredPartial | undefined,
-    { stores = true, forward = forwardReason(lookup, old) }: { stores?: boolean; forward?: ForwardReason } = {},
+    {
+      stores = true,
+      hasLease = true,
+      forward = forwardReason(lookup, old),
+    }: { stores?: boolean; hasLease?: boolean; forward?: ForwardReason } = {},
   ): HandlerRun {
     const { defaultSeconds, staleSeconds, targetedFields, maxBytes, rules, vary } = this.#resolved
     return new HandlerRun({
@@ -158,6 +162,7 @@ export class CapturedHandlers {
       partial: old?.kind === 'partial' ? old : undefined,
       onIncomplete: (client) => this.#loadUncached(lookup, client),
       stores,
+      hasLease,
       directives: lookup.directives,
       forward,
       varyRules: lookup.varyRules,

@@ -10,6 +10,7 @@ import { HandlerView } from './handler-view.ts'
 import { toHttpDate } from '../policy/http-date.ts'
 import { IdentityWatch } from '../policy/identity.ts'
 import type { ApplicationRequest } from '../policy/identity.ts'
+import { belongsToClient } from '../policy/request-fields.ts'
 import type { RequestDirectives } from '../policy/request-directives.ts'
 import { ResponseCapture } from './response-capture.ts'
 import type { CaptureObserver, ClientOutput, HeadDecision } from './response-capture.ts'
@@ -90,6 +91,8 @@ export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
   readonly watchesIdentity: boolean
   /** Whether the handler's response is stored if it may be. */
   readonly stores: boolean
+  /** Whether memcached has granted the right to store it; if memcached is away, it has not. */
+  readonly hasLease: boolean
   readonly clock: ResponseClock
 }
 
@@ -266,9 +269,9 @@ export class HandlerRun implements CaptureObserver {
       return { action: 'withhold', isBodyWanted: status === 206 && hasContentRange(fields) }
     }
     const isBodyWanted = this.#decideStoring(status, fields)
-    const { forward } = this.#conditions
+    const { forward, hasLease } = this.#conditions
     // Tells whether the response will be stored; for a body without a length, this is not known yet.
-    const stored = isBodyWanted && this.#expectedLength !== undefined
+    const stored = isBodyWanted && hasLease && this.#expectedLength !== undefined
     this.#response.setHeader(
       'Cache-Status',
       cacheStatusField({ hit: false, forward, stored }, lineOf(fields, 'cache-status')),
@@ -296,13 +299,17 @@ export class HandlerRun implements CaptureObserver {
       ([name, value]) => !sameValue(value, this.#before[name]) || POLICY_FIELDS.includes(name),
     )
     const { lifetimes, unstored } = decision
+    if (!lifetimes.isShared && own.some(([name]) => belongsToClient(name))) {
+      this.#fail('refused', 'a field for one client')
+      return false
+    }
     this.#fresh = {
       status,
       fields: { date: toHttpDate(clock.ownMs()), ...storableFields(Object.fromEntries(own), unstored) },
       removed: Object.keys(this.#before).filter((name) => !Object.hasOwn(fields, name)),
       receivedMs: clock.nowMs(),
       lifetimes,
-      names: variedFields(fields, []),
+      names: variedFields(fields),
     }
     this.#expectedLength = length
     // A part that followers have got cannot be taken back: if the response may still turn out to belong to one user,
@@ -433,7 +440,7 @@ export class HandlerRun implements CaptureObserver {
       forward: this.#conditions.forward,
       forwardStatus: status,
       ttlSeconds: remainingSeconds(kept, nowMs),
-      stored: this.#conditions.stores && isGood,
+      stored: this.#conditions.stores && this.#conditions.hasLease && isGood,
     }
     sendStored(response, kept, body, {
       headers: this.#clientHeaders,
@@ -476,7 +483,7 @@ export class HandlerRun implements CaptureObserver {
     const { lifetimes, unstored } = decision
     const { status, removed } = stale
     const stored = { status, fields: storableFields(updated, unstored), removed, receivedMs, lifetimes }
-    this.#resolve({ ...stored, names: variedFields(evaluated, []), body })
+    this.#resolve({ ...stored, names: variedFields(evaluated), body })
     return { ...stale, ...stored }
   }
 }

@@ -44,7 +44,8 @@ export class DecodedRecords {
   decode(bytes: unknown, key: string): StoredRecord | undefined {
     if (!Buffer.isBuffer(bytes)) return undefined
     const known = this.#records.get(key)
-    if (known !== undefined && known.bytes.equals(bytes)) return this.#isOfItsTime(known.record) ? known.record : undefined
+    if (known !== undefined && known.bytes.equals(bytes))
+      return this.#isOfItsTime(known.record) ? known.record : undefined
     if (bytes.length > MAX_RECORD_BYTES) return this.#decode(bytes, key)
     // A copy: bytes from the connection are part of a larger buffer, which would be kept in memory.
     const own = Buffer.from(bytes)

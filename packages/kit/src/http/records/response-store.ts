@@ -4,10 +4,12 @@ import type { Ttl } from 'memcache-ts-protocol'
 import type { CacheEngine, LoadContext } from '../../engine/engine.ts'
 import type { FreshResponse } from '../capture/handler-run.ts'
 import { lineOf, listOf } from '../fields.ts'
+import { PASS_SECONDS } from '../calls-under-way.ts'
 import { variantKey } from '../response-lookup.ts'
 import type { ResponseLookup } from '../response-lookup.ts'
 import { KEPT_STALE_SECONDS } from '../response-cache-options.ts'
 import type { Lifetimes } from '../policy/storage-policy.ts'
+import { MAX_VARIED_FIELDS } from '../policy/vary.ts'
 import { encodeRecord, packBody } from './stored-record.ts'
 import type { StoredPartial, StoredResponse } from './stored-record.ts'
 
@@ -57,6 +59,7 @@ export class ResponseStore {
       return encodeRecord(stored)
     }
     const all = [...new Set([...known, ...names])].sort()
+    if (all.length > MAX_VARIED_FIELDS) return this.pass(lookup, context, PASS_SECONDS)
     const id = randomBytes(12).toString('base64url')
     const list = encodeRecord({ kind: 'variants', key: variants?.key ?? key, names: all, id })
     if (variants !== undefined) {
