@@ -61,6 +61,21 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     expect((await site.get()).body).toBe('answer')
   })
 
+  it('vary as they did when a 304 confirms them, which compression adds nothing to', async () => {
+    await using site = await openSite({ create, ttlSeconds: 10 })
+    site.answers((request, response, call) =>
+      call === 1
+        ? response.set({ ETag: '"a"', Vary: 'Origin, Accept-Encoding' }).send('answer')
+        : response.writeHead(304, { ETag: '"a"', Vary: 'origin' }).end(),
+    )
+    await site.get()
+    await site.pass(15)
+    for (let time = 0; time < 2; time++) {
+      const { status, headers } = await site.get()
+      expect([status, headers.vary]).toEqual([200, 'Origin, Accept-Encoding'])
+    }
+  })
+
   it('are served while they are revalidated as their own stale-while-revalidate says', async () => {
     await using site = await openSite({ create })
     const says = (text: string, control: string): void =>

@@ -18,13 +18,13 @@ import { storageOf, POLICY_FIELDS } from '../policy/storage-policy.ts'
 import type { Lifetimes, PolicyConditions } from '../policy/storage-policy.ts'
 import { LiveResponse } from './live-response.ts'
 import { isGoodOnError, remainingSeconds } from '../policy/freshness.ts'
+import type { ResponseClock } from '../policy/freshness.ts'
 import { sendStored } from '../send-stored.ts'
 import { combineParts, missingPart } from '../records/combine-parts.ts'
 import type { MissingPart } from '../records/combine-parts.ts'
 import type { StoredPartial, StoredResponse } from '../records/stored-record.ts'
-import type { ResponseClock } from '../response-clock.ts'
 import type { VaryRules } from '../policy/vary.ts'
-import { reducedPreferences, variedFields } from '../policy/vary.ts'
+import { joinedVary, reducedPreferences, variedFields } from '../policy/vary.ts'
 
 /** A handler's response that may be stored. */
 export interface FreshResponse {
@@ -468,6 +468,8 @@ export class HandlerRun implements CaptureObserver {
       ([name, value]) => !NOT_UPDATED.has(name) && !sameValue(value, this.#before[name]),
     )
     const updated: Fields = { ...stale.fields, date: toHttpDate(clock.ownMs()), ...Object.fromEntries(told) }
+    // Middleware that compresses adds its part of `Vary` to a whole response only.
+    if (updated['vary'] !== undefined) updated['vary'] = joinedVary(stale.fields, updated)
     const evaluated: Fields = { ...this.#before, ...updated }
     // Fields about this single response are used as they came, or not at all.
     for (const name of ['age', 'date', 'set-cookie']) {

@@ -23,6 +23,13 @@ export function variedFields(fields: Fields): string[] {
   return [...new Set([...listOf(lineOf(fields, 'vary')), ...impliedFields(fields)])].sort()
 }
 
+/** Returns the `Vary` of a stored response with what a confirmation of it adds. */
+export function joinedVary(stored: Fields, confirmed: Fields): string {
+  const names = listOf(lineOf(stored, 'vary'))
+  const added = listOf(lineOf(confirmed, 'vary')).filter((name) => !names.includes(name))
+  return [lineOf(stored, 'vary') ?? [], added].flat().join(', ')
+}
+
 /** The request fields that were negotiated to make a response, whether `Vary` names them or not. */
 function impliedFields(fields: Fields): string[] {
   const names: string[] = []

@@ -1,6 +1,6 @@
 import { LRUCache } from 'lru-cache'
 import { PASS_SECONDS } from '../calls-under-way.ts'
-import type { ResponseClock } from '../response-clock.ts'
+import type { ResponseClock } from '../policy/freshness.ts'
 import { decodeRecord, unpackBody } from './stored-record.ts'
 import type { StoredPartial, StoredRecord, StoredResponse } from './stored-record.ts'
 

@@ -8,7 +8,7 @@ import { PASS_SECONDS } from '../calls-under-way.ts'
 import { variantKey } from '../response-lookup.ts'
 import type { ResponseLookup } from '../response-lookup.ts'
 import { KEPT_STALE_SECONDS } from '../response-cache-options.ts'
-import type { Lifetimes } from '../policy/storage-policy.ts'
+import { freshSecondsLeft } from '../policy/freshness.ts'
 import { MAX_VARIED_FIELDS } from '../policy/vary.ts'
 import { encodeRecord, packBody } from './stored-record.ts'
 import type { StoredPartial, StoredResponse } from './stored-record.ts'
@@ -20,8 +20,6 @@ const VARIANTS_TTL: Ttl = '30d'
  * first.
  */
 const GRAIN_SECONDS = 1
-/** A year, since memcached counts in 31 bits; a response that is older is reloaded. */
-const MAX_FRESH_SECONDS = 31_536_000
 
 /**
  * Stores responses under the lease that their handler was run with. If a response varies, the list of fields is stored
@@ -102,18 +100,4 @@ export class ResponseStore {
     context.setTtlSeconds(seconds)
     return encodeRecord({ kind: 'pass', key, untilMs: this.#nowMs() + seconds * 1000 })
   }
-}
-
-/**
- * Returns the earliest time that it can be now, by the clock that a response was stored with, if memcached keeps it for
- * these seconds more: it is dropped `KEPT_STALE_SECONDS` after its freshness has ended.
- */
-export function earliestMs({ receivedMs, lifetimes }: StoredResponse | StoredPartial, ttlSeconds: number): number {
-  const overdueSeconds = KEPT_STALE_SECONDS - ttlSeconds
-  return overdueSeconds < 0 ? receivedMs : receivedMs + (freshSecondsLeft(lifetimes) + overdueSeconds) * 1000
-}
-
-/** Returns how long a response is still fresh when it is received, in whole seconds; at most a year. */
-export function freshSecondsLeft({ freshSeconds, initialAgeSeconds }: Lifetimes): number {
-  return Math.min(MAX_FRESH_SECONDS, Math.ceil(Math.max(0, freshSeconds - initialAgeSeconds)))
 }
