@@ -1,4 +1,5 @@
-import type { ItemResponse, RetrievalRequest } from './operations/retrieval-operation.ts'
+import type { RetrievalRequest } from './operations/retrieval-operation.ts'
+import type { ItemResponse } from './operations/item-response.ts'
 import {
   ClientFlags,
   kindOf,

@@ -1,4 +1,4 @@
-import type { ItemResponse } from './operations/retrieval-operation.ts'
+import type { ItemResponse } from './operations/item-response.ts'
 import {
   booleanOption,
   choiceOption,

@@ -1,6 +1,6 @@
 import type { Application, Request, RequestHandler } from 'express'
 import type { Ttl } from 'memcache-ts'
-import { RequestFunctions, ResponseCache, toHandlerOptions } from 'memcache-ts/http'
+import { RequestFunctions, ResponseCache, toHandlerOptions, trustsExpressProxy } from 'memcache-ts/http'
 import type { HandlerOptions, Purge } from 'memcache-ts/http'
 import { shareShapes } from './shared-shape.ts'
 
@@ -11,7 +11,7 @@ export type CacheResponseOptions = HandlerOptions<Request>
 export interface CacheResponseHandler extends RequestHandler {
   /**
    * Invalidates the stored responses of a path, or of a pattern such as `/cities/*` with the option `wildcards`;
-   * resolves to whether that was confirmed.
+   * resolves to whether memcached has confirmed it.
    */
   readonly purge: Purge
 }
@@ -40,7 +40,7 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheRe
         response,
         url: request.originalUrl,
         scheme: request.protocol,
-        trustsProxy: trustsProxyOf(request),
+        trustsProxy: trustsExpressProxy(request.app, request.socket.remoteAddress),
         ...facts,
         dispatch: rootOf(request.app),
       })
@@ -51,15 +51,6 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheRe
       .catch(next)
   }
   return Object.assign(handler, { purge: responses.purge })
-}
-
-/**
- * Returns whether the application trusts the other end of a request's connection as a proxy. The setting `true` trusts
- * every client, so it does not count.
- */
-function trustsProxyOf({ app, socket }: Request): boolean {
-  const trusts = app.get('trust proxy fn') as ((address: string | undefined, hop: number) => boolean) | undefined
-  return app.get('trust proxy') !== true && trusts?.(socket.remoteAddress, 0) === true
 }
 
 /** Returns the outermost application of a request; a mounted application does not know the whole path. */

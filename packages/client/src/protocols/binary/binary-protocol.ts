@@ -20,7 +20,7 @@ import {
   writeRetrieval,
   writeStore,
 } from './binary-requests.ts'
-import { ClassicItemResponse } from '../../operations/retrieval-operation.ts'
+import { ClassicItemResponse } from '../../operations/item-response.ts'
 
 /** Writes one kind of operation, and reads its response, in the binary protocol. */
 interface BinaryCodec<Kind> {

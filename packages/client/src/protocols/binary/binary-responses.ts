@@ -9,9 +9,10 @@ import type {
 } from '../../operations/write-operations.ts'
 import type { KeyListOperation } from '../../operations/key-list-operation.ts'
 import type { LinesOperation } from '../../operations/lines-operation.ts'
-import type { ClassicItemResponse, RetrievalOperation } from '../../operations/retrieval-operation.ts'
+import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
+import type { ClassicItemResponse } from '../../operations/item-response.ts'
 import type { Operation } from '../../operations/operation.ts'
-import { takeLine } from '../line/line-codec.ts'
+import { takeLine } from '../line/shared-codecs.ts'
 
 /** The length of the client flags before a value (protocol-binary, "Get response"). */
 const FLAGS_BYTES = 4

@@ -14,7 +14,7 @@ import {
   writeWord,
 } from 'memcache-ts-protocol'
 import type { FrameHandler, MemcacheError } from 'memcache-ts-protocol'
-import { ClassicItemResponse } from '../../operations/retrieval-operation.ts'
+import { ClassicItemResponse } from '../../operations/item-response.ts'
 import { MetaResponse } from '../meta/meta-response.ts'
 import type { OperationOf, Protocol, ProtocolName, ResponseReader, ResponseSink } from '../protocol.ts'
 import { DESYNC, DONE, MORE } from './line-codec.ts'

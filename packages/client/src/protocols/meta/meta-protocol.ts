@@ -1,7 +1,8 @@
 import { MetaCode, writeFlag, writeIntFlag, writeLineEnd, writeUint, writeUint64Flag } from 'memcache-ts-protocol'
 import type { RequestBuffer } from '../../connection/link.ts'
 import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
-import { DONE, LinesCodec, writeStore } from '../line/line-codec.ts'
+import { DONE } from '../line/line-codec.ts'
+import { LinesCodec, writeStore } from '../line/shared-codecs.ts'
 import type { LineCodec, LineResponses } from '../line/line-codec.ts'
 import { readMetaResponse, writeCommandAndKey, writeKeyFlag, writeOpaque } from './meta-response.ts'
 import type {

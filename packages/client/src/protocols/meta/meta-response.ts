@@ -1,5 +1,5 @@
 import { MetaCode, MetaReply, parseMetaReply, writeFlag, writeMetaCommand, writeRequestKey } from 'memcache-ts-protocol'
-import type { ItemResponse } from '../../operations/retrieval-operation.ts'
+import type { ItemResponse } from '../../operations/item-response.ts'
 import type { WireKey } from '../../client-key.ts'
 
 /** The response to a meta command. */

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 
-/** Fields that most requests have and that identify nobody, so that they are not compared with the patterns below. */
+/** Fields of most requests that identify no user; they skip the patterns below. */
 const ORDINARY_FIELDS: ReadonlySet<string> = new Set([
   ':authority',
   ':method',
@@ -63,7 +63,7 @@ const CREDENTIAL_FIELD = new RegExp(
   ].join('|')})$`,
 )
 
-/** Whether a field, in lower case, identifies the user of a request. */
+/** Returns whether a field, in lower case, identifies the user of a request. */
 export function isCredentialField(name: string): boolean {
   return !ORDINARY_FIELDS.has(name) && CREDENTIAL_FIELD.test(name)
 }
@@ -71,12 +71,12 @@ export function isCredentialField(name: string): boolean {
 /** Fields of responses, besides `Set-Cookie`, that give one client a secret or the state of its session. */
 const CLIENT_FIELD = /^(?:(?:x-)?[cx]srf-token|dpop-nonce|replay-nonce)$/
 
-/** Whether a response field, in lower case, is meant for one client. */
+/** Returns whether a response field, in lower case, is meant for one client. */
 export function belongsToClient(name: string): boolean {
   return CLIENT_FIELD.test(name) || isCredentialField(name)
 }
 
-/** Whether a request has a credential field that is not in its key. */
+/** Returns whether a request has a credential field that is not in its key. */
 export function hasCredentials(headers: IncomingHttpHeaders, vary: readonly string[]): boolean {
   for (const name in headers) if (isCredentialField(name) && !vary.includes(name)) return true
   return false
@@ -129,8 +129,8 @@ const FRAGMENTS = [
 const KEYED_FIELD = new RegExp(`^(?:${[...FORWARDING, ...FRAGMENTS].join('|')})$`)
 
 /**
- * The fields of a request that are in its key, whether `Vary` names them or not: those about the connection to a proxy,
- * apart from credentials, and those that select a part of a page.
+ * Returns the names of the fields of a request that are in its key, whether `Vary` names them or not: those about the
+ * connection to a proxy, apart from credentials, and those that select a part of a page.
  */
 export function keyedFields(headers: IncomingHttpHeaders): string[] {
   const names: string[] = []
@@ -141,7 +141,7 @@ export function keyedFields(headers: IncomingHttpHeaders): string[] {
   return names
 }
 
-/** Whether a field, in lower case, contains the client's address. */
+/** Returns whether a field, in lower case, contains the client's address. */
 export function isAddressField(name: string): boolean {
   return ADDRESS_FIELDS.has(name)
 }
@@ -149,7 +149,7 @@ export function isAddressField(name: string): boolean {
 /** Fields by which some frameworks change the method of a request. */
 const METHOD_OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const
 
-/** Whether a request has a field that may change its method. */
+/** Returns whether a request has a field that may change its method. */
 export function overridesMethod(headers: IncomingHttpHeaders): boolean {
   return METHOD_OVERRIDES.some((name) => headers[name] !== undefined)
 }

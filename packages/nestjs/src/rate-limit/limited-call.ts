@@ -3,8 +3,8 @@ import { Logger } from '@nestjs/common'
 import type { ExecutionContext } from '@nestjs/common'
 import type { HeaderTarget } from 'memcache-ts/rate-limit'
 
-/** The source of a call: the request of Express or Fastify, a WebSocket's client, or a message. */
-export interface Requester {
+/** A request as rate limits see it: that of Express or Fastify, the client of a WebSocket, or a message. */
+export interface LimitedRequest {
   readonly ip?: string | undefined
   readonly headers?: IncomingHttpHeaders
   readonly socket?: { readonly remoteAddress?: string | undefined }
@@ -13,9 +13,12 @@ export interface Requester {
   readonly app?: { get?(setting: string): unknown }
 }
 
+/** @deprecated The former name of `LimitedRequest`. */
+export type Requester = LimitedRequest
+
 /** A call as a rate limit sees it. */
 export interface Call {
-  readonly request: Requester
+  readonly request: LimitedRequest
   /** Nest's context of the call, for functions in the options. */
   readonly context: ExecutionContext
   /** The target of headers; `undefined` if the call has none. */
@@ -41,14 +44,14 @@ interface AnyResponse {
 
 /** The context of the GraphQL drivers and their integrations. */
 interface GraphqlContext {
-  readonly req?: Requester & { readonly res?: AnyResponse }
-  readonly request?: Requester
+  readonly req?: LimitedRequest & { readonly res?: AnyResponse }
+  readonly request?: LimitedRequest
   readonly res?: AnyResponse
-  readonly reply?: AnyResponse & { readonly request?: Requester }
+  readonly reply?: AnyResponse & { readonly request?: LimitedRequest }
 }
 
 /** A client of socket.io or of ws. */
-interface SocketClient extends Requester {
+interface SocketClient extends LimitedRequest {
   readonly handshake?: { readonly address?: string; readonly headers?: IncomingHttpHeaders }
   readonly _socket?: { readonly remoteAddress?: string }
 }
@@ -73,7 +76,7 @@ export function callOf(context: ExecutionContext): Call | undefined {
       return { request: client, context, headers: undefined, address, user: client.user, response: undefined }
     }
     case 'rpc': {
-      const request = context.switchToRpc().getData<Requester>()
+      const request = context.switchToRpc().getData<LimitedRequest>()
       return { request, context, headers: undefined, address: undefined, user: undefined, response: undefined }
     }
     default:
@@ -81,7 +84,7 @@ export function callOf(context: ExecutionContext): Call | undefined {
   }
 }
 
-function httpCall(context: ExecutionContext, request: Requester, response: AnyResponse | undefined): Call {
+function httpCall(context: ExecutionContext, request: LimitedRequest, response: AnyResponse | undefined): Call {
   const address = request.ip ?? request.socket?.remoteAddress
   if (!warnedOfProxy && request.headers?.['x-forwarded-for'] !== undefined) checkProxy(request, address)
   const { user } = request
@@ -109,7 +112,7 @@ function headersOf(response: AnyResponse | undefined): HeaderTarget | undefined 
 let warnedOfProxy = false
 
 /** Warns once about a proxy that is not trusted, or if every client can pretend to be a proxy. */
-function checkProxy(request: Requester, address: string | undefined): void {
+function checkProxy(request: LimitedRequest, address: string | undefined): void {
   const trustsAll = request.app?.get?.('trust proxy') === true
   if (!trustsAll && address !== request.socket?.remoteAddress) return
   warnedOfProxy = true
