@@ -1,4 +1,4 @@
-import type { Retirement } from './session-snapshot.ts'
+import type { Retirement } from './session-item.ts'
 import type { Session } from './session.ts'
 
 /** What a store does with a session whose place another one takes. */

@@ -1,10 +1,5 @@
-import { createHash } from 'node:crypto'
+import type { EventEmitter } from 'node:events'
 import type { IncomingMessage, ServerResponse } from 'node:http'
-import { serialize } from 'node:v8'
-import { holdContent, knownContent } from './held-content.ts'
-import { hasBody } from '../policy/request-key.ts'
-import type { RequestTarget } from '../policy/request-key.ts'
-import type { ApplicationRequest } from '../policy/identity.ts'
 
 /** The content of a request, as far as it is known before its handler runs. */
 export type RequestContent =
@@ -29,64 +24,120 @@ export const MAX_CONTENT_BYTES = 1_048_576
 export const NO_CONTENT: KnownContent = { kind: 'whole', bytes: Buffer.alloc(0) }
 export const TOO_LARGE: RequestContent = { kind: 'unknown', reason: 'content-too-large' }
 
+type Push = (chunk: unknown, encoding?: BufferEncoding) => boolean
+
+/** The contents that were read, by request, since a cache within another one must not read them again. */
+const known = new WeakMap<IncomingMessage, Buffer>()
+
+/** Returns the content of a request if a cache has already read it. */
+export function knownContent(request: IncomingMessage): RequestContent | undefined {
+  const bytes = known.get(request)
+  return bytes === undefined ? undefined : { kind: 'whole', bytes }
+}
+
 /**
- * Reads the content of a request; the handler can read it again.
+ * Reads the content of a request of `node:http` or `node:http2`, and puts it back, so that the next reader gets
+ * everything: `data`, `end` and trailers.
  *
- * @param maxBytes larger content is `unknown`.
+ * The connection delivers the content by calling the request's `push`. Until the content is complete, `push` is
+ * shadowed and the parts are held; then they are pushed in their order. For its readers, the content arrives a little
+ * later. (After reading the stream and calling `unshift`, an empty stream would already have ended when the handler
+ * begins to listen.)
+ *
+ * @param request a request that no code has read yet.
  */
-export async function contentOf(
-  { request, application = request }: RequestTarget,
+export function holdContent(
+  request: IncomingMessage,
   response: ServerResponse,
   maxBytes: number,
 ): Promise<RequestContent> {
-  if (!hasBody(request)) return NO_CONTENT
-  // The client may wait for the handler to request the content (100).
-  if (request.headers.expect !== undefined) return { kind: 'unknown', reason: 'expect' }
-  const known = knownContent(request)
-  if (known !== undefined) return known
-  if (request.readableDidRead) return parsedContent(request, application, maxBytes)
-  // If other code has set an encoding or a `data` listener, it must get the content itself.
-  const isTouched = request.readableEncoding !== null || request.readableFlowing !== null
-  return isTouched ? { kind: 'unknown', reason: 'content-read' } : holdContent(request, response, maxBytes)
-}
-
-/**
- * Returns the part of a key that identifies the content: a hash of its bytes, and of the fields about it, such as
- * `Content-Type` and `Content-Encoding` (RFC 10008, section 2.7).
- */
-export function contentKey({ headers }: IncomingMessage, { kind, bytes }: KnownContent): string {
-  const about = Object.keys(headers).filter((name) => name.startsWith('content-') && name !== 'content-length')
-  const fields = about.sort().map((name) => [name, headers[name]])
-  // The end of the JSON list is unambiguous, so fields and content cannot be confused.
-  return createHash('sha256')
-    .update(JSON.stringify([kind, fields]))
-    .update(bytes)
-    .digest('base64url')
-}
-
-/**
- * Types whose parsed value contains the whole content. For others it does not: the files of `multipart/form-data` are
- * elsewhere.
- */
-const PARSED_WHOLE = /^\s*application\/(?:json|[\w.+-]+\+json|x-www-form-urlencoded)\s*(?:;|$)/i
-
-const UNKNOWN: RequestContent = { kind: 'unknown', reason: 'content-read' }
-
-/**
- * Returns the content that middleware before the cache has read, by the properties `body` and `rawBody` of the request:
- * bytes, text, parsed JSON or a parsed form.
- */
-function parsedContent(request: IncomingMessage, application: ApplicationRequest, maxBytes: number): RequestContent {
-  const { body, rawBody } = application as { body?: unknown; rawBody?: unknown }
-  const isAll = typeof body === 'string' || body instanceof Uint8Array
-  const isParsed = body !== undefined && body !== null && PARSED_WHOLE.test(request.headers['content-type'] ?? '')
-  if (!isAll && !isParsed) return UNKNOWN
-  try {
-    // Different values give different bytes. Equal values may too, if their keys are in another order, which costs a
-    // miss.
-    const bytes = serialize([body, rawBody])
-    return bytes.length > maxBytes ? TOO_LARGE : { kind: 'parsed', bytes }
-  } catch {
-    return UNKNOWN
+  if (Number(request.headers['content-length'] ?? 0) > maxBytes) return Promise.resolve(TOO_LARGE)
+  if (request.destroyed || request.aborted) return Promise.resolve({ kind: 'gone' })
+  // Content that the handler does not read blocks the connection; Node itself discards only requests that were never
+  // read.
+  sentBy(request, response).once('finish', () => {
+    if (request.readableFlowing === null && !request.readableEnded) request.resume()
+  })
+  const arrived = takeBuffered(request)
+  if (hasArrived(request)) {
+    if (arrived === undefined) return Promise.resolve(NO_CONTENT)
+    request.unshift(arrived)
+    return Promise.resolve(arrived.length > maxBytes ? TOO_LARGE : remember(request, arrived))
   }
+  return new Promise((resolve) => {
+    const own = Object.getOwnPropertyDescriptor(request, 'push')
+    const push = Reflect.get(request, 'push') as Push
+    const parts: Buffer[] = arrived === undefined ? [] : [arrived]
+    let size = arrived?.length ?? 0
+
+    /** Pushes the held parts; returns whether the request takes more. */
+    const settle = (content: RequestContent): boolean => {
+      request.off('close', leave)
+      if (own === undefined) Reflect.deleteProperty(request, 'push')
+      else Object.defineProperty(request, 'push', own)
+      let takesMore = true
+      for (const part of parts) takesMore = push.call(request, part)
+      resolve(content)
+      return takesMore
+    }
+    const leave = (): void => void settle({ kind: 'gone' })
+    const hold: Push = (chunk, encoding) => {
+      if (chunk === null) {
+        settle(isBrokenOff(request) ? { kind: 'gone' } : remember(request, Buffer.concat(parts, size)))
+        return push.call(request, null)
+      }
+      const part = typeof chunk === 'string' ? Buffer.from(chunk, encoding) : (chunk as Buffer)
+      parts.push(part)
+      size += part.length
+      return size > maxBytes ? settle(TOO_LARGE) : true
+    }
+    Object.defineProperty(request, 'push', { configurable: true, writable: true, value: hold })
+    request.once('close', leave)
+    if (size > maxBytes) settle(TOO_LARGE)
+    // HTTP/2 delivers nothing before the first read, and HTTP/1.1 may have paused.
+    else request.read(0)
+  })
+}
+
+/**
+ * Returns the emitter of `finish` when the response was sent; an HTTP/2 response emits it only when its stream has
+ * closed.
+ */
+function sentBy(request: IncomingMessage, response: ServerResponse): EventEmitter {
+  return (request as { stream?: EventEmitter }).stream ?? response
+}
+
+/** Whether the client has already sent the whole content. */
+function hasArrived(request: IncomingMessage): boolean {
+  const { stream } = request as { stream?: { readableEnded: boolean } }
+  return stream === undefined ? request.complete : stream.readableEnded
+}
+
+/**
+ * Whether content that has ended is incomplete: an HTTP/2 stream also ends its request when it is aborted. Substitutes
+ * for a request of `node:http`, such as those of `light-my-request`, may not have these properties.
+ */
+function isBrokenOff(request: IncomingMessage): boolean {
+  const { stream } = request as { stream?: { readableEnded: boolean } }
+  return (
+    request.aborted ||
+    (stream === undefined ? (request.complete as boolean | undefined) === false : !stream.readableEnded)
+  )
+}
+
+/** Reads the buffered content. Exactly the buffered length is read, since reading more would end the stream. */
+function takeBuffered(request: IncomingMessage): Buffer | undefined {
+  const { readableLength } = request
+  if (readableLength === 0) return undefined
+  const bytes = request.read(readableLength) as Buffer
+  // The content is put back, so `readableDidRead` must be false for the handler, and for a `Request` that is made of
+  // this one.
+  const { _readableState: state } = request as { _readableState?: { dataEmitted?: boolean } }
+  if (state?.dataEmitted === true) state.dataEmitted = false
+  return bytes
+}
+
+function remember(request: IncomingMessage, bytes: Buffer): RequestContent {
+  known.set(request, bytes)
+  return { kind: 'whole', bytes }
 }
