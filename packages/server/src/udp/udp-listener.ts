@@ -31,7 +31,7 @@ function datagramCount(replyBytes: number): number {
   return Math.ceil(replyBytes / PAYLOAD_BYTES)
 }
 
-/** The datagram of a response with the number `sequence`, from 0 on. */
+/** The datagram of a response with the number `sequence`, which counts from 0. */
 function frameReply(requestId: number, reply: Buffer, sequence: number): Buffer {
   const payload = reply.subarray(sequence * PAYLOAD_BYTES, (sequence + 1) * PAYLOAD_BYTES)
   const datagram = Buffer.allocUnsafe(UDP_HEADER_BYTES + payload.length)
@@ -120,7 +120,7 @@ export class UdpListener {
     return new UdpListener(id, socket, owner)
   }
 
-  /** As `stats conns` names it. */
+  /** The address in the form of `stats conns`. */
   get address(): string {
     return addressText(this.host, this.port)
   }
