@@ -27,10 +27,10 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
   readonly reload?: Loader<unknown> | undefined
   /**
    * The use that this caller may make of a stored value. An unusable value is reloaded, with the old value in the
-   * loader's context, while other callers that cannot use it wait; a stale one is served while it is reloaded. Default:
-   * what memcached says.
+   * loader's context, while other callers that cannot use it wait; a stale one is served while it is reloaded.
+   * `ttlSeconds` is the remaining lifetime of the item, or `Infinity`. Default: what memcached says.
    */
-  readonly freshnessOf?: ((value: unknown) => Freshness) | undefined
+  readonly freshnessOf?: ((value: unknown, ttlSeconds: number) => Freshness) | undefined
   /** Called with the generations of the tags when this caller gets the right to load, just before the loader runs. */
   readonly onLease?: ((generations: Generations) => void) | undefined
   /** Whether this caller may be served a stale value. Default true. */
@@ -430,7 +430,7 @@ interface RunConditions {
 }
 
 function freshnessFor(request: ReadThroughRequest, found: Fresh | Stale): Freshness {
-  if (request.freshnessOf !== undefined) return request.freshnessOf(found.value.peek())
+  if (request.freshnessOf !== undefined) return request.freshnessOf(found.value.peek(), found.item.ttlSeconds)
   return found.kind === 'stale' && request.takesStale === false ? 'unusable' : found.kind
 }
 
