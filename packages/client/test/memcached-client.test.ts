@@ -123,7 +123,7 @@ describe('options of a client', () => {
     [{ hash: 'crc' }, "hash must be 'ketama', 'ketama-spy', 'rendezvous', 'jump' or 'modula'"],
     [{ servers: [] }, 'the list of servers is empty'],
     [{ servers: 'a,a' }, 'the server a:11211 is listed twice'],
-    [{ servers: 'redis://a' }, 'are not memcached'],
+    [{ servers: 'redis://a' }, 'is not a URL of memcached servers'],
   ])('%j is refused: %s', (options, message) => {
     expect(() => new MemcachedClient(options as never)).toThrow(MemcacheOptionError)
     expect(() => new MemcachedClient(options as never)).toThrow(message)

@@ -48,7 +48,7 @@ describe('values as other clients have them', () => {
     ['pymemcache', Buffer.from('x'), 32, 'client flags 32, which pymemcache does not write'],
     ['pymemcache', Buffer.from('no zlib'), 8, 'a compressed value cannot be read'],
     ['pymemcache', Buffer.from('5x'), 2, 'a stored number is "5x"'],
-    ['dalli', Buffer.from('{'), 1, 'not the JSON'],
+    ['dalli', Buffer.from('{'), 1, 'is not JSON, although its client flags say so'],
   ])('%s: refuses %j with flags %d: %s', (preset, bytes, clientFlags, message) => {
     const codec = createCodec(preset, undefined)
     expect(() => codec.decode(bytes, clientFlags)).toThrow(MemcacheDecodeError)

@@ -135,7 +135,7 @@ describe('a password in a list of servers', () => {
 
   it.each([
     ['memcache://u:p@a,u:p@b', 'must be given once, before the first host'],
-    ['memcaches://a?tls=false', 'memcaches:// is TLS'],
+    ['memcaches://a?tls=false', 'memcaches:// means TLS'],
     ['memcache://a?tls=true&tls=false', 'tls twice'],
     ['memcache://u:p@s@a', 'write %40 for @'],
     ['redis://a', 'redis:// is not a URL of memcached servers'],
@@ -148,7 +148,7 @@ describe('a password in a list of servers', () => {
       ['memcache://u:p@a', 'memcache://u:q@b'],
       ['memcaches://a', 'memcache://b?tls=false'],
     ]) {
-      expect(() => new MemcachedClient({ servers })).toThrow('counts for all')
+      expect(() => new MemcachedClient({ servers })).toThrow('must be the same for all')
     }
     expect(() => new MemcachedClient({ servers: 'memcaches://a', tls: false })).toThrow('asks for TLS')
     expect(() => new MemcachedClient({ servers: 'memcache://a?tlsCaFile=/x', tls: false })).toThrow('asks for TLS')
