@@ -237,6 +237,7 @@ export class MemcacheStore extends Store {
       },
       save: () => this.#write(id, previous),
       destroy: () => this.#destroy(id),
+      destroySuccessor: (successor) => this.#destroy(successor.id),
     })
   }
 

@@ -1,5 +1,12 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { isDown } from './session-errors.ts'
 import type { Retirement } from './session-snapshot.ts'
 import type { Session } from './session.ts'
+
+/** How long it is tried to find out what became of a session, and the pauses between, if memcached does not answer. */
+const MAX_SETTLING_MS = 600_000
+const FIRST_PAUSE_MS = 100
+const MAX_PAUSE_MS = 10_000
 
 /** What a store does with a session whose place another one takes. */
 export interface Replacing {
@@ -10,6 +17,8 @@ export interface Replacing {
   /** Stores the session under its id, as its request had it when it was replaced. */
   save(): Promise<void>
   destroy(): Promise<void>
+  /** Destroys the one that has its place now. */
+  destroySuccessor(successor: Session): Promise<void>
 }
 
 /**
@@ -23,6 +32,9 @@ export class ReplacedSession {
   readonly #store: Replacing
   #successor: Session
   #isRetired = false
+  readonly #stopping = new AbortController()
+  /** Finds out whether it was destroyed. */
+  #settling: Promise<void> | undefined
   /** Nothing of it may be left, since the session in its place was destroyed. */
   #isEnded = false
   #comingBack: Promise<void> | undefined
@@ -33,10 +45,16 @@ export class ReplacedSession {
     this.#store = store
   }
 
-  /** Destroys it. */
+  /**
+   * Destroys it. If memcached does not tell whether it was destroyed, that is found out in the background: if another
+   * request had destroyed it, as a logout does, the one in its place is destroyed too.
+   */
   async retire(): Promise<Retirement> {
     const retirement = await this.#store.retire()
     this.#isRetired = true
+    if (retirement.outcome === 'unknown') {
+      this.#settling = this.#settle(retirement.error, this.#stopping.signal).catch(() => {})
+    }
     return retirement
   }
 
@@ -48,12 +66,38 @@ export class ReplacedSession {
   /** Has its id work for a client that was not sent the new one. */
   comeBack(): Promise<void> {
     if (this.#isEnded) return Promise.resolve()
-    return (this.#comingBack ??= this.#isRetired ? this.#store.revive(this.#successor) : this.#store.save())
+    return (this.#comingBack ??= this.#isRetired ? this.#revive() : this.#store.save())
   }
 
   /** Ends it for good with the one in its place; `undefined` if there is nothing to wait for. */
   end(): Promise<void> | undefined {
     this.#isEnded = true
-    return this.#comingBack?.catch(() => {}).then(() => this.#store.destroy())
+    if (this.#comingBack === undefined && this.#settling === undefined) return undefined
+    this.#stopping.abort()
+    return Promise.allSettled([this.#comingBack, this.#settling]).then(() => this.#store.destroy())
+  }
+
+  async #revive(): Promise<void> {
+    this.#stopping.abort()
+    await this.#settling
+    await this.#store.revive(this.#successor)
+  }
+
+  /** @param cause why it is not known whether it was destroyed. */
+  async #settle(cause: unknown, signal: AbortSignal): Promise<void> {
+    let error = cause
+    let pauseMs = FIRST_PAUSE_MS
+    for (let leftMs = MAX_SETTLING_MS; leftMs > 0 && isDown(error); leftMs -= pauseMs) {
+      await delay(pauseMs, undefined, { ref: false, signal })
+      pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)
+      try {
+        const retirement = await this.#store.retire()
+        if (retirement.outcome === 'destroyed') return await this.#store.destroySuccessor(this.#successor)
+        if (!('error' in retirement)) return
+        error = retirement.error
+      } catch (problem) {
+        error = problem
+      }
+    }
   }
 }
