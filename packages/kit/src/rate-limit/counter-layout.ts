@@ -55,7 +55,9 @@ export class CounterLayout {
   constructor(windowMs: number, maxCount?: number, maxAheadMs: number = windowMs) {
     for (const milliseconds of [windowMs, maxAheadMs]) {
       if (Number.isSafeInteger(milliseconds) && milliseconds >= 1) continue
-      throw new MemcacheOptionError(`a window must be a whole number of milliseconds over 0, got ${milliseconds}`)
+      throw new MemcacheOptionError(
+        `a window must be a whole number of milliseconds over 0, got ${String(milliseconds)}`,
+      )
     }
     this.windowMs = windowMs
     this.maxAheadMs = Math.max(maxAheadMs, MIN_CLOCK_SKEW_MS)

@@ -82,7 +82,8 @@ export function ttl(seconds: number): Ttl {
 }
 
 /** The part of a session's cookie that its lifetime hangs on, as it is stored. */
-interface StoredCookie {
+export interface StoredCookie {
+  createdMs?: number
   expires?: unknown
   originalMaxAge?: unknown
 }
