@@ -109,7 +109,7 @@ describe('SASL', () => {
     expect(server.stats()).toMatchObject({ auth_cmds: 3, auth_errors: 2 })
   })
 
-  /** As memcached 1.6.45, built with its password database, answered the same requests. */
+  /** The responses of memcached 1.6.45, built with its password database, to the same requests. */
   it.each([
     ['the mechanism in lower case', [auth(GOOD, 'plain'), get], '0 1'],
     ['the identity given', [auth('foo\0foo\0bar'), get], '0 1'],
@@ -234,7 +234,7 @@ describe('SASL', () => {
     )
     for (const protocol of ['auto', 'ascii'] as const) {
       expect(() => new MemcachedServer({ saslPasswordFile, protocol })).toThrow(
-        'saslPasswordFile is for the binary protocol',
+        'saslPasswordFile works only with the binary protocol',
       )
     }
     expect(() => new MemcachedServer({ saslPasswordFile, authFile: saslPasswordFile })).toThrow('exclude each other')

@@ -1,31 +1,31 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { isDown } from './session-errors.ts'
-import type { Retirement } from './session-snapshot.ts'
+import type { Retirement } from './session-item.ts'
 import type { Session } from './session.ts'
 
-/** How long it is tried to find out what became of a session, and the pauses between, if memcached does not answer. */
+/** How long a retirement with an unknown outcome is repeated, and the pauses between the attempts. */
 const MAX_SETTLING_MS = 600_000
 const FIRST_PAUSE_MS = 100
 const MAX_PAUSE_MS = 10_000
 
-/** What a store does with a session whose place another one takes. */
+/** The operations of a store on a session that another one replaces. */
 export interface Replacing {
-  /** Destroys the session, after what others have written into it was merged into the one that takes its place. */
+  /** Destroys the session after merging the writes of other requests into its replacement. */
   retire(): Promise<Retirement>
-  /** Brings the retired session back, unless another request has destroyed it or the one that has its place now. */
+  /** Restores the retired session, unless another request has destroyed it or its replacement. */
   revive(successor: Session): Promise<void>
-  /** Stores the session under its id, as its request had it when it was replaced. */
+  /** Stores the session under its id, in the state in which it was replaced. */
   save(): Promise<void>
   destroy(): Promise<void>
-  /** Destroys the one that has its place now. */
+  /** Destroys the replacement. */
   destroySuccessor(successor: Session): Promise<void>
 }
 
 /**
- * A session whose place another one has taken, which has a new id and the same data. If the client has left before it
- * was sent the new id, the old one works again, since the client has no other. It then has the data of the time when it
- * was replaced: what the request has put into the session since belongs to the new id alone, as it may be the
- * privileges for which that was requested.
+ * A session that was replaced by another one with a new id and the same data. If the client has disconnected before the
+ * new id was sent to it, the old id works again, since the client has no other. The restored session has the data of
+ * the time when it was replaced: later changes of the request belong to the new id only, since they may be the
+ * privileges for which the new id was requested.
  */
 export class ReplacedSession {
   readonly id: string
@@ -33,9 +33,9 @@ export class ReplacedSession {
   #successor: Session
   #isRetired = false
   readonly #stopping = new AbortController()
-  /** Finds out whether it was destroyed. */
+  /** Repeats the retirement until its outcome is known. */
   #settling: Promise<void> | undefined
-  /** Nothing of it may be left, since the session in its place was destroyed. */
+  /** Whether the replacement was destroyed, so that this session must not be restored. */
   #isEnded = false
   #comingBack: Promise<void> | undefined
 
@@ -46,8 +46,8 @@ export class ReplacedSession {
   }
 
   /**
-   * Destroys it. If memcached does not tell whether it was destroyed, that is found out in the background: if another
-   * request had destroyed it, as a logout does, the one in its place is destroyed too.
+   * Destroys the session. If memcached does not tell whether it was destroyed, this is repeated in the background. If
+   * another request had destroyed it, as a logout does, the replacement is then destroyed too.
    */
   async retire(): Promise<Retirement> {
     const retirement = await this.#store.retire()
@@ -58,18 +58,18 @@ export class ReplacedSession {
     return retirement
   }
 
-  /** Notes that a further session has taken the place of the one that took this one's. */
+  /** Records that the replacement was replaced in turn. */
   passOn(successor: Session): void {
     this.#successor = successor
   }
 
-  /** Has its id work for a client that was not sent the new one. */
+  /** Makes the id work again for a client that has not received the new one. */
   comeBack(): Promise<void> {
     if (this.#isEnded) return Promise.resolve()
     return (this.#comingBack ??= this.#isRetired ? this.#revive() : this.#store.save())
   }
 
-  /** Ends it for good with the one in its place; `undefined` if there is nothing to wait for. */
+  /** Destroys the session for good, after its replacement was destroyed; `undefined` if there is nothing to wait for. */
   end(): Promise<void> | undefined {
     this.#isEnded = true
     if (this.#comingBack === undefined && this.#settling === undefined) return undefined
@@ -83,7 +83,7 @@ export class ReplacedSession {
     await this.#store.revive(this.#successor)
   }
 
-  /** @param cause why it is not known whether it was destroyed. */
+  /** @param cause why the outcome of the retirement is unknown. */
   async #settle(cause: unknown, signal: AbortSignal): Promise<void> {
     let error = cause
     let pauseMs = FIRST_PAUSE_MS

@@ -1,6 +1,6 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { MemcachedServerOptions } from '../options.ts'
-import { pendingResponses } from '../read-buffer-limit.ts'
+import { pendingResponses } from '../tuning.ts'
 import type { ServerTlsOptions } from '../tls/tls-options.ts'
 import { extendedHelp, readExtendedWords } from './extended-words.ts'
 import type { Extended } from './extended-words.ts'
@@ -22,7 +22,7 @@ export interface ServeOrder {
   readonly warnings: readonly string[]
 }
 
-/** What the command line asks for. */
+/** The parsed command line. */
 export type CommandLine = { readonly action: 'help' | 'version' | 'license' } | ServeOrder
 
 const NO_EFFECT: Readonly<Partial<Record<FlagName, string>>> = {
@@ -58,7 +58,7 @@ export function helpText(version: string): string {
     ...extendedHelp(),
     '',
     'Every flag and -o word of memcached 1.6.45 is accepted; those without effect here say so when it starts.',
-    'It listens on loopback only unless -l says otherwise: it asks nobody for a password.',
+    'It listens on loopback only, since it requires no password; -l sets other addresses.',
   ].join('\n')
 }
 
@@ -102,7 +102,7 @@ class Reading {
         options.unixSocket = value
         break
       case 'unixMask':
-        if (!/^[0-7]{1,4}$/.test(value)) throw new MemcacheOptionError(`${text} wants an octal mask, got '${value}'`)
+        if (!/^[0-7]{1,4}$/.test(value)) throw new MemcacheOptionError(`${text} needs an octal mask, got '${value}'`)
         options.unixSocketMode = Number.parseInt(value, 8) & 0o777
         break
       case 'enableShutdown':
@@ -145,7 +145,7 @@ class Reading {
         this.#extended.tuning.minItemBytes = readWhole(text, value, 1)
         break
       case 'prefixDelimiter':
-        if (value === '') throw new MemcacheOptionError(`${text} wants a character`)
+        if (value === '') throw new MemcacheOptionError(`${text} needs a character`)
         options.prefixDelimiter = value[0]
         break
       case 'threads':
@@ -177,14 +177,14 @@ class Reading {
         options.disableWatch = true
         break
       case 'authFile':
-        if (value === '') throw new MemcacheOptionError(`${text} wants a file`)
+        if (value === '') throw new MemcacheOptionError(`${text} needs a file`)
         options.authFile = value
         break
       case 'sasl':
         this.#hasSasl = true
         break
       case 'memoryFile':
-        if (value === '') throw new MemcacheOptionError(`${text} wants a file`)
+        if (value === '') throw new MemcacheOptionError(`${text} needs a file`)
         options.memoryFile = value
         break
       case 'extended':
@@ -233,10 +233,10 @@ class Reading {
     else this.#checkWithoutTls()
     if (port !== undefined) options.port = Math.max(0, port)
     if (udpPort !== 0) {
-      if (options.unixSocket !== undefined) this.#warnings.push('-U has no effect: there is none beside a unix socket')
+      if (options.unixSocket !== undefined) this.#warnings.push('-U has no effect: with a unix socket, there is no UDP')
       else {
         options.udpPort = Math.max(0, udpPort)
-        if (this.#hasTls) this.#warnings.push(`-U ${udpPort}: UDP is not encrypted, and asks nobody for a certificate`)
+        if (this.#hasTls) this.#warnings.push(`-U ${udpPort}: UDP is not encrypted and requires no client certificate`)
         if (this.#hosts.some((host) => !isLoopbackHost(host)) && options.udpReplyMaxBytes === undefined) {
           this.#warnings.push(
             `-U ${udpPort}: other machines get no UDP reply that is longer than its request; see --udp-reply-max`,
@@ -271,12 +271,14 @@ class Reading {
       )
     }
     if (authFile !== undefined) {
-      throw new MemcacheOptionError('-S and -Y exclude each other: -S is binary only, -Y is text only')
+      throw new MemcacheOptionError(
+        '-S and -Y exclude each other, since -S needs the binary protocol and -Y the text protocol: leave one of them out',
+      )
     }
     const path = environment['MEMCACHED_SASL_PWDB'] ?? ''
     if (path === '') {
       throw new MemcacheOptionError(
-        '-S needs passwords: set MEMCACHED_SASL_PWDB to a file with one user:password a line',
+        '-S needs passwords: set MEMCACHED_SASL_PWDB to a file with one user:password per line',
       )
     }
     this.#options.saslPasswordFile = path
@@ -311,7 +313,7 @@ class Reading {
 
 function readWhole(flag: string, text: string, least: number): number {
   const value = Number(text)
-  if (!/^\d+$/.test(text)) throw new MemcacheOptionError(`${flag} wants a whole number, got '${text}'`)
+  if (!/^\d+$/.test(text)) throw new MemcacheOptionError(`${flag} needs a whole number, got '${text}'`)
   if (value < least) throw new MemcacheOptionError(`${flag} must be at least ${least}, got ${text}`)
   return value
 }
@@ -319,7 +321,7 @@ function readWhole(flag: string, text: string, least: number): number {
 function readPort(flag: string, text: string): number {
   const value = Number(text)
   if (!/^-?\d+$/.test(text) || value < -1 || value > 65_535) {
-    throw new MemcacheOptionError(`${flag} wants a port from 1 to 65535, 0 or -1, got '${text}'`)
+    throw new MemcacheOptionError(`${flag} needs a port from 1 to 65535, 0 or -1, got '${text}'`)
   }
   return value
 }
@@ -331,7 +333,7 @@ function isLoopbackHost(host: string): boolean {
 /** A number of bytes, `k` or `m`. */
 function readSize(flag: string, text: string): number {
   const match = /^(\d+)([kKmM]?)$/.exec(text)
-  if (match === null) throw new MemcacheOptionError(`${flag} wants a size such as 512k or 2m, got '${text}'`)
+  if (match === null) throw new MemcacheOptionError(`${flag} needs a size such as 512k or 2m, got '${text}'`)
   const unit = match[2]!.toLowerCase()
   return Number(match[1]) * (unit === 'm' ? 1024 * 1024 : unit === 'k' ? 1024 : 1)
 }

@@ -266,7 +266,7 @@ export function readExtendedWords(text: string, extended: Extended): void {
     }
     const value = rest.join('=')
     if (value === '' && known.value?.endsWith('>') === true) {
-      throw new MemcacheOptionError(`-o ${word} wants a value: ${word}=${known.value}`)
+      throw new MemcacheOptionError(`-o ${word} needs a value: ${word}=${known.value}`)
     }
     if (known.apply === undefined) extended.ignored.push(word!)
     else known.apply(extended, value, word!)
@@ -311,6 +311,7 @@ function whole(word: string, text: string, [min, max]: OptionRange): number {
 
 function number(word: string, text: string): number {
   const value = Number(text)
-  if (text === '' || !(value > 0)) throw new MemcacheOptionError(`-o ${word} must be a number over 0, got '${text}'`)
+  if (text === '' || !(value > 0))
+    throw new MemcacheOptionError(`-o ${word} must be a number greater than 0, got '${text}'`)
   return value
 }

@@ -5,7 +5,7 @@ import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { AdaptiveStore } from '../store/adaptive-store.ts'
 import type { CacheReport } from '../observe/cache-report.ts'
 import type { CacheStore, TagGeneration } from '../store/cache-store.ts'
-import { compareGenerations, HARD_STEP, SOFT_STEP } from './tag-generation.ts'
+import { compareGenerations, HARD_STEP, SOFT_STEP } from '../store/cache-store.ts'
 import type { PendingInvalidations } from './pending-invalidations.ts'
 
 /** Generations by the tags' keys. */
@@ -137,7 +137,7 @@ export class Tags {
   #read(tagKey: string): Promise<TagGeneration> {
     if (this.#pending.hasTag(tagKey)) {
       return Promise.reject(
-        new MemcacheConnectionError(`${tagKey} has a pending invalidation: its server does not answer`),
+        new MemcacheConnectionError(`${tagKey} has a pending invalidation: its server does not respond`),
       )
     }
     let lookup = this.#lookups.get(tagKey)

@@ -4,14 +4,14 @@ import { ClientFlags, keyProblem, MemcacheDecodeError, MemcacheOptionError } fro
 import type { Clock } from 'memcache-ts-protocol'
 import { KeyPrefix } from '../cache-key.ts'
 
-/** The decoded value of a lease that nobody has filled. */
+/** The decoded value of an unfilled lease. */
 export const LEASE_STUB: unique symbol = Symbol('lease stub')
 
 /** The metadata of a value. */
 export interface EntryFacts {
   /** How long the loader took, in milliseconds; kept for early refreshes. */
   readonly loadMs?: number | undefined
-  /** Until when it is fresh, in milliseconds since 1970; `undefined` if the expiry of its item is the end. */
+  /** The end of its freshness, in milliseconds since 1970; `undefined` if it is fresh until its item expires. */
   readonly freshUntilMs?: number | undefined
   /** The generations that its tags had when its load began, by the tags' keys. */
   readonly tags?: Readonly<Record<string, number>> | undefined
@@ -81,7 +81,7 @@ export class JsonText {
 Object.defineProperty(EncodedItem.prototype, PREPARED, { value: 'item' })
 Object.defineProperty(JsonText.prototype, PREPARED, { value: 'json' })
 
-/** The empty item of a lease that nobody has filled, as memcached creates it. */
+/** The empty item of an unfilled lease, as memcached creates it. */
 export const STUB_ITEM = new EncodedItem('', ClientFlags.bytes)
 
 /** The header line of an entry. */
@@ -125,7 +125,7 @@ export class KitCodec implements ValueCodec {
 
   /** Returns an encoded value with its metadata as an entry. */
   entry({ bytes, clientFlags }: EncodedItem, { loadMs = 0, freshUntilMs = 0, tags = {} }: EntryFacts): EncodedItem {
-    if (Object.keys(tags).length > MAX_TAGS) throw new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`)
+    if (Object.keys(tags).length > MAX_TAGS) throw new MemcacheOptionError(`a value can have at most ${MAX_TAGS} tags`)
     const header = `${JSON.stringify([clientFlags, Math.round(loadMs), freshUntilMs, tags] satisfies Header)}\n`
     return new EncodedItem(
       typeof bytes === 'string' ? header + bytes : Buffer.concat([Buffer.from(header), bytes]),
