@@ -16,7 +16,7 @@ process.on('unhandledRejection', (error) => process.send({ failed: 'crashed', by
 process.once('disconnect', () => process.exit())
 process.send('ready')
 
-/** What a socket alone does of it. */
+/** Measures the workload with a bare socket. */
 async function measureFloor(workload, milliseconds) {
   await workloads[workload].prepare(client)
   process.send({ perSecond: await floorOf(address, ...workloads[workload].floor, milliseconds) })

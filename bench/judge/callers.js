@@ -17,7 +17,7 @@ export class Callers {
     return new Callers(started.map(({ child }) => child))
   }
 
-  /** Has all of them do it at once; resolves to their results. */
+  /** Sends a message to all callers at once; resolves to their results. */
   all(message) {
     return Promise.all(this.#processes.map((caller) => ask(caller, message)))
   }
