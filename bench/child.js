@@ -35,7 +35,7 @@ function messageOf(child) {
     // All messages of a process come before its `disconnect`, but may come after its `exit`.
     const onEnd = (error) => {
       stop()
-      const [script] = child.spawnargs.slice(1).filter((argument) => argument.endsWith('.js'))
+      const script = child.spawnargs.slice(1).find((argument) => argument.endsWith('.js'))
       reject(new Error(`${script ?? 'a process'} (${child.pid}) ended before it responded`, { cause: error }))
     }
     child.on('message', onMessage).on('disconnect', onEnd).on('error', onEnd)
