@@ -137,7 +137,7 @@ export class Tags {
   #read(tagKey: string): Promise<TagGeneration> {
     if (this.#pending.hasTag(tagKey)) {
       return Promise.reject(
-        new MemcacheConnectionError(`${tagKey} has a pending invalidation: its server does not answer`),
+        new MemcacheConnectionError(`${tagKey} has a pending invalidation: its server does not respond`),
       )
     }
     let lookup = this.#lookups.get(tagKey)
