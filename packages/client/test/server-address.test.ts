@@ -150,8 +150,8 @@ describe('a password in a list of servers', () => {
     ]) {
       expect(() => new MemcachedClient({ servers })).toThrow('must be the same for all')
     }
-    expect(() => new MemcachedClient({ servers: 'memcaches://a', tls: false })).toThrow('asks for TLS')
-    expect(() => new MemcachedClient({ servers: 'memcache://a?tlsCaFile=/x', tls: false })).toThrow('asks for TLS')
-    expect(() => new MemcachedClient({ servers: 'memcache://a?tlsCaFile=/x&tls=false' })).toThrow('asks for TLS')
+    expect(() => new MemcachedClient({ servers: 'memcaches://a', tls: false })).toThrow('requires TLS')
+    expect(() => new MemcachedClient({ servers: 'memcache://a?tlsCaFile=/x', tls: false })).toThrow('requires TLS')
+    expect(() => new MemcachedClient({ servers: 'memcache://a?tlsCaFile=/x&tls=false' })).toThrow('requires TLS')
   })
 })
