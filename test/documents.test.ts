@@ -72,12 +72,12 @@ function inFunction(code: string): string {
   return `${statements.filter(isOutside).join('')}async function main() {\n${inside}}\nvoid main()\n`
 }
 
-/** What an example says that it prints. */
+/** Returns the lines that an example claims to print. */
 function saidBy(code: string): string[] {
   return [...code.matchAll(/\/\/ => (.*)$/gm)].map((match) => match[1]!)
 }
 
-/** What an example prints; it has to end by itself. */
+/** Returns the lines that an example prints; it has to end by itself. */
 async function printedBy(file: string): Promise<string[]> {
   const { PATH } = process.env
   const { stdout } = await run(process.execPath, [file], { timeout: 120_000, env: { PATH } })

@@ -4,7 +4,7 @@ import { FaultProxy, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { memcache } from '../src/index.ts'
 import { MemoryTier } from '../src/engine/memory/memory-tier.ts'
-import { ownKey } from '../src/own-key.ts'
+import { ownKey } from '../src/engine/engine.ts'
 import { openCache } from './open-cache.ts'
 
 const commands = (test: { server: { memcached: { stats(): Readonly<Record<string, unknown>> } } }): number =>
@@ -98,7 +98,7 @@ describe('l1', () => {
       expect(await test.cache.getOrSet('k', () => 'never')).toBe(value)
     }
     expect(written() - before).toBeLessThan(5000)
-    // It is fetched anew when its own time is over.
+    // It is fetched again when its own time is over.
     test.clock.advanceSeconds(3)
     expect(await test.cache.getOrSet('k', () => 'never')).toBe(value)
     expect(written() - before).toBeGreaterThan(100_000)

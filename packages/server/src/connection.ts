@@ -4,12 +4,11 @@ import { AuthSession } from './auth/auth-session.ts'
 import { BinarySession } from './binary/binary-session.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import type { ConnectionEnds } from './connection-ends.ts'
-import type { ConnectionOwner } from './connection-owner.ts'
+import type { CloseReason, ConnectionOwner, Session, SessionHost } from './session.ts'
 import { Progress } from './long-reply.ts'
 import type { LongReply } from './long-reply.ts'
 import type { ReplyTarget } from './reply-writer.ts'
 import { MAX_PENDING_REPLY_BYTES } from './reply-writer.ts'
-import type { CloseReason, Session, SessionHost } from './session.ts'
 import { TextSession } from './text-session.ts'
 import { Watcher } from './watch/watcher.ts'
 import { WatchSession } from './watch/watch-session.ts'
@@ -30,7 +29,7 @@ export class Connection implements ReplyTarget, SessionHost {
   readonly context: CommandContext
   /** The second in which it last sent something. */
   lastCommandAt: number
-  /** Why it was closed, once it is; a client that disconnects gives no reason. */
+  /** The reason why it was closed; a client that disconnects gives none. */
   #closeReason: CloseReason = 'error'
   /** Chosen by the first byte. */
   #session: Session | undefined
@@ -224,7 +223,7 @@ export class Connection implements ReplyTarget, SessionHost {
     return true
   }
 
-  /** As memcached, closes a connection that has pipelined more requests than responses may be pending. */
+  /** Closes a connection, as memcached does, that has pipelined more requests than responses may be pending. */
   #checkPendingResponses(): void {
     const { replies, counters } = this.context
     if (this.#hasEndedTurn || !this.owner.limitsResponses) return

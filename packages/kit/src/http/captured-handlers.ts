@@ -9,6 +9,7 @@ import { relay } from './capture/relay.ts'
 import type { ClientOutput } from './capture/response-capture.ts'
 import { groupTags } from './policy/response-tags.ts'
 import { isReusable } from './policy/freshness.ts'
+import type { ResponseClock } from './policy/freshness.ts'
 import { isSameRule, searchRuleOf } from './policy/no-vary-search.ts'
 import { isIdentified, tellsUsersApart } from './policy/request-key.ts'
 import { ResponseStore } from './records/response-store.ts'
@@ -45,7 +46,7 @@ export interface CapturedHandlersParts {
   readonly calls: CallsUnderWay
   readonly searchRules: SearchRules
   readonly records: DecodedRecords
-  readonly nowMs: () => number
+  readonly clock: ResponseClock
 }
 
 /**
@@ -58,27 +59,27 @@ export class CapturedHandlers {
   readonly #searchRules: SearchRules
   readonly #records: DecodedRecords
   readonly #store: ResponseStore
-  readonly #nowMs: () => number
+  readonly #clock: ResponseClock
   /** Background requests that go to the handler as if there were no cache. */
   readonly #uncached = new WeakSet<IncomingMessage>()
   /** Runs in the background, by their requests. */
   readonly #background = new WeakMap<IncomingMessage, BackgroundRun>()
 
-  constructor({ resolved, calls, searchRules, records, nowMs }: CapturedHandlersParts) {
+  constructor({ resolved, calls, searchRules, records, clock }: CapturedHandlersParts) {
     this.#resolved = resolved
     this.#calls = calls
     this.#searchRules = searchRules
     this.#records = records
-    this.#store = new ResponseStore(resolved.vary, nowMs)
-    this.#nowMs = nowMs
+    this.#store = new ResponseStore(resolved.vary, clock.nowMs)
+    this.#clock = clock
   }
 
-  /** Whether this cache made the request, to revalidate a stored response or to load a whole response. */
+  /** Returns whether this cache made the request, to revalidate a stored response or to load a whole response. */
   isBackground(request: IncomingMessage): boolean {
     return this.#background.has(request) || this.#uncached.has(request)
   }
 
-  /** Whether this cache made the request, and its response is for one client only. */
+  /** Returns whether this cache made the request, and its response is for one client only. */
   isUncached(request: IncomingMessage): boolean {
     return this.#uncached.has(request)
   }
@@ -118,10 +119,10 @@ export class CapturedHandlers {
       const stale = await unpacked(staleOf(this.#records, context, lookup))
       if (signal.aborted) {
         // The request was already passed to its handler.
-        load.end(Promise.reject(new UnstoredError('aborted', 'its client has left')))
+        load.end(Promise.reject(new UnstoredError('aborted', 'its client has disconnected')))
         return false
       }
-      const run = this.runOf(lookup, stale)
+      const run = this.runOf(lookup, stale, { hasLease: generations !== undefined })
       this.lead(lookup.exchange, run)
       if (lookup.purpose !== 'whole') this.#calls.setAside(lookup.name, run)
       else if (generations !== undefined) this.#calls.offer({ response: run.live, lookup, generations }, run)
@@ -142,7 +143,11 @@ export class CapturedHandlers {
   runOf(
     lookup: ResponseLookup,
     old: StoredResponse | StoredPartial | undefined,
-    { stores = true, forward = forwardReason(lookup, old) }: { stores?: boolean; forward?: ForwardReason } = {},
+    {
+      stores = true,
+      hasLease = true,
+      forward = forwardReason(lookup, old),
+    }: { stores?: boolean; hasLease?: boolean; forward?: ForwardReason } = {},
   ): HandlerRun {
     const { defaultSeconds, staleSeconds, targetedFields, maxBytes, rules, vary } = this.#resolved
     return new HandlerRun({
@@ -157,13 +162,14 @@ export class CapturedHandlers {
       partial: old?.kind === 'partial' ? old : undefined,
       onIncomplete: (client) => this.#loadUncached(lookup, client),
       stores,
+      hasLease,
       directives: lookup.directives,
       forward,
       varyRules: lookup.varyRules,
       hidesCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
       hiddenParameters: rules.ignoreQuery,
       watchesIdentity: !tellsUsersApart(lookup.exchange, vary),
-      nowMs: this.#nowMs,
+      clock: this.#clock,
     })
   }
 
@@ -176,7 +182,7 @@ export class CapturedHandlers {
     this.#background.set(request, { run, lookup })
     // The application may respond before the request reaches this cache: then nothing is stored.
     response.once('close', () => run.onAbort())
-    // No client could disconnect, and no other request revalidates until it ends.
+    // A time limit is needed, since no client can disconnect and no other request revalidates until this one ends.
     const limit = setTimeout(() => response.destroy(), MAX_IN_BACKGROUND_MS).unref()
     response.once('close', () => clearTimeout(limit))
     exchange.dispatch(request, response)
@@ -184,8 +190,8 @@ export class CapturedHandlers {
   }
 
   /**
-   * Stores a handler's response, and returns for how long. @throws UnstoredError for a response that must not be
-   * stored.
+   * Waits for a handler's response; returns the record to store, and sets its lifetime and tags. @throws UnstoredError
+   * if the response must not be stored.
    */
   async #keep(engine: CacheEngine, lookup: ResponseLookup, run: HandlerRun, context: LoadContext): Promise<Buffer> {
     try {

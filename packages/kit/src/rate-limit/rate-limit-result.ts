@@ -1,3 +1,4 @@
+import type { Limits } from './limits.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
 
 /** The result of one call. */
@@ -16,7 +17,7 @@ export interface RateLimitResult {
   readonly retryAfterMs: number
 }
 
-/** A result with its window, which is the tightest one of several. As JSON it has only the public properties. */
+/** A result with its window, the tightest of several. Its JSON has only the public properties. */
 export class WindowResult implements RateLimitResult {
   readonly allowed: boolean
   readonly limit: number
@@ -26,6 +27,7 @@ export class WindowResult implements RateLimitResult {
   readonly #window: RateLimitWindow
   readonly #nextMs: number
   #atMs: number | undefined
+  #limits: Limits | undefined
 
   /** @param retryAfterMs 0 if the call is allowed. @param nextMs milliseconds until more is left; default: `resetMs`. */
   constructor(
@@ -55,15 +57,23 @@ export class WindowResult implements RateLimitResult {
     return #window in result ? result.#nextMs : result.resetMs
   }
 
-  /** Records when a result was consumed. */
-  static at(result: RateLimitResult, nowMs: number): RateLimitResult {
-    if (#window in result) result.#atMs = nowMs
+  /** Records the time when a result was consumed, and the limits that have counted it. */
+  static at(result: RateLimitResult, nowMs: number, limits?: Limits): RateLimitResult {
+    if (#window in result) {
+      result.#atMs = nowMs
+      result.#limits = limits
+    }
     return result
   }
 
-  /** When a result was consumed, in milliseconds since 1970, if that was recorded. */
+  /** Returns the time when a result was consumed, in milliseconds since 1970; `undefined` if it was not recorded. */
   static atMsOf(result: RateLimitResult): number | undefined {
     return #window in result ? result.#atMs : undefined
+  }
+
+  /** The limits that have counted an allowed call; `undefined` if it was counted nowhere. */
+  static limitsOf(result: RateLimitResult): Limits | undefined {
+    return #window in result && result.allowed ? result.#limits : undefined
   }
 
   /** Returns the denial of a call that costs more than is ever allowed. */

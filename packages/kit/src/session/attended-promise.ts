@@ -1,5 +1,8 @@
-/** A promise that knows whether anybody waits for it; if nobody does, its rejection is nobody's, and crashes no process. */
-export class AttendedPromise implements Promise<void> {
+import { isError } from './session.ts'
+import type { Callback } from './session.ts'
+
+/** A promise that records whether a caller waits for it. If no caller does, its rejection does not crash the process. */
+class AttendedPromise implements Promise<void> {
   readonly #promise: Promise<void>
   #isAttended = false
 
@@ -8,7 +11,7 @@ export class AttendedPromise implements Promise<void> {
     this.#promise.catch(() => {})
   }
 
-  /** Whether anybody has asked for the outcome until now. */
+  /** Whether `then`, `catch` or `finally` has been called. */
   get isAttended(): boolean {
     return this.#isAttended
   }
@@ -37,4 +40,19 @@ export class AttendedPromise implements Promise<void> {
     this.#isAttended = true
     return this.#promise.finally(onFinally)
   }
+}
+
+/**
+ * Returns the outcome of a write as a promise.
+ *
+ * @param start starts the write; it gets the callback of the write, and a function that tells whether a caller waits
+ *   for the promise.
+ */
+export function attended(start: (done: Callback, isTold: () => boolean) => void): Promise<void> {
+  let done!: Callback
+  const outcome = new AttendedPromise((resolve, reject) => {
+    done = (error) => (isError(error) ? reject(error) : resolve())
+  })
+  start(done, () => outcome.isAttended)
+  return outcome
 }

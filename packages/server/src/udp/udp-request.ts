@@ -1,10 +1,9 @@
 import { BINARY_REQUEST_MAGIC, Status, writeBinaryResponseHeader } from 'memcache-ts-protocol'
 import { BinarySession } from '../binary/binary-session.ts'
 import type { CommandContext } from '../commands/command-context.ts'
-import type { ConnectionOwner } from '../connection-owner.ts'
+import type { ConnectionOwner, SessionHost } from '../session.ts'
 import { Progress } from '../long-reply.ts'
 import type { LongReply } from '../long-reply.ts'
-import type { SessionHost } from '../session.ts'
 import { TextSession } from '../text-session.ts'
 
 const NOT_OVER_UDP = Buffer.from('CLIENT_ERROR not available over UDP\r\n')
@@ -71,7 +70,7 @@ export class UdpRequest implements SessionHost {
     }
   }
 
-  /** The response to a request whose own response would be too long. */
+  /** The response to a request whose response would be too long. */
   refusal(): Buffer {
     if (!this.#isBinary) return TOO_LONG
     const header = Buffer.alloc(HEADER_BYTES)

@@ -1,19 +1,50 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { getDefaultMemcache } from '../../default-memcache.ts'
+import type { Memcache } from '../../memcache.ts'
 import type { CacheNamespace } from '../../namespace.ts'
 import { OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
 import { checkDeclaration, DeclaredNamespace } from '../declared-namespace.ts'
 import type { NamespaceDeclaration } from '../declared-namespace.ts'
-import type { Memcache } from '../../memcache.ts'
 import { describeValue, isCache, requireOptions } from '../../option-types.ts'
 import type { AnyClass } from '../../engine/values/reviver.ts'
-import { PROCESS_CACHE } from './cache-source.ts'
-import type { CacheSource } from './cache-source.ts'
 import { classOf, classOwner } from './class-owner.ts'
 import type { DeclaredMethod } from './class-owner.ts'
 
+/**
+ * The effect of a decorator: it `caches` by the arguments, `cachesByKey` by its own key, `puts` a result, `evicts` from
+ * the class's namespace, or `evictsTags` by tags.
+ */
+export type DecoratorKind = 'caches' | 'cachesByKey' | 'puts' | 'evicts' | 'evictsTags'
+
+/**
+ * The source of decorated methods' caches. The kit's decorators use the default cache of the process; a framework's
+ * adapter has its own source, which may choose caches by another type than `Memcache` (`Choice`).
+ */
+export interface CacheSource<Choice> {
+  /** Whether a cache may also be chosen by name. */
+  readonly hasNames?: boolean
+  /**
+   * Returns the cache for the results of an object's methods; `undefined` if there is none, and the methods are called
+   * without a cache.
+   *
+   * @param choice the `cache` option of the decorator or of `@CacheConfig`.
+   */
+  cacheFor(self: object, choice: Choice | undefined): Memcache | undefined
+  /**
+   * Called for each decorated method of a class. A source with this method needs legacy decorators, since standard
+   * decorators do not know their class.
+   */
+  decorated?(prototype: object, method: string | symbol, choice: Choice | undefined, kind: DecoratorKind): void
+}
+
+/** The source of the kit's decorators: the chosen cache, or the default cache of this process. */
+export const PROCESS_CACHE: CacheSource<Memcache> = {
+  cacheFor: (_, choice) => choice ?? getDefaultMemcache(),
+}
+
 /** Options of `@CacheConfig`: where the cached results of a class's methods are stored. */
 export interface CacheConfigOptions<Choice = Memcache> extends Partial<Pick<NamespaceDeclaration, 'name' | 'version'>> {
-  /** The cache that holds the results. Default: this process's. */
+  /** The cache that holds the results. Default: the default cache of this process. */
   cache?: Choice | undefined
 }
 
@@ -24,7 +55,7 @@ const NAMESPACES = new WeakMap<Memcache, WeakMap<object, DeclaredNamespace>>()
 export type ClassDecoratorOf = <Class extends AnyClass>(target: Class, context?: ClassDecoratorContext) => void
 
 /**
- * Sets where the cached results of a class's methods are stored: a name in place of the class's, a version, a cache;
+ * Sets where the cached results of a class's methods are stored: a name in place of the class name, a version, a cache;
  * for example `@CacheConfig({ name: 'cities', version: 2 })` above `class Cities`. Subclasses without their own
  * `@CacheConfig` inherit it; a class and such a subclass share the results that both cache.
  *
@@ -44,7 +75,8 @@ export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
 export function configureClass<Choice>(config: CacheConfigOptions<Choice>): ClassDecoratorOf {
   requireOptions('@CacheConfig', config)
   checkOptions('@CacheConfig', config, ['name', 'version', 'cache'], OPTION_HINTS)
-  if (config.name === '') throw new MemcacheOptionError('@CacheConfig needs a name that is not empty')
+  if (config.name === '')
+    throw new MemcacheOptionError("@CacheConfig: name must not be empty: write @CacheConfig({ name: 'cities' })")
   const { name = 'default', version } = config
   checkDeclaration('@CacheConfig', { name, version })
   return (target) => void CONFIGS.set(target, config)
@@ -58,7 +90,10 @@ export function requireCacheChoice<Choice>(owner: string, source: CacheSource<Ch
   throw new MemcacheOptionError(`${owner}: cache must be a memcache()${names}, got ${describeValue(cache)}`)
 }
 
-/** Returns the `@CacheConfig` options of a class or its nearest superclass that has some. */
+/**
+ * Returns the `@CacheConfig` options of a class or of its nearest superclass with `@CacheConfig`; `undefined` if there
+ * are none.
+ */
 export function configOf(constructor: Function): CacheConfigOptions<unknown> | undefined {
   for (let at: object | null = constructor; at !== null; at = Object.getPrototypeOf(at) as object | null) {
     const config = CONFIGS.get(at)
@@ -99,7 +134,7 @@ function namespaceOfClass(constructor: Function, cache: Memcache, method?: Decla
     const { name = constructor.name, version } = configOf(constructor) ?? {}
     if (name === '') {
       throw new MemcacheOptionError(
-        "a class without a name has @Cached methods: write @CacheConfig({ name: 'cities' }) above it; the name is the namespace of its keys",
+        "a class without a name has cached methods: write @CacheConfig({ name: 'cities' }) above it; the name is the namespace of its keys",
       )
     }
     const isNamed = configOf(constructor)?.name !== undefined

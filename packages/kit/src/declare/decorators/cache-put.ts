@@ -5,9 +5,8 @@ import type { Memcache } from '../../memcache.ts'
 import { functionOf, requireOptions, requireSync, requireTags } from '../../option-types.ts'
 import type { TagsOf } from '../late-facts.ts'
 import { afterMethod, placeOf } from './after-method.ts'
-import { requireCacheChoice } from './cache-config.ts'
-import { PROCESS_CACHE } from './cache-source.ts'
-import type { CacheSource } from './cache-source.ts'
+import { PROCESS_CACHE, requireCacheChoice } from './cache-config.ts'
+import type { CacheSource } from './cache-config.ts'
 import { syncWithObject, tagsWithObject } from './formal-parameters.ts'
 import { decorateMethod } from './method-decorator.ts'
 import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
@@ -19,7 +18,7 @@ export interface CachePutOptions<Args extends readonly unknown[], Value, Choice 
    * `['find', id]`.
    */
   key: (...args: Args) => readonly KeyPart[]
-  /** The lifetime of the result. Default: the cache's. */
+  /** The lifetime of the result. Default: the default lifetime of the cache. */
   ttlSeconds?: Ttl | undefined
   /** The tags of the result, for `invalidateTags` and `@CacheEvict`. */
   tags?: TagsOf<Args> | undefined
@@ -27,7 +26,7 @@ export interface CachePutOptions<Args extends readonly unknown[], Value, Choice 
   condition?: ((...args: Args) => boolean) | undefined
   /** Returns whether not to store this result; then the stored value is deleted. */
   unless?: ((value: Value, ...args: Args) => boolean) | undefined
-  /** The cache that holds the result. Default: the class's, or this process's. */
+  /** The cache that holds the result. Default: the cache of the class, or the default cache of this process. */
   cache?: Choice | undefined
 }
 

@@ -10,9 +10,8 @@ import type { Memcache } from '../../memcache.ts'
 import { functionOf, requireOptions, requireSync, requireTags } from '../../option-types.ts'
 import { taggedLoad } from '../late-facts.ts'
 import type { TagsOf } from '../late-facts.ts'
-import { cacheFor, namespaceOf, requireCacheChoice } from './cache-config.ts'
-import { PROCESS_CACHE } from './cache-source.ts'
-import type { CacheSource } from './cache-source.ts'
+import { cacheFor, namespaceOf, PROCESS_CACHE, requireCacheChoice } from './cache-config.ts'
+import type { CacheSource } from './cache-config.ts'
 import { cachedMethodOf, registerCachedMethod } from './cached-methods.ts'
 import { classOf, methodTitle } from './class-owner.ts'
 import { syncWithObject, tagsWithObject } from './formal-parameters.ts'
@@ -36,7 +35,7 @@ export interface CachedMethodOptions<Args extends readonly unknown[], Value, Cho
   condition?: ((...args: Args) => boolean) | undefined
   /** Returns whether not to store this result. */
   unless?: ((value: Value, ...args: Args) => boolean) | undefined
-  /** The cache that holds the results. Default: the class's, or this process's. */
+  /** The cache that holds the results. Default: the cache of the class, or the default cache of this process. */
   cache?: Choice | undefined
 }
 
@@ -162,12 +161,12 @@ function ownKeyPart({ name }: DecoratedMethod): string {
   )
 }
 
-/** @throws MemcacheOptionError for an Observable: a cache could not store its values. */
+/** Refuses an Observable, whose values a cache could not store. @throws MemcacheOptionError if the value is one. */
 function refuseObservable(value: unknown, self: object, name: string | symbol): void {
   if (typeof value !== 'object' || value === null || !('subscribe' in value)) return
   if (typeof value.subscribe !== 'function' || !('pipe' in value)) return
   throw new MemcacheOptionError(
-    `@Cached: ${methodTitle(self, name)} returns an Observable, which cannot be cached: return await firstValueFrom(…), or cache its source`,
+    `@Cached: ${methodTitle(self, name)} returns an Observable, which cannot be cached: return await firstValueFrom(…), or cache the function that it reads from`,
   )
 }
 
@@ -179,7 +178,8 @@ type ArgumentsOf<Method> = Method extends (...args: infer Args) => unknown ? Arg
 type ResultOf<Method> = Method extends (...args: never[]) => Promise<infer Value> ? Value : never
 
 /**
- * Returns the cached results of a method with `@Cached`, by its arguments, whatever decorators are above or below it.
+ * Returns the cached results of a method with `@Cached`, by its arguments, regardless of the decorators above and below
+ * it.
  *
  * @throws MemcacheOptionError if the method does not have `@Cached`.
  */

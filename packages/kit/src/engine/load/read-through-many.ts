@@ -7,10 +7,9 @@ import type { LoadContext } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight } from './leased-loads.ts'
 import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
-import { onAbort, pause } from './on-abort.ts'
+import { FIRST_POLL_MS, nextPollMs, onAbort, pause, pollDelayMs } from './waiting.ts'
 import { NO_LEASE } from '../read/lookups.ts'
 import type { Lookup, Lookups } from '../read/lookups.ts'
-import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 import type { ReadThrough, ReadThroughRequest } from './read-through.ts'
 
 /**
@@ -115,7 +114,7 @@ export class ReadThroughMany<Id, Value> {
   }
 
   /**
-   * Loads the values that are not stored and that nobody else is loading.
+   * Loads the values that are not stored and that no other caller is loading.
    *
    * @param about `isPatient`: whether keys whose lookup failed are looked up again after a pause.
    */
@@ -257,7 +256,7 @@ export class ReadThroughMany<Id, Value> {
     else if (value !== undefined) this.#values.set(item.id, value as Value)
   }
 
-  /** Loads all items by one loader call. Each item is a load of its own that other callers can join. */
+  /** Loads all items by one loader call. Each item is a separate load that other callers can join. */
   #startBatch(led: readonly LedItem<Id>[]): Promise<void>[] {
     const batch = this.#batchOf(led.map(({ item }) => item))
     return led.map(async ({ item, right, isAway }) => {
@@ -290,7 +289,7 @@ export class ReadThroughMany<Id, Value> {
   }
 }
 
-/** One loader call for many values; it is aborted when nobody waits for any of them. */
+/** One loader call for many values; it is aborted when no caller waits for any of them. */
 class Batch<Id, Value> {
   readonly #items: readonly ManyItem<Id>[]
   readonly #load: BatchLoader<Id, Value>

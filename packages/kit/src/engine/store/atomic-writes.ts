@@ -8,7 +8,7 @@ import { factsOf, isPastEnd, valueOf, LEASE_STUB } from '../values/kit-codec.ts'
 import { currentLoad } from '../load/flights.ts'
 import type { LeasedLoads } from '../load/leased-loads.ts'
 import type { LookupRequest, Lookups } from '../read/lookups.ts'
-import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from '../load/poll-pause.ts'
+import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from '../load/waiting.ts'
 import { NO_GENERATIONS } from '../invalidate/tags.ts'
 import type { Generations } from '../invalidate/tags.ts'
 
@@ -94,7 +94,7 @@ export class AtomicWrites {
       )
       this.#forget(name)
       if (dropped === UNAVAILABLE) {
-        // The server may have deleted it; then nobody may get it any more.
+        // The server may have deleted it; then no caller may get it any more.
         pending.addDelete(name)
         break
       }

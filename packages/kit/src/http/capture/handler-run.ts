@@ -10,6 +10,7 @@ import { HandlerView } from './handler-view.ts'
 import { toHttpDate } from '../policy/http-date.ts'
 import { IdentityWatch } from '../policy/identity.ts'
 import type { ApplicationRequest } from '../policy/identity.ts'
+import { belongsToClient } from '../policy/request-fields.ts'
 import type { RequestDirectives } from '../policy/request-directives.ts'
 import { ResponseCapture } from './response-capture.ts'
 import type { CaptureObserver, ClientOutput, HeadDecision } from './response-capture.ts'
@@ -17,12 +18,13 @@ import { storageOf, POLICY_FIELDS } from '../policy/storage-policy.ts'
 import type { Lifetimes, PolicyConditions } from '../policy/storage-policy.ts'
 import { LiveResponse } from './live-response.ts'
 import { isGoodOnError, remainingSeconds } from '../policy/freshness.ts'
+import type { ResponseClock } from '../policy/freshness.ts'
 import { sendStored } from '../send-stored.ts'
 import { combineParts, missingPart } from '../records/combine-parts.ts'
 import type { MissingPart } from '../records/combine-parts.ts'
 import type { StoredPartial, StoredResponse } from '../records/stored-record.ts'
 import type { VaryRules } from '../policy/vary.ts'
-import { reducedPreferences, variedFields } from '../policy/vary.ts'
+import { joinedVary, reducedPreferences, variedFields } from '../policy/vary.ts'
 
 /** A handler's response that may be stored. */
 export interface FreshResponse {
@@ -34,12 +36,12 @@ export interface FreshResponse {
   readonly lifetimes: Lifetimes
   /** The request fields that it depends on. */
   readonly names: readonly string[]
-  /** Which part of the representation the body is; `undefined` for the whole. */
+  /** The part of the representation that the body contains; `undefined` for the whole. */
   readonly part?: ContentPart | undefined
   readonly body: Buffer
 }
 
-/** The reason why a handler's response is not stored, and is for its own client only. */
+/** The error for a handler's response that is not stored and is sent to its own client only. */
 export class UnstoredError extends Error {
   /**
    * `aborted`: there is no complete response, so another request has to try; `failed`: an error, which must not be
@@ -65,9 +67,9 @@ export type RunPurpose =
   /** The head of the response, for a HEAD; it may freshen the stored response. */
   | 'head'
 
-/** How a handler is run. */
+/** The conditions of a handler run. */
 export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
-  /** What the response is stored under. */
+  /** The key of the response. */
   readonly key: string
   readonly directives: RequestDirectives
   readonly forward: ForwardReason
@@ -89,7 +91,9 @@ export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
   readonly watchesIdentity: boolean
   /** Whether the handler's response is stored if it may be. */
   readonly stores: boolean
-  readonly nowMs: () => number
+  /** Whether memcached has granted the right to store it; if memcached is away, it has not. */
+  readonly hasLease: boolean
+  readonly clock: ResponseClock
 }
 
 /** A client's conditions that the handler does not see, since they are evaluated here. */
@@ -189,12 +193,12 @@ export class HandlerRun implements CaptureObserver {
     this.#capture = new ResponseCapture(this.#response, this, maxBytes)
   }
 
-  /** What the response is stored under. */
+  /** The key of the response. */
   get key(): string {
     return this.#conditions.key
   }
 
-  // A property, so that it can be handed on by itself.
+  // A property, so that it can be passed as a function.
   readonly outside = <Result>(run: () => Result): Result =>
     this.#identity === undefined ? run() : this.#identity.outside(run)
 
@@ -207,7 +211,7 @@ export class HandlerRun implements CaptureObserver {
    */
   adopt(key: string, within: Pick<RunConditions, 'defaultSeconds' | 'staleSeconds'>, tags: readonly string[]): boolean {
     if (key !== this.#conditions.key) {
-      this.refuse('a cache within has another key for it')
+      this.refuse('an inner cache uses another key for it')
       return false
     }
     // Requests that already follow do not know these tags.
@@ -234,7 +238,7 @@ export class HandlerRun implements CaptureObserver {
   /** Called when the handler was not run, or its response will not come. */
   onAbort(): void {
     this.#endView()
-    this.#fail('aborted', 'it ended before it was whole')
+    this.#fail('aborted', 'it ended before it was complete')
   }
 
   onPart(part: Buffer): void {
@@ -245,13 +249,13 @@ export class HandlerRun implements CaptureObserver {
 
   onOverflow(): void {
     this.live.overflow()
-    this.#reject(new UnstoredError('refused', `it has over ${this.#conditions.maxBytes} bytes`))
+    this.#reject(new UnstoredError('refused', `it has more than maxBytes (${this.#conditions.maxBytes}) bytes`))
   }
 
   onHead(status: number, fields: Fields): HeadDecision {
-    const { stale, directives, nowMs } = this.#conditions
+    const { stale, directives, clock } = this.#conditions
     if (stale !== undefined) {
-      const isGood = status >= 500 && isGoodOnError(stale, directives, nowMs())
+      const isGood = status >= 500 && isGoodOnError(stale, directives, clock.nowMs())
       if (status === 304 || isGood) {
         this.live.fail('retry')
         this.#withheld = { status, fields, isMissingPart: false }
@@ -265,20 +269,20 @@ export class HandlerRun implements CaptureObserver {
       return { action: 'withhold', isBodyWanted: status === 206 && hasContentRange(fields) }
     }
     const isBodyWanted = this.#decideStoring(status, fields)
-    const { forward } = this.#conditions
+    const { forward, hasLease } = this.#conditions
     // Tells whether the response will be stored; for a body without a length, this is not known yet.
-    const stored = isBodyWanted && this.#expectedLength !== undefined
+    const stored = isBodyWanted && hasLease && this.#expectedLength !== undefined
     this.#response.setHeader(
       'Cache-Status',
       cacheStatusField({ hit: false, forward, stored }, lineOf(fields, 'cache-status')),
     )
-    const isKnown = isNotModified(this.#clientHeaders, status, fields, nowMs())
+    const isKnown = isNotModified(this.#clientHeaders, status, fields, clock.ownMs())
     return { action: isKnown ? 'notModified' : 'send', isBodyWanted }
   }
 
-  /** Whether the response may be stored, by its head. */
+  /** Decides by the head whether the response may be stored. */
   #decideStoring(status: number, fields: Fields): boolean {
-    const { maxBytes, nowMs, stores } = this.#conditions
+    const { maxBytes, clock, stores } = this.#conditions
     if (!stores) return false
     if (this.#conditions.purpose === 'head') return this.#freshenByHead(status, fields)
     const decision = this.#storageOf(status, fields)
@@ -291,22 +295,25 @@ export class HandlerRun implements CaptureObserver {
       this.onOverflow()
       return false
     }
-    const receivedMs = nowMs()
     const own = Object.entries(fields).filter(
       ([name, value]) => !sameValue(value, this.#before[name]) || POLICY_FIELDS.includes(name),
     )
     const { lifetimes, unstored } = decision
+    if (!lifetimes.isShared && own.some(([name]) => belongsToClient(name))) {
+      this.#fail('refused', 'a field for one client')
+      return false
+    }
     this.#fresh = {
       status,
-      fields: { date: toHttpDate(receivedMs), ...storableFields(Object.fromEntries(own), unstored) },
+      fields: { date: toHttpDate(clock.ownMs()), ...storableFields(Object.fromEntries(own), unstored) },
       removed: Object.keys(this.#before).filter((name) => !Object.hasOwn(fields, name)),
-      receivedMs,
+      receivedMs: clock.nowMs(),
       lifetimes,
-      names: variedFields(fields, []),
+      names: variedFields(fields),
     }
     this.#expectedLength = length
-    // A part that followers have got cannot be taken back: if the response may still turn out to belong to one user,
-    // they wait until it is complete.
+    // A part that followers have received cannot be taken back. If the response may still turn out to belong to one
+    // user, they wait until it is complete.
     const isWhole = status !== 206
     if (isWhole && (lifetimes.isShared || this.#identity?.maySee !== true)) this.#beginLive()
     return true
@@ -324,11 +331,14 @@ export class HandlerRun implements CaptureObserver {
     if (this.#withheld !== undefined) return this.#sendInstead(this.#withheld)
     const fresh = this.#fresh
     if (this.live.isRelayed) return this.live.end()
-    if (fresh === undefined || body === undefined) return this.#fail('refused', 'its body was not seen')
+    if (fresh === undefined || body === undefined) return this.#fail('refused', 'its body was not captured')
     // The handler may have identified the user late, while it wrote the body.
-    if (isIdentified && !fresh.lifetimes.isShared) return this.#fail('refused', 'it is for one user')
+    if (isIdentified && !fresh.lifetimes.isShared) return this.#fail('refused', 'it belongs to one user')
     if (this.#expectedLength !== undefined && Number(this.#expectedLength) !== body.length) {
-      return this.#fail('aborted', `it has ${body.length} bytes, and says ${this.#expectedLength}`)
+      return this.#fail(
+        'aborted',
+        `its body has ${body.length} bytes, but its Content-Length is ${this.#expectedLength}`,
+      )
     }
     if (fresh.status === 206) return this.#endPart(fresh, body)
     this.#beginLive()
@@ -350,12 +360,12 @@ export class HandlerRun implements CaptureObserver {
 
   /** Sends the client the stored part and the handler's missing part as one response. */
   #sendCompleted({ status, fields }: Withheld, body: Buffer | undefined): void {
-    const { partial, maxBytes, nowMs } = this.#conditions
+    const { partial, maxBytes, clock } = this.#conditions
     const part = body === undefined ? undefined : contentPartOf(fields, body.length)
-    const fresh = part === undefined ? undefined : { fields, receivedMs: nowMs(), part, body: body! }
+    const fresh = part === undefined ? undefined : { fields, receivedMs: clock.ownMs(), part, body: body! }
     const whole = fresh === undefined ? undefined : combineParts(partial, fresh, maxBytes)
     if (whole === undefined || whole.part !== undefined) {
-      this.#fail('refused', 'its handler does not give the missing part of the stored version')
+      this.#fail('refused', 'the handler did not return the missing part of the stored version')
       this.#restoreFields()
       this.#conditions.onIncomplete?.(this.#capture!.takeOver())
       return
@@ -373,7 +383,7 @@ export class HandlerRun implements CaptureObserver {
   }
 
   #storageOf(status: number, fields: Fields) {
-    const { nowMs, targetedFields, allowsHeuristics } = this.#conditions
+    const { clock, targetedFields, allowsHeuristics } = this.#conditions
     const { defaultSeconds, staleSeconds } = this.#adopted ?? this.#conditions
     const conditions = {
       defaultSeconds,
@@ -383,7 +393,7 @@ export class HandlerRun implements CaptureObserver {
       isAuthorized: this.#isAuthorized || this.#isIdentified,
       isRange: this.#conditions.purpose === 'range',
     }
-    return storageOf({ status, fields, receivedMs: nowMs() }, conditions)
+    return storageOf({ status, fields, receivedMs: clock.ownMs() }, conditions)
   }
 
   get #isIdentified(): boolean {
@@ -422,7 +432,7 @@ export class HandlerRun implements CaptureObserver {
 
   /** Sends the client a response in place of the handler's. */
   #answerInstead(kept: StoredResponse, body: Buffer, { status, fields }: Pick<Withheld, 'status' | 'fields'>): void {
-    const { nowMs } = this.#conditions
+    const nowMs = this.#conditions.clock.nowMs()
     const response = this.#response
     this.#restoreFields()
     const isGood = status < 400
@@ -432,14 +442,14 @@ export class HandlerRun implements CaptureObserver {
       hit: false,
       forward: this.#conditions.forward,
       forwardStatus: status,
-      ttlSeconds: remainingSeconds(kept, nowMs()),
-      stored: this.#conditions.stores && isGood,
+      ttlSeconds: remainingSeconds(kept, nowMs),
+      stored: this.#conditions.stores && this.#conditions.hasLease && isGood,
     }
     sendStored(response, kept, body, {
       headers: this.#clientHeaders,
       isHead: this.#conditions.purpose === 'head',
       cacheStatus: cacheStatusField(about),
-      nowMs: nowMs(),
+      nowMs,
       send: (status, body) => this.#capture!.replace(status, body),
     })
   }
@@ -449,17 +459,20 @@ export class HandlerRun implements CaptureObserver {
     const { stale } = this.#conditions
     if (stale !== undefined && status === stale.status && isHeadOf(fields, stale))
       this.#freshen(stale, fields, stale.body)
-    else this.#fail('refused', 'its head is not of what is stored')
+    else this.#fail('refused', 'its head does not match the stored response')
     return false
   }
 
   /** Returns the stored response, updated by a 304 or the head of the same version (RFC 9111, section 4.3.4). */
   #freshen(stale: StoredResponse, fields: Fields, body: Buffer): StoredResponse {
-    const receivedMs = this.#conditions.nowMs()
+    const { clock } = this.#conditions
+    const receivedMs = clock.nowMs()
     const told = Object.entries(storableFields(fields, [])).filter(
       ([name, value]) => !NOT_UPDATED.has(name) && !sameValue(value, this.#before[name]),
     )
-    const updated: Fields = { ...stale.fields, date: toHttpDate(receivedMs), ...Object.fromEntries(told) }
+    const updated: Fields = { ...stale.fields, date: toHttpDate(clock.ownMs()), ...Object.fromEntries(told) }
+    // Middleware that compresses adds its part of `Vary` to a whole response only.
+    if (updated['vary'] !== undefined) updated['vary'] = joinedVary(stale.fields, updated)
     const evaluated: Fields = { ...this.#before, ...updated }
     // Fields about this single response are used as they came, or not at all.
     for (const name of ['age', 'date', 'set-cookie']) {
@@ -475,12 +488,12 @@ export class HandlerRun implements CaptureObserver {
     const { lifetimes, unstored } = decision
     const { status, removed } = stale
     const stored = { status, fields: storableFields(updated, unstored), removed, receivedMs, lifetimes }
-    this.#resolve({ ...stored, names: variedFields(evaluated, []), body })
+    this.#resolve({ ...stored, names: variedFields(evaluated), body })
     return { ...stale, ...stored }
   }
 }
 
-/** Whether a response to HEAD is of the stored version, by the stored validator and length. */
+/** Returns whether a response to HEAD has the version of the stored response, by its validators and length. */
 function isHeadOf(fields: Fields, stored: StoredResponse): boolean {
   const length = lineOf(fields, 'content-length')
   if (length !== undefined && Number(length) !== stored.length) return false

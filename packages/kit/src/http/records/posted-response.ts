@@ -2,6 +2,7 @@ import { UNAVAILABLE } from '../../engine/engine.ts'
 import type { CacheEngine, Generations } from '../../engine/engine.ts'
 import type { FreshResponse, HandlerRun } from '../capture/handler-run.ts'
 import { lineOf } from '../fields.ts'
+import { freshSecondsLeft } from '../policy/freshness.ts'
 import { CacheDirectives } from '../policy/cache-directives.ts'
 import { CONDITIONAL_FIELDS } from '../policy/conditional.ts'
 import { hostOf } from '../policy/request-key.ts'
@@ -9,11 +10,10 @@ import { urlTags } from '../policy/response-tags.ts'
 import { KEPT_STALE_SECONDS } from '../response-cache-options.ts'
 import type { ResponseLookup } from '../response-lookup.ts'
 import { encodeRecord, packBody } from './stored-record.ts'
-import { freshSecondsLeft } from './response-store.ts'
 
 /**
- * Whether the response to a POST can be stored for the GETs of its URL. If the client has set conditions, it cannot,
- * since they apply to the POST.
+ * Returns whether the response to a POST can be stored for the GETs of its URL. If the client has set conditions, it
+ * cannot, since they apply to the POST.
  */
 export function isStorablePost({ exchange, isAuthorized }: ResponseLookup): boolean {
   const { headers } = exchange.request
