@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { defineCache } from '../src/index.ts'
 import type { Memcache } from '../src/index.ts'
 import { HotKeys } from '../src/declare/warm/hot-keys.ts'
-import { ProgressBar } from '../src/declare/warm/progress-bar.ts'
+import { ProgressBar } from '../src/declare/warm/warm.ts'
 import { testMemcache } from '../src/testing/index.ts'
 import { openCache } from './open-cache.ts'
 
@@ -24,7 +24,7 @@ describe('warming', () => {
     expect(lines.join('')).toContain('2 loaded, 0 already stored, 1 failed: the database is closed')
   })
 
-  it('looks up again what memcached did not answer for, before it counts as failed', async () => {
+  it('looks up again what memcached did not respond for, before it counts as failed', async () => {
     await using test = await testMemcache({ timeoutMs: 50 })
     const squares = defineCache({ name: 'square', cache: test.cache, load: async (id: number) => id * id })
     await squares.set(0, 0)

@@ -2,7 +2,7 @@ import { checkOptions, MemcacheLimitError, MemcacheOptionError } from 'memcache-
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { onAbort } from '../engine/engine.ts'
-import { ownKey } from '../own-key.ts'
+import { ownKey } from '../engine/engine.ts'
 import { checkWaitMs, resolveConcurrencyOptions } from './concurrency-options.ts'
 import type { AcquireOptions, ConcurrencyOptions, ResolvedConcurrencyOptions } from './concurrency-options.ts'
 import { ConcurrencyRoom } from './concurrency-room.ts'

@@ -1,10 +1,9 @@
 import { BINARY_REQUEST_MAGIC, Status, writeBinaryResponseHeader } from 'memcache-ts-protocol'
 import { BinarySession } from '../binary/binary-session.ts'
 import type { CommandContext } from '../commands/command-context.ts'
-import type { ConnectionOwner } from '../connection-owner.ts'
+import type { ConnectionOwner, SessionHost } from '../session.ts'
 import { Progress } from '../long-reply.ts'
 import type { LongReply } from '../long-reply.ts'
-import type { SessionHost } from '../session.ts'
 import { TextSession } from '../text-session.ts'
 
 const NOT_OVER_UDP = Buffer.from('CLIENT_ERROR not available over UDP\r\n')
@@ -21,8 +20,8 @@ export interface UdpRequestOptions {
 }
 
 /**
- * The requests of one datagram, run to their end. Each datagram has its own session, so that no sender can continue
- * what another one has begun.
+ * The requests of one datagram, run to their end. Each datagram has its own session, so that no sender can continue a
+ * request of another sender.
  */
 export class UdpRequest implements SessionHost {
   readonly id: number

@@ -3,9 +3,9 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import type { Ttl } from 'memcache-ts-protocol'
 import { ttlToSeconds } from 'memcache-ts-protocol'
-import { ProgressBar } from '../../declare/warm/progress-bar.ts'
+import { ProgressBar } from '../../declare/warm/warm.ts'
 import type { CommandContext } from '../context.ts'
-import { CommandError, ExitStatus } from '../exit-status.ts'
+import { CommandError, ExitStatus } from '../terminal.ts'
 import { ttlOf } from './set.ts'
 
 export interface WarmFileOptions {
@@ -99,7 +99,7 @@ async function openInput(
       await file.close()
       throw new Error('it is a directory')
     }
-    // A pipe, as of a shell's <(…), has no size.
+    // A pipe, such as a shell's <(…), has no size.
     return { input: file.createReadStream(), bytes: facts.isFile() ? facts.size : undefined }
   } catch (error) {
     throw new CommandError(`${path} cannot be read: ${(error as Error).message}`)

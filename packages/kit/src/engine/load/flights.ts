@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
-import { onAbort } from './on-abort.ts'
+import { onAbort } from './waiting.ts'
 
 /** One run of work that several callers can wait for. */
 export interface Flight<Result> {
@@ -218,7 +218,7 @@ export class LoadNode {
     const outermost = this.#outermost
     if (++outermost.#alone <= MAX_ALONE && this.#count(this.#owner, name!) <= MAX_NESTED) return
     throw new MemcacheOptionError(
-      `the loader of ${name} asks for ${name} again and again: a loader must not need its own value, unless the recursion ends`,
+      `the loader of ${name} requests ${name} again and again: end the recursion, since a loader must not need its own value`,
     )
   }
 }

@@ -7,10 +7,9 @@ import type { LoadContext } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight } from './leased-loads.ts'
 import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
-import { onAbort, pause } from './on-abort.ts'
+import { FIRST_POLL_MS, nextPollMs, onAbort, pause, pollDelayMs } from './waiting.ts'
 import { NO_LEASE } from '../read/lookups.ts'
 import type { Lookup, Lookups } from '../read/lookups.ts'
-import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 import type { ReadThrough, ReadThroughRequest } from './read-through.ts'
 
 /** The result of a batch loader: a Map by id, or a list in the order of the ids with `undefined` for missing values. */
@@ -60,7 +59,7 @@ const WITHOUT_LEASE: Promise<Lookup> = Promise.resolve(NO_LEASE)
 const TO_JOIN = Promise.resolve(undefined)
 
 /**
- * Reads many values: they are looked up in one pipeline, and the missing ones are loaded by one call. Values that
+ * Reads many values: they are looked up in one pipeline, and the missing values are loaded by one call. Values that
  * another process is loading are waited for; loads that run in this process are joined.
  */
 export class ReadThroughMany<Id, Value> {
@@ -141,7 +140,7 @@ export class ReadThroughMany<Id, Value> {
     }
     report.failed += open.length
     report.unanswered = open.length
-    if (open.length > 0) report.cause = new Error('memcached did not answer')
+    if (open.length > 0) report.cause = new Error('memcached did not respond')
     const batch = this.#batchOf(led.map(({ item }) => item))
     const stop = (): void => batch.stop(this.#signal!.reason)
     if (this.#signal?.aborted === true) stop()
@@ -355,7 +354,7 @@ export function valuesById<Id, Value>(ids: readonly Id[], loaded: LoadedMany<Id,
   if (!Array.isArray(values) || values.length !== ids.length) {
     const got = Array.isArray(values) ? `${values.length} values for ${ids.length} ids` : typeof values
     throw new MemcacheOptionError(
-      `a loader of many returned ${got}: return a Map, or one value per id in the order of the ids`,
+      `a batch loader returned ${got}: return a Map, or one value per id in the order of the ids`,
     )
   }
   return new Map(ids.flatMap((id, index) => (values[index] === undefined ? [] : [[id, values[index]] as const])))

@@ -12,11 +12,10 @@ import type { GetOrSetOptions, Loader } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight, LoadTarget } from './leased-loads.ts'
 import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
-import { pause } from './on-abort.ts'
+import { FIRST_POLL_MS, nextPollMs, pause, pollDelayMs } from './waiting.ts'
 import { NO_LEASE } from '../read/lookups.ts'
 import type { Lookup, LookupRequest, Lookups } from '../read/lookups.ts'
 import type { Generations } from '../invalidate/tags.ts'
-import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 
 /** The use that a caller may make of a stored value. */
 export type Freshness = 'fresh' | 'stale' | 'unusable'
