@@ -157,6 +157,32 @@ function canSend(name: FormName, { target, fields = [] }: RawRequest): boolean {
   return FORMS[name].send !== sendHttp2 || (target.startsWith('/') && fields[0]?.[0] !== 'Upgrade')
 }
 
+/** What an application's functions may do instead of what they are for. */
+const FAULTS: Record<string, () => unknown> = {
+  throws: () => {
+    throw new Error('a bug')
+  },
+  'throws nothing': () => {
+    // oxlint-disable-next-line typescript/only-throw-error -- as careless code does
+    throw undefined
+  },
+  'is a promise': () => Promise.resolve('all'),
+  'is a promise that rejects': () => Promise.reject(new Error('a bug')),
+  'is a promise that never settles': () => new Promise(() => {}),
+  'is an object': () => ({ id: 1 }),
+  'is a list of no texts': () => [undefined],
+  'is a symbol': () => Symbol('all'),
+  'is NaN': () => NaN,
+  'is null': () => null,
+  'is no Unicode': () => '\ud800',
+}
+/** Whatever is no promise counts as true or false; no tags are none. */
+const FAULTS_OF: Record<string, readonly string[]> = {
+  key: Object.keys(FAULTS),
+  tags: Object.keys(FAULTS).filter((fault) => fault !== 'is null'),
+  condition: Object.keys(FAULTS).filter((fault) => /throws|promise/.test(fault)),
+}
+
 describe.each(FORM_NAMES)('%s', (name) => {
   it('responds to each target, host and forwarding field as it would without a cache, in any order', async () => {
     await using site = await openForm(name, echo)
@@ -200,6 +226,36 @@ describe.each(FORM_NAMES)('%s', (name) => {
       if (status !== 201) expect(changed).toMatch(/^http|%$/)
       else expect((await site.send({ target: cached })).body, `${cached} after ${changed}`).not.toBe(before)
     }
+  })
+
+  it('lets each handler respond, stores nothing, and counts an error if a function of its options fails', async () => {
+    let at = { option: '', fault: '' }
+    const call = (option: string, fine: unknown) => () => (at.option === option ? FAULTS[at.fault]!() : fine)
+    const options = {
+      key: call('key', 'one') as () => string,
+      tags: call('tags', ['all']) as () => string[],
+      condition: call('condition', true) as () => boolean,
+    }
+    let calls = 0
+    await using site = await openForm(name, ({ method }) => ({ body: `${method} ${++calls}` }), { options })
+    await site.send({ target: '/a' })
+    expect((await site.send({ target: '/b' })).body).toBe('GET 1')
+    for (const [option, faults] of Object.entries(FAULTS_OF)) {
+      for (const fault of faults) {
+        at = { option, fault }
+        const errors = site.cache.stats().cacheErrors
+        for (const target of ['/a', '/b']) {
+          const { status, body } = await site.send({ target })
+          expect([status, body], `${option} ${fault}`).toEqual([200, `GET ${calls}`])
+        }
+        expect(site.cache.stats().cacheErrors, `${option} ${fault}`).toBe(errors + 2)
+        // Nothing is called for a request that is never served from the cache.
+        expect((await site.send({ target: '/c', method: 'POST' })).body).toBe(`POST ${calls}`)
+        expect(site.cache.stats().cacheErrors).toBe(errors + 2)
+      }
+    }
+    at = { option: '', fault: '' }
+    expect((await site.send({ target: '/c' })).body).toBe('GET 1')
   })
 
   /** A Fetch handler has neither a request object that knows its user, nor a response that sends 1xx. */

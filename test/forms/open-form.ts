@@ -13,6 +13,7 @@ import express4 from 'express4'
 import Fastify from 'fastify'
 import { Hono } from 'hono'
 import { cacheFetch, cacheHandler } from 'memcache-ts/http'
+import type { Memcache } from 'memcache-ts'
 import type { Purge, ResponseCacheOptions } from 'memcache-ts/http'
 import { testMemcache } from 'memcache-ts/testing'
 import { cacheResponse } from 'memcache-ts-express'
@@ -47,8 +48,15 @@ export type PlainHandler = (seen: SeenRequest) => PlainResponse | Promise<PlainR
 /** What is mounted before the cache; it may change the request. */
 type Before = (request: IncomingMessage & Record<string, unknown>, response: ServerResponse) => void
 
+/** The options of a form; their functions need no request. */
+type CacheOptions = ResponseCacheOptions & {
+  readonly key?: () => string
+  readonly tags?: () => string[]
+  readonly condition?: () => boolean
+}
+
 export interface FormOptions {
-  readonly options?: ResponseCacheOptions | undefined
+  readonly options?: CacheOptions | undefined
   readonly before?: Before | undefined
   /** Whether there is a cache at all. */
   readonly isCached?: boolean | undefined
@@ -58,6 +66,7 @@ export interface FormOptions {
 export interface OpenForm extends AsyncDisposable {
   readonly send: (request: RawRequest) => Promise<RawResponse>
   readonly purge: Purge
+  readonly cache: Memcache
 }
 
 type Listen = (
@@ -276,13 +285,14 @@ export const FORM_NAMES = Object.keys(FORMS) as FormName[]
 export async function openForm(name: FormName, handler: PlainHandler, form: FormOptions = {}): Promise<OpenForm> {
   const test = await testMemcache({ timeoutMs: 5000, l1: form.l1 ?? false })
   const { listen, send } = FORMS[name]
-  const options: ResponseCacheOptions = { ttlSeconds: 60, ...form.options, cache: test.cache }
+  const options: CacheOptions = { ttlSeconds: 60, ...form.options, cache: test.cache }
   const { server, purge, close } = await listen(handler, { ...form, isCached: form.isCached ?? true, options })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
   const { port } = server.address() as AddressInfo
   return {
     send: (request) => send(port, request),
     purge,
+    cache: test.cache,
     async [Symbol.asyncDispose]() {
       const closed = new Promise((resolve) => server.close(resolve))
       ;(server as Partial<HttpServer>).closeAllConnections?.()

@@ -1,3 +1,4 @@
+import type { RetrievalRequest } from './operations/retrieval-operation.ts'
 import type { ItemResponse } from './operations/item-response.ts'
 import {
   ClientFlags,
@@ -19,20 +20,24 @@ import { fragmentOf, Joins } from './joins.ts'
 import { KeyOrder } from './key-order.ts'
 import { MultiGet } from './multi-get.ts'
 import type { MultiGetWish } from './multi-get.ts'
-import { ArithmeticOperation } from './operations/arithmetic-operation.ts'
-import type { ArithmeticRequest, CounterResponse } from './operations/arithmetic-operation.ts'
-import { DeleteOperation } from './operations/delete-operation.ts'
-import type { DeleteRequest, DeleteStatus } from './operations/delete-operation.ts'
+import { ArithmeticOperation, DeleteOperation, StoreOperation } from './operations/write-operations.ts'
+import type {
+  ArithmeticRequest,
+  CounterResponse,
+  DeleteRequest,
+  DeleteStatus,
+  StoreConditions,
+  StoreMode,
+  StoreRequest,
+  StoreStatus,
+} from './operations/write-operations.ts'
 import type { GetCall } from './operations/key-list-operation.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
-import type { MultiResult } from './operations/multi-result.ts'
+import type { MultiResult } from './call-results.ts'
 import type { WireKey } from './client-key.ts'
 import type { Operation } from './operations/operation.ts'
 import { RetrievalOperation } from './operations/retrieval-operation.ts'
-import type { RetrievalRequest } from './operations/retrieval-operation.ts'
-import { StoreOperation } from './operations/store-operation.ts'
-import type { StoreConditions, StoreMode, StoreRequest, StoreStatus } from './operations/store-operation.ts'
 import type { ResolvedClientOptions } from './options.ts'
 import type { ChunkList } from './values/chunk-list.ts'
 import { ChunkedValues } from './values/chunked-values.ts'

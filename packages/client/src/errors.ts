@@ -1,4 +1,5 @@
-import { MemcacheConnectionError, MemcacheDecodeError, MemcacheError } from 'memcache-ts-protocol'
+import { MemcacheConnectionError, MemcacheDecodeError, MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { EventEmitter } from 'node:events'
 
 /** Returns a `MemcacheError` unchanged, and any other error as the cause of a new one. */
 export function asMemcacheError(error: unknown): MemcacheError {
@@ -32,6 +33,12 @@ export function errorForKey(
   })
 }
 
+/** Returns the error of a request that could not be written. */
+export function requestError(error: unknown, key: string | undefined): MemcacheError {
+  if (error instanceof MemcacheError) return errorForKey(error, { key })
+  return new MemcacheOptionError(`the request cannot be written: ${messageOf(error)}`, { key, cause: error })
+}
+
 /** Returns a `MemcacheDecodeError` for a key, with the error of a codec. */
 export function decodeError(error: unknown, key: string | undefined): MemcacheDecodeError {
   const reason = messageOf(error)
@@ -41,4 +48,25 @@ export function decodeError(error: unknown, key: string | undefined): MemcacheDe
 /** Returns the error of a later step of reading a value; errors that the value did not cause are returned unchanged. */
 export function stepError(error: unknown, key: string | undefined): unknown {
   return error instanceof MemcacheDecodeError ? decodeError(error, key) : error
+}
+
+/**
+ * Emits an event to every listener, even if other listeners throw: Node reports their exceptions as uncaught, and the
+ * client continues.
+ */
+export function emitSafely(emitter: EventEmitter, event: string, ...args: readonly unknown[]): void {
+  for (const listener of emitter.rawListeners(event)) {
+    try {
+      Reflect.apply(listener, emitter, args)
+    } catch (error) {
+      reportUncaught(error)
+    }
+  }
+}
+
+/** Throws an error of the application in a separate tick, so that Node reports it as `uncaughtException`. */
+export function reportUncaught(error: unknown): void {
+  process.nextTick(() => {
+    throw error
+  })
 }

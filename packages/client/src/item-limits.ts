@@ -4,7 +4,7 @@ import type { StepOptions } from './call-deadline.ts'
 import type { Dispatcher, ServerPool } from './dispatcher.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
-import type { ItemToStore } from './operations/store-operation.ts'
+import type { ItemToStore } from './operations/write-operations.ts'
 import type { WireKey } from './client-key.ts'
 import { WaitingCalls } from './waiting-calls.ts'
 

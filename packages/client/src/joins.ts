@@ -1,3 +1,4 @@
+import type { RetrievalRequest } from './operations/retrieval-operation.ts'
 import type { ItemResponse } from './operations/item-response.ts'
 import {
   ClientFlags,
@@ -14,9 +15,8 @@ import type { Dispatcher } from './dispatcher.ts'
 import type { WireKey } from './client-key.ts'
 import { readValue } from './operations/operation.ts'
 import { RetrievalOperation } from './operations/retrieval-operation.ts'
-import type { RetrievalRequest } from './operations/retrieval-operation.ts'
-import { StoreOperation } from './operations/store-operation.ts'
-import type { StoreConditions, StoreRequest, StoreStatus } from './operations/store-operation.ts'
+import { StoreOperation } from './operations/write-operations.ts'
+import type { StoreConditions, StoreRequest, StoreStatus } from './operations/write-operations.ts'
 import type { ChunkedValues } from './values/chunked-values.ts'
 import { messageOf } from './errors.ts'
 import type { ValueReader } from './values/value-codec.ts'

@@ -1,7 +1,7 @@
 import { MemcacheTimeoutError } from 'memcache-ts-protocol'
 import type { CallDeadline } from './call-deadline.ts'
 import type { WireKey } from './client-key.ts'
-import { DeadlineTimer } from './connection/deadline-timer.ts'
+import { DeadlineTimer } from './connection/timers.ts'
 import { unwatch, watch } from './operations/waiter.ts'
 import type { Waiter } from './operations/waiter.ts'
 

@@ -1,7 +1,6 @@
 import { EventEmitter } from 'node:events'
 import {
   formatFlushAll,
-  formatStats,
   formatVerbosity,
   kindOf,
   MemcacheOptionError,
@@ -10,29 +9,25 @@ import {
 } from 'memcache-ts-protocol'
 import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
 import { checkCall, startCall, wantsNoReply } from './call-deadline.ts'
-import { checkNames, hasKnownNames } from './call-option-names.ts'
+import { checkNames, hasKnownNames, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
 import type { CallOptions, ClientKey, CounterOptions, WriteOptions, Written } from './call-options.ts'
-import { checkStatsForm, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
 import { Commands } from './commands.ts'
 import { VERSION_REQUEST } from './connection/handshake.ts'
-import { Discovery } from './discovery/discovery.ts'
-import { Opening } from './discovery/opening.ts'
+import { Discovery } from './discovery.ts'
+import { Opening } from './waiting-calls.ts'
 import type { ConnectionReport } from './connection/connection-contract.ts'
 import { Dispatcher } from './dispatcher.ts'
-import { emitSafely } from './emit-safely.ts'
-import { casStatus, hitValue, isStored, itemWithCas, withCas } from './item-results.ts'
-import type { ItemWithCas } from './item-results.ts'
+import { emitSafely } from './errors.ts'
+import { casStatus, hitValue, isStored, itemWithCas, MultiResult, withCas } from './call-results.ts'
+import type { ItemWithCas, MultiGetResult } from './call-results.ts'
 import { metadump, METADUMP_TIMEOUT_MS } from './metadump.ts'
 import type { DumpedItem, MetadumpOptions } from './metadump.ts'
 import { MetaCommands } from './meta-commands.ts'
 import type { Widened } from './meta-commands.ts'
-import { MultiResult } from './operations/multi-result.ts'
-import type { MultiGetResult } from './operations/multi-result.ts'
 import { resolveClientOptions } from './options.ts'
 import type { MemcachedClientOptions, ResolvedClientOptions } from './options.ts'
-import { ServerCommands } from './server-commands.ts'
-import { readStatistics } from './server-statistics.ts'
-import type { ServerStatistics } from './server-statistics.ts'
+import { readStatistics, ServerCommands, statisticsRequest } from './server-commands.ts'
+import type { ServerStatistics } from './server-commands.ts'
 import { operationChannel, Tracing } from './tracing.ts'
 
 /** Events of a `MemcachedClient`; it never emits `error`. */
@@ -358,10 +353,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   stats(form?: undefined, options?: CallOptions): Promise<Map<string, ServerStatistics>>
   stats(form: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>>
   async stats(form?: string, options?: CallOptions): Promise<Map<string, Record<string, string | number>>> {
-    if (form !== undefined) checkStatsForm(form)
-    const binary = { opcode: Opcode.stat, ...(form === undefined ? {} : { key: form }) }
+    const request = statisticsRequest(form)
     const lines = await this.#tracing.run({ operation: 'stats', options }, (options) =>
-      this.#servers.onAll({ text: formatStats(form), untilEnd: true, lists: STATISTICS_LINE, binary }, options),
+      this.#servers.onAll(request, options),
     )
     return new Map([...lines].map(([server, of]) => [server, readStatistics(of)]))
   }
@@ -491,9 +485,6 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return discovery
   }
 }
-
-/** The beginning of statistics lines, including those of `detail dump` and `cachedump`. */
-const STATISTICS_LINE = /^(?:STAT|PREFIX|ITEM) /
 
 function nothing(): void {}
 

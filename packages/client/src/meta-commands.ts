@@ -21,7 +21,7 @@ import type {
 import { toUint64, uint64Option } from './argument-checks.ts'
 import type { Commands } from './commands.ts'
 import type { ServerCommands } from './server-commands.ts'
-import type { StoreMode, StoreStatus } from './operations/store-operation.ts'
+import type { StoreMode, StoreStatus } from './operations/write-operations.ts'
 import type { Tracing } from './tracing.ts'
 
 /** The minimum of a lease: a shorter one may end immediately, since memcached counts whole seconds. */

@@ -1,3 +1,4 @@
+import { formatStats, MemcacheOptionError, Opcode, textOption } from 'memcache-ts-protocol'
 import { checkCall } from './call-deadline.ts'
 import type { CallOptions } from './call-options.ts'
 import type { Dispatcher, ServerPool } from './dispatcher.ts'
@@ -41,4 +42,74 @@ export class ServerCommands {
     const asked = options?.server === undefined ? pools : [this.#dispatcher.poolFor('', options)]
     return new Map(asked.map((pool) => [pool.address.name, ask(pool)]))
   }
+}
+
+/**
+ * The general statistics of a server; the statistics that every memcached has are named (protocol.txt, "General-purpose
+ * statistics").
+ */
+export interface ServerStatistics extends Record<string, string | number> {
+  pid: number
+  /** Seconds since the start of the server. */
+  uptime: number
+  /** The server's clock, as a Unix time. */
+  time: number
+  version: string
+  pointer_size: number
+  curr_connections: number
+  total_connections: number
+  cmd_get: number
+  cmd_set: number
+  cmd_flush: number
+  cmd_touch: number
+  get_hits: number
+  get_misses: number
+  delete_hits: number
+  delete_misses: number
+  incr_hits: number
+  incr_misses: number
+  decr_hits: number
+  decr_misses: number
+  cas_hits: number
+  cas_misses: number
+  cas_badval: number
+  touch_hits: number
+  touch_misses: number
+  bytes_read: number
+  bytes_written: number
+  /** The maximum size of all items, in bytes (`-m`). */
+  limit_maxbytes: number
+  threads: number
+  /** The size of all items, in bytes. */
+  bytes: number
+  curr_items: number
+  total_items: number
+  evictions: number
+}
+
+/** The beginning of statistics lines, including those of `detail dump` and `cachedump`. */
+const STATISTICS_LINE = /^(?:STAT|PREFIX|ITEM) /
+
+/** Returns the request of `stats`. @throws MemcacheOptionError if the form does not consist of words. */
+export function statisticsRequest(form: string | undefined): LinesRequest {
+  if (form !== undefined && !/^[\w ]+$/.test(textOption('form', form))) {
+    throw new MemcacheOptionError(`a form of stats is words, such as 'items', got ${JSON.stringify(form)}`)
+  }
+  const binary = { opcode: Opcode.stat, ...(form === undefined ? {} : { key: form }) }
+  return { text: formatStats(form), untilEnd: true, lists: STATISTICS_LINE, binary }
+}
+
+/**
+ * Reads `STAT <name> <value>` lines, and the lines of `detail dump` (`PREFIX …`) and `cachedump` (`ITEM …`). A numeric
+ * value that a number can represent exactly is a number. Responses of one word, such as RESET, have no statistics.
+ */
+export function readStatistics(lines: readonly string[]): ServerStatistics {
+  return Object.fromEntries(lines.flatMap(readLine)) as ServerStatistics
+}
+
+function readLine(line: string): [string, string | number][] {
+  const [, name, value = ''] = /^(?:STAT|PREFIX|ITEM) (\S+) ?(.*)$/s.exec(line) ?? []
+  if (name === undefined) return []
+  const isNumber = /^\d+(?:\.\d+)?$/.test(value) && Number.isSafeInteger(Math.trunc(Number(value)))
+  return [[name, isNumber ? Number(value) : value]]
 }

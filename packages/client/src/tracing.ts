@@ -1,9 +1,9 @@
 import { tracingChannel } from 'node:diagnostics_channel'
 import { startCall } from './call-deadline.ts'
-import { checkNames } from './call-option-names.ts'
+import { checkNames } from './argument-checks.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import { nameOf } from './client-key.ts'
-import type { Opening } from './discovery/opening.ts'
+import type { Opening } from './waiting-calls.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { ServerAddress } from './server-address.ts'
 

@@ -4,7 +4,7 @@ import { describe, expect, it } from 'vitest'
 import { MemcacheDecodeError, MemcachedClient, MemcacheOptionError } from '../src/index.ts'
 import type { MemcachedClientOptions } from '../src/index.ts'
 import { createCodec } from '../src/values/create-codec.ts'
-import { decompressFastlz } from '../src/compat/presets/fastlz.ts'
+import { decompressFastlz } from '../src/compat/presets/php-memcached.ts'
 
 type Preset = Exclude<NonNullable<MemcachedClientOptions['values']>, object>
 

@@ -1,6 +1,6 @@
 import type { Application, Request, RequestHandler } from 'express'
 import type { Ttl } from 'memcache-ts'
-import { isReadMethod, ResponseCache, toHandlerOptions } from 'memcache-ts/http'
+import { RequestFunctions, ResponseCache, toHandlerOptions, trustsExpressProxy } from 'memcache-ts/http'
 import type { HandlerOptions, Purge } from 'memcache-ts/http'
 import { shareShapes } from './shared-shape.ts'
 
@@ -29,25 +29,19 @@ export interface CacheResponseHandler extends RequestHandler {
 export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheResponseHandler {
   const { tags, key, condition, ...shared } = toHandlerOptions<CacheResponseOptions>('cacheResponse', options)
   const responses = new ResponseCache(shared)
+  const functions = new RequestFunctions({ tags, key, condition, storePost: shared.storePost })
   const handler: RequestHandler = (request, response, next) => {
     shareShapes(request, response)
-    // Unsafe requests invalidate, whichever requests are served from the cache.
-    if (
-      condition !== undefined &&
-      isReadMethod(request.method) &&
-      !responses.isBackground(request) &&
-      !condition(request)
-    )
-      return next()
+    const facts = functions.factsOf(request, request.method, responses.isBackground(request))
+    if (facts === undefined) return next()
     responses
       .answer({
         request,
         response,
         url: request.originalUrl,
         scheme: request.protocol,
-        trustsProxy: trustsProxyOf(request),
-        key: key?.(request),
-        tags: typeof tags === 'function' ? tags(request) : tags,
+        trustsProxy: trustsExpressProxy(request.app, request.socket.remoteAddress),
+        ...facts,
         dispatch: rootOf(request.app),
       })
       .then((isAnswered) => {
@@ -57,15 +51,6 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheRe
       .catch(next)
   }
   return Object.assign(handler, { purge: responses.purge })
-}
-
-/**
- * Returns whether the application trusts the other end of a request's connection as a proxy. The setting `true` trusts
- * every client, so it does not count.
- */
-function trustsProxyOf({ app, socket }: Request): boolean {
-  const trusts = app.get('trust proxy fn') as ((address: string | undefined, hop: number) => boolean) | undefined
-  return app.get('trust proxy') !== true && trusts?.(socket.remoteAddress, 0) === true
 }
 
 /** Returns the outermost application of a request; a mounted application does not know the whole path. */

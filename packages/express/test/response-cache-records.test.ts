@@ -85,8 +85,10 @@ describe('a cache within a cache', () => {
     let calls = 0
     const within = cacheResponse({ ttlSeconds: 5, tags: ['within'], cache })
     const keyed = cacheResponse({ ttlSeconds: 60, key: (request) => String(request.headers['x-tenant']), cache })
+    // Its tags are unknown, so the outer cache could not be invalidated by them.
+    const failing = cacheResponse({ ttlSeconds: 60, tags: (request) => request.get('x-tags')!.split(','), cache })
     site.answers((request, response) => {
-      const inner = request.path === '/keyed' ? keyed : within
+      const inner = { '/keyed': keyed, '/failing': failing }[request.path] ?? within
       void inner(request, response, () => response.send(`${String(request.headers['x-tenant'])} ${++calls}`))
     })
     expect((await site.get('/')).body).toBe('undefined 1')
@@ -102,6 +104,7 @@ describe('a cache within a cache', () => {
     ] as const) {
       expect((await site.get('/keyed', { 'X-Tenant': tenant })).body).toBe(body)
     }
+    for (const body of ['undefined 6', 'undefined 7']) expect((await site.get('/failing')).body).toBe(body)
   })
 })
 

@@ -36,6 +36,20 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     expect(site.calls).toHaveLength(2)
   })
 
+  it('stay if a function fails for their background request, which has no credentials', async () => {
+    const key = ({ headers }: express.Request): string => headers.cookie!.slice(0, 3)
+    await using site = await openSite({ create, ttlSeconds: 10, staleSeconds: 30, key, ignoreCookies: true })
+    counts(site)
+    const known = { Cookie: 'ann=1' }
+    await site.get('/a', known)
+    await site.pass(15)
+    expect((await site.get('/a', known)).body).toBe('answer 1')
+    await expect.poll(() => site.cache.stats().cacheErrors).toBe(1)
+    expect((await site.get('/a', known)).body).toBe('answer 1')
+    await site.pass(30)
+    expect((await site.get('/a', known)).body).toBe('answer 2')
+  })
+
   it('are revalidated in the background: a 304 makes them fresh again', async () => {
     await using site = await openSite({ create, ttlSeconds: 10, staleSeconds: 30 })
     site.answers((_request, response) => response.set('ETag', '"a"').send('answer'))

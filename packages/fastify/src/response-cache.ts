@@ -2,8 +2,8 @@ import { Readable } from 'node:stream'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
 import type { Ttl } from 'memcache-ts'
 import {
-  isReadMethod,
   openNodeStream,
+  RequestFunctions,
   ResponseCache,
   toHandlerOptions,
   VirtualResponse,
@@ -32,8 +32,9 @@ declare module 'fastify' {
 export type CacheResponsesOptions = HandlerOptions<FastifyRequest>
 
 /** The cache of a route, with the options that depend on its requests. */
-interface RouteCache extends Pick<CacheResponsesOptions, 'tags' | 'key' | 'condition'> {
+interface RouteCache {
   readonly responses: ResponseCache
+  readonly functions: RequestFunctions<FastifyRequest>
 }
 
 /** A running handler whose reply the cache stores. */
@@ -64,14 +65,9 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
     const option = config.cacheResponse
     const cache = option === undefined ? ofAll : findCache(request, option)
     if (cache === false) return undefined
-    const { responses, tags, key, condition } = cache
-    if (
-      isReadMethod(request.method) &&
-      condition !== undefined &&
-      !responses.isBackground(request.raw) &&
-      !condition(request)
-    )
-      return undefined
+    const { responses, functions } = cache
+    const facts = functions.factsOf(request, request.method, responses.isBackground(request.raw))
+    if (facts === undefined) return undefined
     const response = new VirtualResponse(request.raw, openNodeStream)
     const leave = (): void => response.leave()
     reply.raw.once('close', leave)
@@ -87,8 +83,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
       application: request,
       // Fastify knows the addresses of the proxies if it trusts them.
       trustsProxy: (request.ips as readonly string[] | undefined) !== undefined,
-      key: key?.(request),
-      tags: typeof tags === 'function' ? tags(request) : tags,
+      ...facts,
       isOutside: () => running.isInHooks,
       defer: (work) => response.waitFor(work),
       dispatch: (made, answer) => app.routing(made, answer),
@@ -139,7 +134,8 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
 
 function routeCache(owner: string, options: Ttl | CacheResponsesOptions): RouteCache {
   const { tags, key, condition, ...shared } = toHandlerOptions<CacheResponsesOptions>(owner, options)
-  return { responses: new ResponseCache(shared), tags, key, condition }
+  const functions = new RequestFunctions({ tags, key, condition, storePost: shared.storePost })
+  return { responses: new ResponseCache(shared), functions }
 }
 
 /** The payloads of `onSend`. */

@@ -1,6 +1,12 @@
 import { checkOptions, kindOf, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Key, Ttl } from 'memcache-ts-protocol'
-import { checkCallOptions, checkObject, LOADING_OPTIONS, OPTION_HINTS } from './engine/load/get-or-set-options.ts'
+import {
+  checkCallOptions,
+  checkTags,
+  checkObject,
+  LOADING_OPTIONS,
+  OPTION_HINTS,
+} from './engine/load/get-or-set-options.ts'
 import type { LoadingOptions } from './engine/load/get-or-set-options.ts'
 import { requireType } from './option-types.ts'
 
@@ -26,8 +32,8 @@ export interface LockOptions {
 export interface GetOrSetManyOptions<Id> extends LoadingOptions {
   /** Returns the key of an id. Default: the id itself. */
   key?: ((id: Id) => Key) | undefined
-  /** Returns the tags of an id's value, for `invalidateTags`. */
-  tags?: ((id: Id) => readonly string[]) | undefined
+  /** Tags of the values, for `invalidateTags`: one list for all ids, or a function of the id. */
+  tags?: readonly string[] | ((id: Id) => readonly string[]) | undefined
   /** Ends this caller's wait. The load is aborted when nobody waits for it any more. */
   signal?: AbortSignal | undefined
 }
@@ -82,7 +88,9 @@ export function toManyOptions<Id>(options: Ttl | GetOrSetManyOptions<Id> | undef
   if (typeof options !== 'object') return { ttlSeconds: options }
   checkObject('getOrSetMany', options)
   checkOptions('getOrSetMany', options, MANY_OPTIONS, OPTION_HINTS)
-  requireType('getOrSetMany', 'function', { key: options.key, tags: options.tags })
-  checkCallOptions({ signal: options.signal })
+  const { key, tags, signal } = options
+  requireType('getOrSetMany', 'function', { key })
+  if (typeof tags !== 'function' && tags !== undefined) checkTags(tags)
+  checkCallOptions({ signal })
   return options
 }

@@ -381,8 +381,10 @@ export class CacheNamespace implements CacheMethods {
     const { key = idItself, tags, signal, ...loadingOptions } = toManyOptions(options)
     const resolved = resolveLoading(loadingOptions, this.#engine.loading)
     const loading = vary === undefined ? resolved : { ...resolved, vary }
+    const lateTagsOf = typeof tags === 'function' ? (id: Id) => lateTags(tags(id)) : undefined
+    const fixed = typeof tags === 'object' ? { tags, fault: undefined } : NO_LATE_TAGS
     return [...new Set(ids)].map((id) => {
-      const { tags: known, fault } = tags === undefined ? NO_LATE_TAGS : lateTags(tags(id))
+      const { tags: known, fault } = lateTagsOf?.(id) ?? fixed
       return {
         id,
         request: this.#request(this.key(syncResult('getOrSetMany: key', key(id))), {

@@ -133,6 +133,21 @@ describe('getOrSetMany', () => {
     expect(calls).toBe(1)
   })
 
+  it('takes tags of all values, or of each', async () => {
+    await using test = await openCache()
+    const load = (ids: readonly string[]): string[] => [...ids]
+    await test.cache.getOrSetMany(['1', '2'], load, { tags: ['all'] })
+    await test.cache.getOrSetMany(['3', '4'], load, { tags: (id) => ['all', `one:${id}`] })
+    await test.cache.invalidateTags(['one:3'])
+    expect([...(await test.cache.getMany(['1', '2', '3', '4'])).keys()]).toEqual(['1', '2', '4'])
+    await test.cache.invalidateTags(['all'])
+    expect((await test.cache.getMany(['1', '2', '3', '4'])).size).toBe(0)
+    for (const tags of ['all', [1], [''], null, 5]) {
+      const invalid = { tags } as unknown as { tags: string[] }
+      await expect(test.cache.getOrSetMany(['1'], load, invalid)).rejects.toThrow(/tags? must/)
+    }
+  })
+
   it('is a declared cache’s too, with loadMany or without', async () => {
     await using test = await openCache({ asDefault: true })
     const calls: (readonly number[])[] = []

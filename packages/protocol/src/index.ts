@@ -1,6 +1,4 @@
-export { systemClock } from './clock.ts'
-export { FakeClock } from './fake-clock.ts'
-export { LongTimer, MAX_TIMER_MS } from './long-timer.ts'
+export { FakeClock, LongTimer, MAX_TIMER_MS, systemClock } from './clock.ts'
 export type { Clock } from './clock.ts'
 export {
   MemcacheAuthError,
@@ -20,8 +18,18 @@ export {
   MemcacheUnsupportedError,
 } from './errors.ts'
 export type { MemcacheErrorCode, MemcacheErrorDetails } from './errors.ts'
-export { blockMemory } from './block-memory.ts'
-export { FrameReader, NONE, STOP } from './framing.ts'
+export {
+  blockMemory,
+  FrameReader,
+  MAX_REQUEST_LINE_BYTES,
+  NONE,
+  STOP,
+  writeLineEnd,
+  writeMetaCommand,
+  writeNumber,
+  writeRequestKey,
+  writeWord,
+} from './framing.ts'
 export type { FrameHandler } from './framing.ts'
 export {
   DEFAULT_ITEM_MAX_BYTES,
@@ -35,27 +43,44 @@ export {
 } from './limits.ts'
 export { exptimeOf, secondsToTtl, ttlToSeconds } from './ttl.ts'
 export type { Ttl } from './ttl.ts'
-export { Command } from './command.ts'
-export { errorReply } from './error-reply.ts'
+export { Command, Request, RequestError } from './request.ts'
+export {
+  errorReply,
+  isEnd,
+  MAX_REPLY_LINE_BYTES,
+  parseErrorLine,
+  parseOutcome,
+  parseValueLine,
+  Reply,
+  ValueLine,
+  writeValueLine,
+} from './text/response.ts'
 export { hashKey } from './key-hash.ts'
-export { CapitalFlag, Flag } from './meta/flag.ts'
-export { MetaCode, writeMetaCode, writeMetaEcho, writeMetaForever, writeMetaKey } from './meta/response-formatter.ts'
-export { Request, RequestError } from './request.ts'
+export { CapitalFlag, Flag, writeFlag, writeIntFlag, writeUint64Flag, writeUintFlag } from './meta/flag.ts'
+export {
+  MetaCode,
+  MetaReply,
+  parseMetaReply,
+  writeMetaCode,
+  writeMetaEcho,
+  writeMetaForever,
+  writeMetaKey,
+} from './meta/response.ts'
 export { parseRequest } from './request-parser.ts'
-export { Reply } from './text/reply.ts'
 export { hasKeyLeft, hasLongKeyLeft, nextKey } from './text/request-parser.ts'
-export { MAX_REPLY_LINE_BYTES, writeValueLine } from './text/response-formatter.ts'
 export { Uint64, writeUint } from './uint64.ts'
-export { checkOptions, refuseSecondOptions } from './check-options.ts'
 export {
   booleanOption,
+  checkOptions,
   checkOptionTypes,
   choiceOption,
+  kindOf,
   positiveOption,
   rangeOption,
+  refuseSecondOptions,
   textOption,
-} from './option-values.ts'
-export type { OptionRange } from './option-values.ts'
+} from './option-checks.ts'
+export type { OptionRange } from './option-checks.ts'
 export { ClientFlags } from './client-flags.ts'
 export {
   checkKey,
@@ -69,24 +94,15 @@ export {
   keyTextProblem,
 } from './key.ts'
 export type { Key, KeyPart } from './key.ts'
-export { kindOf } from './kind-of.ts'
-export {
-  MAX_REQUEST_LINE_BYTES,
-  writeLineEnd,
-  writeMetaCommand,
-  writeNumber,
-  writeRequestKey,
-  writeWord,
-} from './framing.ts'
-export { writeFlag, writeIntFlag, writeUint64Flag, writeUintFlag } from './meta/flag-writer.ts'
-export { MetaReply, parseMetaReply } from './meta/response-parser.ts'
 export { formatAuth, formatFlushAll, formatStats, formatVerbosity, formatVersion } from './text/request-formatter.ts'
-export { isEnd, parseErrorLine, parseOutcome, parseValueLine, ValueLine } from './text/response-parser.ts'
-export type { ErrorLineKind, TextOutcome } from './text/response-parser.ts'
+export type { ErrorLineKind, TextOutcome } from './text/response.ts'
 export { Opcode, Status } from './binary/opcode.ts'
-export { BinaryPacket, PacketReader } from './binary/packet-reader.ts'
-export { BINARY_REQUEST_MAGIC, BinaryRequestReader, VALUE } from './binary/request-reader.ts'
-export type { BinaryRequest, BinaryRequestHandler } from './binary/request-reader.ts'
-export { writeBinaryResponseHeader } from './binary/response-formatter.ts'
-export { BINARY_HEADER_BYTES, writeBinaryHeader } from './binary/request-formatter.ts'
-export { hasEarlyMeta, isBeforeLeases } from './server-version.ts'
+export { BinaryPacket, PacketReader, writeBinaryResponseHeader } from './binary/response.ts'
+export {
+  BINARY_HEADER_BYTES,
+  BINARY_REQUEST_MAGIC,
+  BinaryRequestReader,
+  VALUE,
+  writeBinaryHeader,
+} from './binary/request.ts'
+export type { BinaryRequest, BinaryRequestHandler } from './binary/request.ts'

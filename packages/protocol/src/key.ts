@@ -1,5 +1,5 @@
 import { MemcacheError, MemcacheKeyError, MemcacheOptionError } from './errors.ts'
-import { kindOf } from './kind-of.ts'
+import { kindOf } from './option-checks.ts'
 import { MAX_KEY_BYTES } from './limits.ts'
 
 /** One part of a key. */

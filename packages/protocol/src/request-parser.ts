@@ -1,6 +1,5 @@
-import { Command } from './command.ts'
+import { Command, RequestError } from './request.ts'
 import { parseMetaKeyAndFlags, parseMetaSet } from './meta/request-parser.ts'
-import { RequestError } from './request.ts'
 import type { Request } from './request.ts'
 import {
   parseArithmetic,

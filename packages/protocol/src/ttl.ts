@@ -1,5 +1,5 @@
 import { MemcacheOptionError } from './errors.ts'
-import { kindOf } from './kind-of.ts'
+import { kindOf } from './option-checks.ts'
 import { MAX_RELATIVE_EXPTIME_SECONDS } from './limits.ts'
 
 /** A lifetime: a number of seconds, or a number with its unit. `Infinity` means that it does not expire. */

@@ -1,10 +1,9 @@
 import { describe, expect, it } from 'vitest'
-import { Command } from '../src/command.ts'
-import { errorReply } from '../src/error-reply.ts'
+import { Command, Request, RequestError } from '../src/request.ts'
+import { errorReply } from '../src/text/response.ts'
 import { hashKey } from '../src/key-hash.ts'
 import { CapitalFlag, Flag } from '../src/meta/flag.ts'
 import { parseRequest } from '../src/request-parser.ts'
-import { Request, RequestError } from '../src/request.ts'
 import { nextKey } from '../src/text/request-parser.ts'
 
 /** One record for all, as a connection has it: what a request left behind must not show in the next. */

@@ -1,9 +1,9 @@
 import { MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { MemcachedClient } from '../memcached-client.ts'
-import type { ItemWithCas } from '../item-results.ts'
+import type { ItemWithCas } from '../call-results.ts'
 import { callBack, Encoded, expiresAtOnce, toTtl } from './conventions.ts'
 import type { Callback } from './conventions.ts'
-import { memjsCodec } from './presets/memjs.ts'
+import { memjsCodec } from './presets/npm-clients.ts'
 import { messageOf } from '../errors.ts'
 import type { EncodedValue, ValueCodec } from '../values/value-codec.ts'
 

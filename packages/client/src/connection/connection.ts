@@ -3,13 +3,11 @@ import { setImmediate } from 'node:timers'
 import {
   MemcacheClosedError,
   MemcacheConnectionError,
-  MemcacheError,
-  MemcacheOptionError,
   MemcacheProtocolError,
-  MemcacheQueueError,
   MemcacheTimeoutError,
 } from 'memcache-ts-protocol'
-import { errorForKey, messageOf } from '../errors.ts'
+import type { MemcacheError } from 'memcache-ts-protocol'
+import { messageOf, requestError } from '../errors.ts'
 import { GetBatch } from '../operations/key-list-operation.ts'
 import type { GetCall } from '../operations/key-list-operation.ts'
 import type { Protocol, ResponseReader, ResponseSink } from '../protocols/protocol.ts'
@@ -22,15 +20,13 @@ import type { ServerAddress } from '../server-address.ts'
 import type { ValueReader } from '../values/value-codec.ts'
 import type { ConnectionObserver, ConnectionOptions, ConnectionState, ConnectionReport } from './connection-contract.ts'
 import { redactorOf } from './credentials.ts'
-import { ConnectAttempt } from './connect-attempt.ts'
+import { ConnectAttempt, Retries } from './connect-attempt.ts'
 import type { AttemptHost } from './connect-attempt.ts'
-import { DeadlineTimer } from './deadline-timer.ts'
-import { Retries } from './retries.ts'
+import { DeadlineTimer, Drain, IdleTimer } from './timers.ts'
 import { isFull, VERSION_REQUEST } from './handshake.ts'
 import { HandshakePlan } from './handshake-plan.ts'
 import type { HandshakeFailure } from './handshake-plan.ts'
-import { Drain, IdleTimer } from './idle.ts'
-import { isReactionToResponse, Link, responseComes, streamProblem } from './link.ts'
+import { isReactionToResponse, isHangUp, Link, responseComes, streamError } from './link.ts'
 
 /** The time that `close` waits for operations without a time limit. */
 const CLOSE_LIMIT_MS = 5000
@@ -130,14 +126,7 @@ export class Connection implements ResponseSink {
     const { server } = this
     if (this.#closing) return new MemcacheClosedError('this client was closed', { server })
     if (this.#state === 'down') return this.#retries.errorOf(server)
-    const { callers } = this.#pending
-    if (callers >= this.#options.maxQueue) {
-      return new MemcacheQueueError(
-        `${callers} operations already wait for ${server}: ask for less, or raise maxQueue`,
-        { server },
-      )
-    }
-    return undefined
+    return this.#pending.overflow(this.#options.maxQueue)
   }
 
   /** Sends an operation; it fails immediately if the server's protocol has no command for it. */
@@ -306,13 +295,9 @@ export class Connection implements ResponseSink {
 
   /** Handles the end of the stream, with or without an error. */
   #lost(cause: Error | undefined): void {
-    const { server } = this
-    const reason = cause === undefined ? 'the server closed the connection' : streamProblem(cause)
-    const error = new MemcacheConnectionError(`${server}: ${reason}`, { server, cause })
+    const error = streamError(cause, this.server)
     if (this.#state !== 'ready') {
-      const { code } = (cause ?? {}) as { code?: unknown }
-      const isRefused = code === undefined || code === 'ECONNRESET' || code === 'EPIPE'
-      this.#connectingFailed('hungUp', error, isRefused)
+      this.#connectingFailed('hungUp', error, isHangUp(cause))
       return
     }
     const isMidResponse = this.#reader!.isMidResponse
@@ -429,12 +414,7 @@ export class Connection implements ResponseSink {
       return true
     } catch (error) {
       requests.rewind()
-      const { key } = operation
-      operation.fail(
-        error instanceof MemcacheError
-          ? errorForKey(error, { key })
-          : new MemcacheOptionError(`the request cannot be written: ${messageOf(error)}`, { key, cause: error }),
-      )
+      operation.fail(requestError(error, operation.key))
       return false
     }
   }

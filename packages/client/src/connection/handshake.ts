@@ -1,8 +1,6 @@
 import {
   formatAuth,
   formatVersion,
-  hasEarlyMeta,
-  isBeforeLeases,
   MemcacheAuthError,
   MemcacheProtocolError,
   MemcacheServerError,
@@ -26,6 +24,9 @@ const META_GET_REQUEST: LinesRequest = { text: 'mg memcache-ts:meta\r\n' }
 
 /** The length of the excerpt of an invalid response in an error. */
 const EXCERPT_LENGTH = 80
+
+/** From this patch on, meta commands have the form of protocol.txt, and a miss is answered with its opaque. */
+const FIRST_PATCH_WITH_META = 13
 
 /** Returns the protocol that a connection begins with. */
 export function firstProtocol(sasl: boolean): Protocol {
@@ -79,6 +80,20 @@ export async function shakeHands(handshake: Handshake): Promise<Protocol> {
   }
   // Further lines may follow any other response.
   throw new MemcacheProtocolError('the server answered neither MN nor an error to mn')
+}
+
+/** Returns whether this `version` is of a memcached before leases (flag N of meta get): 1.4 and 1.5. */
+function isBeforeLeases(version: string): boolean {
+  return /^1\.[0-5]\./.test(version)
+}
+
+/**
+ * Returns whether this `version` is of a memcached with an early form of meta commands, 1.6.0 to 1.6.12, which the
+ * probe for them (`mn`) cannot distinguish.
+ */
+function hasEarlyMeta(version: string): boolean {
+  const patch = /^1\.6\.(\d+)/.exec(version)?.[1]
+  return patch !== undefined && Number(patch) < FIRST_PATCH_WITH_META
 }
 
 /** The line of a response, an error of the server itself, or `undefined` if the server does not know the command. */

@@ -3,7 +3,13 @@ import type { OnReadOpts } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
-import { kindOf, MAX_REQUEST_LINE_BYTES, MemcacheOptionError, writeLineEnd } from 'memcache-ts-protocol'
+import {
+  kindOf,
+  MAX_REQUEST_LINE_BYTES,
+  MemcacheConnectionError,
+  MemcacheOptionError,
+  writeLineEnd,
+} from 'memcache-ts-protocol'
 import type { ServerAddress } from '../server-address.ts'
 
 const RECEIVE_BUFFER_BYTES = 256 * 1024
@@ -137,8 +143,20 @@ function serverName({ host }: ServerAddress, tls: TlsOptions): { servername?: st
   return tls.servername !== undefined || host === undefined || /^[\d.]+$|:/.test(host) ? {} : { servername: host }
 }
 
+/** Returns the error of operations whose stream has ended, with or without an error of Node's. */
+export function streamError(cause: Error | undefined, server: string): MemcacheConnectionError {
+  const reason = cause === undefined ? 'the server closed the connection' : streamProblem(cause)
+  return new MemcacheConnectionError(`${server}: ${reason}`, { server, cause })
+}
+
+/** Returns whether the server itself has ended a stream, and not the network. */
+export function isHangUp(cause: Error | undefined): boolean {
+  const { code } = (cause ?? {}) as { code?: unknown }
+  return code === undefined || code === 'ECONNRESET' || code === 'EPIPE'
+}
+
 /** Returns the message of a stream's error, without the source lines that OpenSSL's own messages name. */
-export function streamProblem(error: Error): string {
+function streamProblem(error: Error): string {
   const { code, reason } = error as { code?: unknown; reason?: unknown }
   if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'it does not speak TLS: leave tls out, or use its TLS port'
   return typeof code === 'string' && code.startsWith('ERR_SSL_') ? `TLS failed: ${String(reason)}` : error.message

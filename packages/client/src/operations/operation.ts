@@ -1,4 +1,4 @@
-import { ClientFlags, MemcacheDecodeError, MemcacheTimeoutError } from 'memcache-ts-protocol'
+import { ClientFlags, MemcacheDecodeError, MemcacheQueueError, MemcacheTimeoutError } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
 import type { CallDeadline } from '../call-deadline.ts'
 import { errorForKey } from '../errors.ts'
@@ -159,6 +159,16 @@ export class PendingOperations {
   /** The number of callers without a response, including callers that gave up. */
   get callers(): number {
     return this.#callers
+  }
+
+  /** Returns the error of one more operation if so many already wait, otherwise `undefined`. */
+  overflow(maxQueue: number): MemcacheError | undefined {
+    const server = this.#server
+    if (this.#callers < maxQueue) return undefined
+    return new MemcacheQueueError(
+      `${this.#callers} operations already wait for ${server}: ask for less, or raise maxQueue`,
+      { server },
+    )
   }
 
   /** Whether a write may be under way; a write that was given up may still be carried out. */

@@ -1,10 +1,10 @@
-import type { ItemResponse } from './item-response.ts'
 import { MemcacheDecodeError } from 'memcache-ts-protocol'
 import type { Uint64 } from 'memcache-ts-protocol'
 import { CallDeadline } from '../call-deadline.ts'
 import { ValueInChunks } from '../values/chunked-values.ts'
 import type { ValueReader } from '../values/value-codec.ts'
 import { decodeError } from '../errors.ts'
+import type { ItemResponse } from './item-response.ts'
 import { Operation, readValue } from './operation.ts'
 import type { WireKey } from '../client-key.ts'
 

@@ -1,8 +1,7 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { reasonOf } from '../call-deadline.ts'
 import type { CallDeadline } from '../call-deadline.ts'
-import { reportUncaught } from '../emit-safely.ts'
-import { messageOf } from '../errors.ts'
+import { messageOf, reportUncaught } from '../errors.ts'
 
 /** A waiting caller: an operation, one of several callers that share an operation, or a call that waits for discovery. */
 export interface Waiter {

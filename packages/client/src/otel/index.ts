@@ -1,3 +1,2 @@
-export { instrumentMemcachedClients } from './instrument.ts'
+export { instrumentMemcachedClients, isSpanWanted } from './instrument.ts'
 export type { InstrumentationOptions } from './instrument.ts'
-export { isSpanWanted } from './is-span-wanted.ts'

@@ -1,5 +1,14 @@
 import { tracingChannel } from 'node:diagnostics_channel'
-import { metrics, SpanKind, SpanStatusCode, trace, ValueType } from '@opentelemetry/api'
+import {
+  context,
+  isSpanContextValid,
+  metrics,
+  SpanKind,
+  SpanStatusCode,
+  trace,
+  TraceFlags,
+  ValueType,
+} from '@opentelemetry/api'
 import type {
   Attributes,
   Histogram,
@@ -12,7 +21,6 @@ import type {
 import { booleanOption, checkOptions } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
 import { observeConnections } from './observe-connections.ts'
-import { isSpanWanted } from './is-span-wanted.ts'
 import { OPERATION_CHANNEL } from '../tracing.ts'
 import type { OperationContext } from '../tracing.ts'
 import type { MemcachedClient } from '../memcached-client.ts'
@@ -177,4 +185,20 @@ function finish({ kind, span, startedAt }: Running, failure: unknown, duration: 
   span?.setStatus({ code: SpanStatusCode.ERROR, message: error.message })
   span?.end()
   duration.record(seconds, { ...kind.attributes, 'error.type': errorType })
+}
+
+/**
+ * Returns whether a span that is started now can be recorded, so that instrumentation need not create a span that the
+ * SDK drops: `false` within a span of this process that is not sampled, whose children are not sampled either
+ * (OpenTelemetry's `ParentBased` sampler), and, if `requireParentSpan` is true, outside any span. A parent in another
+ * process does not decide, since samplers may treat it differently.
+ */
+export function isSpanWanted(requireParentSpan: boolean): boolean {
+  const parent = trace.getSpan(context.active())
+  if (parent === undefined) return !requireParentSpan
+  if (parent.isRecording()) return true
+  const spanContext = parent.spanContext()
+  if ((spanContext.traceFlags & TraceFlags.SAMPLED) !== 0 || spanContext.isRemote === true) return true
+  // The span of a tracer that does nothing: it says nothing about other tracers.
+  return !isSpanContextValid(spanContext) && !requireParentSpan
 }

@@ -1,6 +1,10 @@
 import type { MemcacheError } from 'memcache-ts-protocol'
 import type { RequestBuffer } from '../connection/link.ts'
 import type { Operation } from '../operations/operation.ts'
+import type { ArithmeticOperation, DeleteOperation, StoreOperation } from '../operations/write-operations.ts'
+import type { KeyListOperation } from '../operations/key-list-operation.ts'
+import type { LinesOperation } from '../operations/lines-operation.ts'
+import type { RetrievalOperation } from '../operations/retrieval-operation.ts'
 
 /** The names of the protocols. */
 export type ProtocolName = 'meta' | 'text' | 'binary'
@@ -43,4 +47,14 @@ export interface Protocol {
    * @throws MemcacheUnsupportedError if the protocol has no command for it; nothing is written then.
    */
   write(operation: Operation, requests: RequestBuffer): void
+}
+
+/** The operations by their kind: a protocol has a codec for each, and the compiler reports a missing codec. */
+export interface OperationOf {
+  keyList: KeyListOperation
+  retrieval: RetrievalOperation
+  store: StoreOperation
+  delete: DeleteOperation
+  arithmetic: ArithmeticOperation
+  lines: LinesOperation
 }

@@ -7,7 +7,7 @@ import {
 import type { ErrorLineKind, MemcacheError, MemcacheErrorDetails } from 'memcache-ts-protocol'
 import type { WireKey } from '../client-key.ts'
 import type { RetrievalRequest } from '../operations/retrieval-operation.ts'
-import type { StoreConditions } from '../operations/store-operation.ts'
+import type { StoreConditions } from '../operations/write-operations.ts'
 
 /** Returns the error that an error line stands for. */
 export function serverError(

@@ -1,11 +1,8 @@
 import type { ServerAddress } from '../server-address.ts'
-import { Jump } from './jump.ts'
+import { Jump, Modula, Rendezvous, WithoutPrefix } from './router.ts'
 import { Ketama, SpyKetama } from './ketama.ts'
-import { Modula } from './modula.ts'
-import { Rendezvous } from './rendezvous.ts'
 import type { Router } from './router.ts'
 import type { SocketName } from './ketama.ts'
-import { WithoutPrefix } from './router.ts'
 
 const ROUTERS = {
   ketama: Ketama,

@@ -1,5 +1,12 @@
-import { isWithinDepth, MAX_DEPTH, TAG } from './plain-json.ts'
-import { ERROR_TYPES, HIDDEN_IN_ERRORS, MAX_BIGINT_DIGITS, TYPED_ARRAYS } from './tagged-json-kinds.ts'
+import {
+  ERROR_TYPES,
+  HIDDEN_IN_ERRORS,
+  isWithinDepth,
+  MAX_BIGINT_DIGITS,
+  MAX_DEPTH,
+  TAG,
+  TYPED_ARRAYS,
+} from './json-kinds.ts'
 
 /** The numbers that JSON cannot express. */
 const NUMBERS = new Map([

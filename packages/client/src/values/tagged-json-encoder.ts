@@ -1,7 +1,15 @@
 import { types } from 'node:util'
 import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
-import { isInstanceOfAClass, MAX_DEPTH, TAG, tagOf } from './plain-json.ts'
-import { ERROR_TYPES, HIDDEN_IN_ERRORS, MAX_BIGINT_DIGITS, TYPED_ARRAYS } from './tagged-json-kinds.ts'
+import {
+  ERROR_TYPES,
+  HIDDEN_IN_ERRORS,
+  isInstanceOfAClass,
+  MAX_BIGINT_DIGITS,
+  MAX_DEPTH,
+  TAG,
+  tagOf,
+  TYPED_ARRAYS,
+} from './json-kinds.ts'
 
 const HEX_DIGITS_PER_DIGIT = Math.log(10) / Math.log(16)
 /** The maximum number of steps of a path in an error message. */

@@ -3,7 +3,7 @@ import { ClientFlags, MemcacheDecodeError, MemcacheOptionError } from 'memcache-
 import { createCompression, decompress, DEFAULT_MAX_DECOMPRESSED_BYTES } from './compression.ts'
 import type { CompressionOptions } from './compression.ts'
 import { messageOf } from '../errors.ts'
-import { isPlainJson } from './plain-json.ts'
+import { isPlainJson } from './json-kinds.ts'
 import { decodeJson, decodeTaggedJson } from './tagged-json-decoder.ts'
 import { encodeTaggedJson, isDetached } from './tagged-json-encoder.ts'
 import type { EncodedValue, ValueCodec, ValueReader } from './value-codec.ts'

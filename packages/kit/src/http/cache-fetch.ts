@@ -6,6 +6,7 @@ import { requireHandler, toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
 import type { Purge } from './purge.ts'
 import { isReadMethod } from './policy/request-key.ts'
+import { RequestFunctions } from './request-functions.ts'
 import { ResponseCache } from './response-cache.ts'
 import { originOf, VirtualRequest } from './virtual/virtual-request.ts'
 import { VirtualResponse } from './virtual/virtual-response.ts'
@@ -52,10 +53,12 @@ export function cacheFetch<Rest extends readonly unknown[]>(
   const { tags, key, condition, ...shared } = toHandlerOptions<CacheFetchOptions>('cacheFetch', options)
   requireHandler('cacheFetch', handler)
   const responses = new ResponseCache(shared)
+  const functions = new RequestFunctions({ tags, key, condition, storePost: shared.storePost })
 
   const cached = async (request: Request, ...rest: Rest): Promise<Response> => {
     const isRead = isReadMethod(request.method)
-    if (isRead && condition !== undefined && !condition(request)) return handler(request, ...rest)
+    const facts = functions.factsOf(request, request.method, false)
+    if (facts === undefined) return handler(request, ...rest)
     const virtual = new VirtualRequest(request)
     const content = new FetchContent(request)
     const response = new VirtualResponse(virtual.asIncomingMessage, openWebStream)
@@ -79,8 +82,7 @@ export function cacheFetch<Rest extends readonly unknown[]>(
         url: virtual.url,
         scheme: virtual.scheme,
         scope: hostScope(virtual),
-        key: key?.(request),
-        tags: typeof tags === 'function' ? tags(request) : tags,
+        ...facts,
         readContent: content.read,
         defer: (work) => response.waitFor(work),
         dispatch: (made, answer) => {

@@ -5,7 +5,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import { requireHandler, toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
 import type { Purge } from './purge.ts'
-import { isReadMethod } from './policy/request-key.ts'
+import { RequestFunctions } from './request-functions.ts'
 import { ResponseCache } from './response-cache.ts'
 
 /** A request of `node:http`, or of the compatibility API of `node:http2`. */
@@ -48,10 +48,12 @@ export function cacheHandler<
   const { tags, key, condition, ...shared } = toHandlerOptions<CacheHandlerOptions<Request>>('cacheHandler', options)
   requireHandler('cacheHandler', handler)
   const responses = new ResponseCache(shared)
+  const functions = new RequestFunctions({ tags, key, condition, storePost: shared.storePost })
   const cached = (request: Request, response: Response): void => {
     // The compatibility API of node:http2 has all that is used here.
     const raw = request as unknown as IncomingMessage
-    if (isReadMethod(raw.method) && condition !== undefined && !responses.isBackground(raw) && !condition(request)) {
+    const facts = functions.factsOf(request, raw.method, responses.isBackground(raw))
+    if (facts === undefined) {
       handler(request, response)
       return
     }
@@ -61,8 +63,7 @@ export function cacheHandler<
         response: response as unknown as ServerResponse,
         url: raw.url!,
         scheme: (raw.socket as Partial<TLSSocket>).encrypted === true ? 'https' : 'http',
-        key: key?.(request),
-        tags: typeof tags === 'function' ? tags(request) : tags,
+        ...facts,
         dispatch: cached as unknown as (request: IncomingMessage, response: ServerResponse) => void,
       })
       .then((isAnswered) => {

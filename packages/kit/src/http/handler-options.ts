@@ -1,6 +1,6 @@
 import { checkOptions, kindOf, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
-import { requireOptions, requireTags, requireType } from '../option-types.ts'
+import { functionOf, requireOptions, requireSync, requireTags } from '../option-types.ts'
 import { RESPONSE_CACHE_HINTS, RESPONSE_CACHE_OPTIONS } from './response-cache-options.ts'
 import type { ResponseCacheOptions } from './response-cache-options.ts'
 
@@ -35,7 +35,7 @@ export function toHandlerOptions<Options extends object>(owner: string, options:
   requireOptions(owner, options)
   checkOptions(owner, options, OPTION_NAMES, RESPONSE_CACHE_HINTS)
   const { tags, key, condition } = options as Partial<HandlerOptions<never>>
-  requireType(owner, 'function', { key, condition })
+  requireSync(owner, { key, condition, tags: functionOf(tags) })
   requireTags(owner, tags)
   return options
 }

@@ -28,7 +28,7 @@ import {
   variantLookup,
 } from './response-lookup.ts'
 import type { HttpExchange, ResponseLookup } from './response-lookup.ts'
-import { bypassReason, isIdentified, isReadMethod, isSafeMethod } from './policy/request-key.ts'
+import { bypassReason, isIdentified, isReadMethod, isSafeMethod, pathOf } from './policy/request-key.ts'
 import { NO_DIRECTIVES, requestDirectives } from './policy/request-directives.ts'
 import type { RequestDirectives } from './policy/request-directives.ts'
 import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-options.ts'
@@ -109,6 +109,7 @@ export class ResponseCache {
    */
   async answer(exchange: HttpExchange): Promise<boolean> {
     const { request, response } = exchange
+    if (exchange.fault !== undefined) return this.#stepAside(exchange)
     const inBackground = this.#handlers.backgroundRun(request)
     if (inBackground !== undefined) return this.#handlers.leadInBackground(exchange, inBackground)
     if (this.#handlers.isUncached(request)) return forward(response, { hit: false, forward: 'bypass' })
@@ -120,6 +121,20 @@ export class ResponseCache {
     const directives = requestDirectives(request.headers, honoursRequests)
     if (directives.noStore) return forward(response, { hit: false, forward: 'request' })
     return isQuery ? this.#answerQuery(exchange, directives) : this.#answerRead(exchange, directives)
+  }
+
+  /**
+   * Lets the handler respond to a request for which a function of the application has failed, and stores nothing. A
+   * background request has no client to respond to.
+   */
+  #stepAside({ request, response, url, fault }: HttpExchange): boolean {
+    engineOf(this.cache).host.report.unstorable(`the response to ${request.method} ${pathOf(url)}`, fault)
+    if (this.#handlers.backgroundRun(request) !== undefined) {
+      response.destroy()
+      return true
+    }
+    capturingRun(request)?.refuse('the options of a cache within failed for it')
+    return forward(response, { hit: false, forward: 'bypass', detail: 'options' })
   }
 
   /** Serves a QUERY, whose content is part of the key (RFC 10008). */

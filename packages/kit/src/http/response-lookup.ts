@@ -7,6 +7,7 @@ import type { KnownContent, RequestContent } from './content/request-content.ts'
 import type { RequestDirectives } from './policy/request-directives.ts'
 import { requestKey } from './policy/request-key.ts'
 import type { RequestTarget } from './policy/request-key.ts'
+import type { RequestFacts } from './request-functions.ts'
 import { freshnessOf } from './policy/freshness.ts'
 import { preferredLanguage } from './policy/preferences.ts'
 import { lineOf } from './fields.ts'
@@ -23,7 +24,7 @@ import { sentValidators } from './send-stored.ts'
  * A request to a server of `node:http` and its response, as an adapter passes them to the cache. Fields that other
  * middleware has set must already be on the response: they are not stored, and are sent with a stored response.
  */
-export interface HttpExchange extends RequestTarget {
+export interface HttpExchange extends RequestTarget, Pick<RequestFacts, 'fault'> {
   readonly response: ServerResponse
   /** The tags of the response, for `cache.invalidateTags`, besides `url:<path>`. */
   readonly tags?: readonly string[] | undefined
@@ -213,4 +214,18 @@ export async function findByLanguage(
   const key = variantKey(lookup, list, language)
   const record = records.decode(await engine.get(engine.storedKey(key), []), key)
   return record?.kind === 'response' && freshnessFor(record, lookup, nowMs) === 'fresh' ? record : undefined
+}
+
+/** The part of an Express application that holds its settings. */
+interface ExpressSettings {
+  get(name: string): unknown
+}
+
+/**
+ * Returns whether an Express application trusts the other end of a connection, by its address, as a proxy. The setting
+ * `true` trusts every client, so it does not count.
+ */
+export function trustsExpressProxy(app: ExpressSettings, address: string | undefined): boolean {
+  const trusts = app.get('trust proxy fn') as ((address: string | undefined, hop: number) => boolean) | undefined
+  return app.get('trust proxy') !== true && trusts?.(address, 0) === true
 }

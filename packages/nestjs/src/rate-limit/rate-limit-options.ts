@@ -6,13 +6,13 @@ import { checkRequestValues, RATE_LIMITER_HINTS, REQUEST_RATE_LIMIT_OPTIONS } fr
 import type { QuotaUnit, RateLimitHeaderFormat, RequestLimiterOptions } from 'memcache-ts/rate-limit'
 import { INJECTED_CACHE } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
-import type { Requester } from './requester.ts'
+import type { LimitedRequest } from './limited-call.ts'
 
 /**
  * Options of `@RateLimit` and of `MemcacheModule.forRoot({ rateLimit })`; limits and times may be functions of the
  * request.
  */
-export interface RateLimitOptions extends Omit<RequestLimiterOptions<[Requester, ExecutionContext]>, 'cache'> {
+export interface RateLimitOptions extends Omit<RequestLimiterOptions<[LimitedRequest, ExecutionContext]>, 'cache'> {
   /**
    * The key that a request counts for. `'ip'`: its address, for IPv6 the /56 network. `'user'`: the `id`, `sub` or
    * `userId` of `request.user`, which an earlier guard has set, or else the address. A function: its result, or the
@@ -48,10 +48,10 @@ export interface RateLimitOptions extends Omit<RequestLimiterOptions<[Requester,
 }
 
 // Declared as methods, so that a function may narrow the type of its request.
-type KeyOfRequest = { of(request: Requester, context: ExecutionContext): Promised<string | undefined> }['of']
-type CostOfRequest = { of(request: Requester, context: ExecutionContext): Promised<number> }['of']
-type SkipsRequest = { of(request: Requester, context: ExecutionContext): Promised<boolean> }['of']
-type WasSuccessful = { of(request: Requester, response: ServerResponse): Promised<boolean> }['of']
+type KeyOfRequest = { of(request: LimitedRequest, context: ExecutionContext): Promised<string | undefined> }['of']
+type CostOfRequest = { of(request: LimitedRequest, context: ExecutionContext): Promised<number> }['of']
+type SkipsRequest = { of(request: LimitedRequest, context: ExecutionContext): Promised<boolean> }['of']
+type WasSuccessful = { of(request: LimitedRequest, response: ServerResponse): Promised<boolean> }['of']
 type Promised<Value> = Value | Promise<Value>
 
 const RATE_LIMIT_OPTIONS = REQUEST_RATE_LIMIT_OPTIONS satisfies readonly (keyof RateLimitOptions)[]

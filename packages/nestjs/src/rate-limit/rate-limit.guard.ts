@@ -1,18 +1,50 @@
-import { Inject, Injectable, Optional } from '@nestjs/common'
+import { Inject, Injectable, Optional, SetMetadata, UseGuards } from '@nestjs/common'
 import type { CanActivate, ExecutionContext, OnModuleInit } from '@nestjs/common'
 import { ModuleRef, ModulesContainer, Reflector } from '@nestjs/core'
 import { Memcache, MemcacheOptionError } from 'memcache-ts'
+import type { RateLimitOptions } from './rate-limit-options.ts'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
 import { missingCache, withoutCache } from '../injection/missing-cache.ts'
 import { getMemcacheToken } from '../injection-tokens.ts'
-import type { RateLimitOptions } from './rate-limit-options.ts'
 import { counterNameOf, nameCountersAfter } from './limit-names.ts'
 import { RateLimitPolicy } from './rate-limit-policy.ts'
-import { callOf } from './requester.ts'
+import { callOf } from './limited-call.ts'
+
+/**
+ * Limits how often a client may call a route, a resolver or a message handler, or all methods of a class together, in
+ * addition to the application's limit. It adds a guard, which runs at the decorator's position: above
+ * `@UseGuards(AuthGuard)` it knows the user, since Nest runs decorators from the method upwards. Without a `name`,
+ * counters are named after the class and method; in a subclass, after the subclass.
+ *
+ * @example
+ *   class Controller {
+ *     @RateLimit({ perMinute: 10 }) @Get(':id') find() {}
+ *   }
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
+export function RateLimit(options: RateLimitOptions): MethodDecorator & ClassDecorator {
+  return (target: object, method?: string | symbol, descriptor?: PropertyDescriptor): void => {
+    if (method === undefined || descriptor === undefined) {
+      const Class = target as Function
+      UseGuards(guardFor(options, Class, undefined))(Class)
+      return
+    }
+    UseGuards(guardFor(options, target.constructor, String(method)))(target, method, descriptor)
+  }
+}
+
+/**
+ * Excludes a route or a class from `MemcacheModule.forRoot({ rateLimit })`, and a method also from its controller's
+ * `@RateLimit`. The method's own limit still applies.
+ */
+export function SkipRateLimit(): MethodDecorator & ClassDecorator {
+  return SetMetadata(SKIP_RATE_LIMIT, true)
+}
 
 /** The metadata key of `@SkipRateLimit`. */
-export const SKIP_RATE_LIMIT = 'memcache-ts-nestjs:skip-rate-limit'
+const SKIP_RATE_LIMIT = 'memcache-ts-nestjs:skip-rate-limit'
 
 /** The injection token of the limit of `MemcacheModule.forRoot({ rateLimit })`. */
 export const APPLICATION_LIMIT = Symbol('MemcacheModule.forRoot({ rateLimit })')
@@ -100,7 +132,7 @@ export class RateLimitGuard extends ApplicationLimitGuard {
  * @param method the decorated method; `undefined` for a limit of the whole class.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
-export function guardFor(
+function guardFor(
   options: RateLimitOptions,
   constructor: Function,
   method: string | undefined,

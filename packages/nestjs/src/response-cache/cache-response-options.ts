@@ -4,10 +4,10 @@ import type { Ttl } from 'memcache-ts'
 import type { ResponseCacheOptions } from 'memcache-ts/http'
 import { INJECTED_CACHE } from '../injection/injected-source.ts'
 import type { CacheChoice } from '../injection/injected-source.ts'
-import type { Requester } from '../rate-limit/requester.ts'
+import type { LimitedRequest } from '../rate-limit/limited-call.ts'
 
 /** The common part of requests of Express and Fastify. */
-export interface CacheableRequest extends Requester {
+export interface CacheableRequest extends LimitedRequest {
   readonly method: string
   readonly params: Readonly<Record<string, string>>
   readonly query: Readonly<Record<string, unknown>>

@@ -1,8 +1,14 @@
-import { SetMetadata, UseInterceptors } from '@nestjs/common'
-import type { Ttl } from 'memcache-ts'
-import { CACHE_RESPONSE, interceptorFor } from './cache-response.interceptor.ts'
+import { Inject, Injectable, SetMetadata, UseInterceptors } from '@nestjs/common'
+import type { CallHandler, ExecutionContext, NestInterceptor, VersioningOptions } from '@nestjs/common'
+import type { Memcache, Ttl } from 'memcache-ts'
+import { HttpAdapterHost, Reflector } from '@nestjs/core'
+import { RequestFunctions, ResponseCache } from 'memcache-ts/http'
+import type { Observable } from 'rxjs'
 import { toCacheResponseOptions } from './cache-response-options.ts'
-import type { CacheResponseOptions } from './cache-response-options.ts'
+import type { CacheableRequest, CacheResponseOptions } from './cache-response-options.ts'
+import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
+import { withoutCache } from '../injection/missing-cache.ts'
+import { answered, platformExchange } from './platform-response.ts'
 
 /**
  * Serves a route, or all routes of a controller, from a shared cache (RFC 9111), on Express and Fastify. It adds an
@@ -32,4 +38,90 @@ export function CacheResponse(options: Ttl | CacheResponseOptions = {}): MethodD
     SetMetadata(CACHE_RESPONSE, interceptor)(target, method, descriptor)
     UseInterceptors(interceptor)(target, method, descriptor)
   }
+}
+
+/** The metadata key by which a class's interceptor knows that a method has its own. */
+const CACHE_RESPONSE = 'memcache-ts-nestjs:cache-response'
+
+/** The metadata key of `@Sse`. */
+const SSE_METADATA = '__sse__'
+/** The metadata key of `@Version`; not all versions of Nest export it. */
+const VERSION_METADATA = '__version__'
+type VersionValue = NonNullable<VersioningOptions['defaultVersion']>
+
+const reflector = new Reflector()
+
+/**
+ * Returns the interceptor class of one `@CacheResponse`. Nest writes a response through its platform after the
+ * interceptors have run, so the response is captured at Node's own response.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
+function interceptorFor(options: CacheResponseOptions, owner: string): new (host: HttpAdapterHost) => NestInterceptor {
+  const { tags, key, condition, cache: choice, ...shared } = options
+  const open = (cache: Memcache | undefined): ResponseCache => new ResponseCache({ ...shared, cache })
+  const functions = new RequestFunctions<CacheableRequest>({ tags, key, condition, storePost: shared.storePost })
+  // Invalid options are reported at the declaration.
+  open(undefined)
+
+  @Injectable()
+  class ResponseCacheInterceptor implements NestInterceptor {
+    readonly #host: HttpAdapterHost
+    #responses: ResponseCache | undefined
+
+    constructor(@Inject(HttpAdapterHost) host: HttpAdapterHost) {
+      this.#host = host
+    }
+
+    async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
+      if (!isCacheable(context) || !isNearest(context, ResponseCacheInterceptor)) return next.handle()
+      const http = context.switchToHttp()
+      const request = http.getRequest<Parameters<typeof platformExchange>[1]>()
+      const cache = typeof choice === 'object' ? choice : injectedCache(this, choice)
+      if (cache === undefined) return next.handle()
+      const exchange = platformExchange(this.#host.httpAdapter, request, http.getResponse())
+      if (exchange === undefined) return next.handle()
+      this.#responses ??= open(cache)
+      const isBackground = this.#responses.isBackground(exchange.request)
+      const facts = functions.factsOf(request, exchange.request.method, isBackground)
+      if (facts === undefined) return next.handle()
+      const isAnswered = await this.#responses.answer({
+        ...exchange,
+        scope: versionOf(context),
+        ...facts,
+      })
+      if (!isAnswered) return next.handle()
+      exchange.sent()
+      return answered()
+    }
+  }
+  if (typeof choice !== 'object') {
+    injectCache(ResponseCacheInterceptor.prototype, choice, (self, module) => {
+      if (!isInjected(self, choice)) withoutCache(owner, choice, module)
+    })
+  }
+  return ResponseCacheInterceptor
+}
+
+/** Returns whether a call has one response that could be stored. The events of `@Sse` are written as they come. */
+function isCacheable(context: ExecutionContext): boolean {
+  return context.getType() === 'http' && reflector.get(SSE_METADATA, context.getHandler()) !== true
+}
+
+/** Returns the API version of a route: if a header selects it, routes of one URL differ only by the version. */
+function versionOf(context: ExecutionContext): string | undefined {
+  const version = reflector.getAllAndOverride<VersionValue | undefined>(VERSION_METADATA, [
+    context.getHandler(),
+    context.getClass(),
+  ])
+  return version === undefined ? undefined : [version].flat().map(String).join()
+}
+
+/** Returns whether no `@CacheResponse` of the method replaces that of its class. */
+function isNearest(context: ExecutionContext, interceptor: Function): boolean {
+  const nearest = reflector.getAllAndOverride<Function | undefined>(CACHE_RESPONSE, [
+    context.getHandler(),
+    context.getClass(),
+  ])
+  return nearest === undefined || nearest === interceptor
 }

@@ -1,10 +1,12 @@
+import { Logger } from '@nestjs/common'
 import type { InjectionToken } from '@nestjs/common'
 import type { ModulesContainer } from '@nestjs/core'
 import { Memcache } from 'memcache-ts'
 import { classOf } from 'memcache-ts/adapter'
-import { decoratedMethodsOf } from '../injection/decorated-methods.ts'
-import type { DecoratedMethod } from '../injection/decorated-methods.ts'
+import { choiceOf, decoratedMethodsOf, isDecoratedElsewhere } from '../injection/injected-source.ts'
+import type { DecoratedMethod } from '../injection/injected-source.ts'
 import { getMemcacheToken, MODULE_NAME } from '../injection-tokens.ts'
+import { giveCache, injectedCache, isMadeByNest, takeCaches } from '../injection/cache-injection.ts'
 
 type NestModule = ModulesContainer extends Map<string, infer Found> ? Found : never
 type Wrapper = NestModule['providers'] extends Map<unknown, infer Found> ? Found : never
@@ -56,7 +58,7 @@ export function decoratedClassOf({ constructor, instance }: Provided): Function 
 }
 
 /** Returns the decorated methods of a provided object; an empty list if it is a Proxy that cannot be read yet. */
-export function methodsOfObject(instance: object): DecoratedMethod[] {
+function methodsOfObject(instance: object): DecoratedMethod[] {
   try {
     return decoratedMethodsOf(instance)
   } catch {
@@ -81,4 +83,82 @@ function describeProvider(wrapper: Wrapper, module: NestModule): Provided {
     instance: isOne ? wrapper.instance : undefined,
     isPerRequest: !wrapper.isDependencyTreeStatic(),
   }
+}
+
+/**
+ * Assigns the application's cache to objects with decorated methods that Nest has not created itself: the results of
+ * factories, and provided values. They use it from the start of the application on; before that, and if they cannot
+ * have it, their methods neither cache nor evict.
+ *
+ * @returns the objects, whose caches are removed when the application ends.
+ */
+export function adoptProviders(modules: ModulesContainer): readonly object[] {
+  const caches = cachesOf(modules)
+  const adopted: object[] = []
+  const several = classesOfSeveral(modules)
+  for (const { constructor, instance, token } of providersOf(modules)) {
+    if (constructor !== undefined || typeof instance !== 'object' || instance === null) continue
+    if (isForeign(instance)) {
+      new Logger('Memcache').warn(
+        `${classOf(instance).name} caches and evicts nothing: it is provided as '${nameOfToken(token)}' by useFactory or useValue, and its decorators come from another copy of memcache-ts-nestjs; install one version (npm ls memcache-ts-nestjs)`,
+      )
+      continue
+    }
+    const methods = methodsOfObject(instance)
+    const names = methods
+      .map(({ choice }) => choiceOf(classOf(instance), choice))
+      .filter((choice) => typeof choice !== 'object')
+    if (names.every((name) => injectedCache(instance, name) === caches.get(name) && caches.has(name))) continue
+    if (isMadeByNest(instance)) {
+      warn(
+        instance,
+        nameOfToken(token),
+        methods,
+        'another application in this process already uses it with its own cache',
+      )
+    } else if (!names.every((name) => caches.has(name))) {
+      warn(instance, nameOfToken(token), methods, 'there is no cache of the name in its decorators')
+    } else if (several.has(classOf(instance)) && methods.some(({ kind }) => kind === 'caches')) {
+      const why =
+        'there are several objects of the class, which may differ while their keys do not: set a key for its @Cached methods that contains the difference'
+      warn(instance, nameOfToken(token), methods, why)
+    } else {
+      for (const name of names) giveCache(instance, name, caches.get(name))
+      adopted.push(instance)
+    }
+  }
+  return adopted
+}
+
+function isForeign(instance: object): boolean {
+  try {
+    // A Proxy may have any property, so its constructor is checked too.
+    return isDecoratedElsewhere(instance) && typeof classOf(instance) === 'function'
+  } catch {
+    return false
+  }
+}
+
+/** Returns the classes of which an application has several objects. */
+function classesOfSeveral(modules: ModulesContainer): ReadonlySet<Function> {
+  const objects = new Map<Function, Set<unknown>>()
+  for (const provided of providersOf(modules)) {
+    const constructor = decoratedClassOf(provided)
+    if (constructor === undefined) continue
+    objects.set(constructor, (objects.get(constructor) ?? new Set()).add(provided.instance))
+  }
+  return new Set([...objects].filter(([, each]) => each.size > 1).map(([constructor]) => constructor))
+}
+
+export function forgetProviders(adopted: readonly object[]): void {
+  for (const object of adopted) takeCaches(object)
+}
+
+function warn(instance: object, token: string, methods: readonly DecoratedMethod[], why: string): void {
+  const evicting = methods.find(({ kind }) => kind === 'evicts' || kind === 'evictsTags')
+  const method = `${classOf(instance).name}.${String((evicting ?? methods[0]!).name)}`
+  const what = evicting === undefined ? 'caches nothing' : 'evicts nothing, so that old values are served'
+  new Logger('Memcache').warn(
+    `${method} ${what}: its object is provided as '${token}' by useFactory or useValue, and ${why}. Provide the class itself, so that Nest creates the object`,
+  )
 }

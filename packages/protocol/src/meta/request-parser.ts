@@ -1,7 +1,6 @@
-import { Command } from '../command.ts'
+import { Command, RequestError } from '../request.ts'
 import { hashKey } from '../key-hash.ts'
 import { MAX_KEY_BYTES, MAX_META_TOKENS, MAX_OPAQUE_BYTES } from '../limits.ts'
-import { RequestError } from '../request.ts'
 import type { Request } from '../request.ts'
 import { nextKey } from '../text/request-parser.ts'
 import { parseInt32, skipSpaces, tokenEnd } from '../tokens.ts'

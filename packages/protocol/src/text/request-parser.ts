@@ -1,7 +1,6 @@
-import { Command } from '../command.ts'
+import { Command, RequestError } from '../request.ts'
 import { scanKey } from '../key-hash.ts'
 import { MAX_KEY_BYTES } from '../limits.ts'
-import { RequestError } from '../request.ts'
 import type { Request } from '../request.ts'
 import { endsWithNoreply, parseInt32, parseLong, parseUint53, skipSpaces, tokenEnd, tokenIs } from '../tokens.ts'
 

@@ -1,7 +1,7 @@
 import { constants, deflateSync, gunzipSync, gzipSync, inflateSync } from 'node:zlib'
 import { kindOf, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { decompressBy } from '../../values/compression.ts'
-import { isPlainJson } from '../../values/plain-json.ts'
+import { isPlainJson } from '../../values/json-kinds.ts'
 import { decodeJson } from '../../values/tagged-json-decoder.ts'
 import { isDetached } from '../../values/tagged-json-encoder.ts'
 import { messageOf } from '../../errors.ts'

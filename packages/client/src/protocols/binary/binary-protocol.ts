@@ -1,9 +1,125 @@
+import {
+  MemcacheAuthError,
+  MemcacheServerError,
+  MemcacheTooLargeError,
+  MemcacheUnsupportedError,
+  PacketReader,
+  Status,
+} from 'memcache-ts-protocol'
+import type { BinaryPacket } from 'memcache-ts-protocol'
 import type { RequestBuffer } from '../../connection/link.ts'
-import type { Operation } from '../../operations/operation.ts'
-import type { Protocol, ResponseReader, ResponseSink } from '../protocol.ts'
-import { binaryCodecs } from './binary-codec.ts'
-import type { BinaryCodec } from './binary-codec.ts'
-import { BinaryReader } from './binary-reader.ts'
+import type { OperationOf, Protocol, ResponseReader, ResponseSink } from '../protocol.ts'
+import type { Operation, OperationKind } from '../../operations/operation.ts'
+import { readArithmetic, readDelete, readKeyList, readLines, readRetrieval, readStore } from './binary-responses.ts'
+import type { BinaryResponses } from './binary-responses.ts'
+import {
+  writeArithmetic,
+  writeDelete,
+  writeKeyList,
+  writeLines,
+  writeRetrieval,
+  writeStore,
+} from './binary-requests.ts'
+import { ClassicItemResponse } from '../../operations/item-response.ts'
+
+/** Writes one kind of operation, and reads its response, in the binary protocol. */
+interface BinaryCodec<Kind> {
+  /** Writes the request. @throws MemcacheUnsupportedError if the protocol has no command for it. */
+  write(operation: Kind, requests: RequestBuffer): void
+  /**
+   * Reads a packet of the response; returns whether the response is complete. Returns false if the packet does not
+   * match the request.
+   */
+  read(operation: Kind, packet: BinaryPacket, responses: BinaryResponses): boolean
+}
+
+/** A codec for each kind of operation. */
+const binaryCodecs: { readonly [Kind in OperationKind]: BinaryCodec<OperationOf[Kind]> } = {
+  keyList: { write: writeKeyList, read: readKeyList },
+  retrieval: { write: writeRetrieval, read: readRetrieval },
+  store: { write: writeStore, read: readStore },
+  delete: { write: writeDelete, read: readDelete },
+  arithmetic: { write: writeArithmetic, read: readArithmetic },
+  lines: { write: writeLines, read: readLines },
+}
+
+/** The length of the excerpt of a server's message in an error. */
+const MESSAGE_LENGTH = 200
+
+/** Reads the responses of one connection in the binary protocol; each must echo its operation's opaque. */
+class BinaryReader implements ResponseReader, BinaryResponses {
+  readonly item = new ClassicItemResponse()
+  readonly #sink: ResponseSink
+  readonly #packets: PacketReader
+  /** Whether a packet of the first operation's response was received. */
+  #begun = false
+
+  constructor(sink: ResponseSink) {
+    this.#sink = sink
+    this.#packets = new PacketReader(
+      (packet) => this.#packet(packet),
+      (reason) => this.desync(`sent ${reason}`),
+    )
+  }
+
+  push(buffer: Buffer, start: number, end: number): void {
+    this.#packets.push(buffer, start, end)
+  }
+
+  get isMidResponse(): boolean {
+    return this.#begun || !this.#packets.atBoundary
+  }
+
+  stop(): void {
+    this.#packets.stop()
+  }
+
+  #packet(packet: BinaryPacket): void {
+    const operation = this.#sink.first()
+    if (operation === undefined) {
+      this.desync('sent a response although nothing was requested')
+      return
+    }
+    if (packet.opaque !== operation.opaque) {
+      this.desync('sent a response that does not match the request')
+      return
+    }
+    const codec: BinaryCodec<Operation> = binaryCodecs[operation.kind]
+    const isDone = codec.read(operation, packet, this)
+    this.#begun = !isDone
+    if (isDone) this.#sink.finished()
+  }
+
+  fail(operation: Operation, packet: BinaryPacket): true {
+    const { server } = this.#sink
+    const details = { server, key: operation.key }
+    const said = `status ${packet.status}: ${this.#sink.redact(packet.text()).slice(0, MESSAGE_LENGTH)}`
+    switch (packet.status) {
+      case Status.tooLarge:
+        operation.fail(new MemcacheTooLargeError(`${server} refused a value over its item limit (${said})`, details))
+        break
+      case Status.authError:
+        operation.fail(new MemcacheAuthError(`${server} refused the credentials (${said})`, details))
+        break
+      case Status.authContinue:
+        operation.fail(
+          new MemcacheAuthError(`${server} asks for more than a username and password: it has no SASL PLAIN`, details),
+        )
+        break
+      case Status.unknownCommand:
+        operation.fail(new MemcacheUnsupportedError(`${server} does not know the command (${said})`, details))
+        break
+      default:
+        operation.fail(new MemcacheServerError(`${server} answered ${said}`, details))
+    }
+    return true
+  }
+
+  desync(what: string): false {
+    this.#sink.desync(`${this.#sink.server} ${what}`)
+    return false
+  }
+}
 
 let lastOpaque = 0
 

@@ -1,12 +1,10 @@
 import { Opcode, Uint64, writeBinaryHeader } from 'memcache-ts-protocol'
 import type { RequestBuffer } from '../../connection/link.ts'
-import type { ArithmeticOperation } from '../../operations/arithmetic-operation.ts'
-import type { DeleteOperation } from '../../operations/delete-operation.ts'
+import type { ArithmeticOperation, DeleteOperation, StoreOperation } from '../../operations/write-operations.ts'
 import type { KeyListOperation } from '../../operations/key-list-operation.ts'
 import type { LinesOperation } from '../../operations/lines-operation.ts'
 import type { WireKey } from '../../client-key.ts'
 import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
-import type { StoreOperation } from '../../operations/store-operation.ts'
 import { checkConditions, checkRetrieval, refuse } from '../refusals.ts'
 
 /** The exptime with which a missing counter is not created. */

@@ -1,15 +1,18 @@
 import { Opcode, Status } from 'memcache-ts-protocol'
 import type { BinaryPacket } from 'memcache-ts-protocol'
-import { NO_COUNTER } from '../../operations/arithmetic-operation.ts'
-import type { ArithmeticOperation } from '../../operations/arithmetic-operation.ts'
-import type { DeleteOperation } from '../../operations/delete-operation.ts'
+import { NO_COUNTER } from '../../operations/write-operations.ts'
+import type {
+  ArithmeticOperation,
+  DeleteOperation,
+  StoreOperation,
+  StoreStatus,
+} from '../../operations/write-operations.ts'
 import type { KeyListOperation } from '../../operations/key-list-operation.ts'
 import type { LinesOperation } from '../../operations/lines-operation.ts'
 import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
-import type { StoreOperation, StoreStatus } from '../../operations/store-operation.ts'
 import type { ClassicItemResponse } from '../../operations/item-response.ts'
 import type { Operation } from '../../operations/operation.ts'
-import { takeLine } from '../line/lines-codec.ts'
+import { takeLine } from '../line/shared-codecs.ts'
 
 /** The length of the client flags before a value (protocol-binary, "Get response"). */
 const FLAGS_BYTES = 4

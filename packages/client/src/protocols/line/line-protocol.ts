@@ -16,13 +16,12 @@ import {
 import type { FrameHandler, MemcacheError } from 'memcache-ts-protocol'
 import { ClassicItemResponse } from '../../operations/item-response.ts'
 import { MetaResponse } from '../meta/meta-response.ts'
-import type { Protocol, ProtocolName, ResponseReader, ResponseSink } from '../protocol.ts'
+import type { OperationOf, Protocol, ProtocolName, ResponseReader, ResponseSink } from '../protocol.ts'
 import { DESYNC, DONE, MORE } from './line-codec.ts'
 import type { FailingOperation, LineCodec, LineResponses } from './line-codec.ts'
 import { serverError } from '../refusals.ts'
 import type { RequestBuffer } from '../../connection/link.ts'
 import type { KeyListOperation } from '../../operations/key-list-operation.ts'
-import type { OperationOf } from '../../operations/operation-kinds.ts'
 import type { Operation, OperationKind } from '../../operations/operation.ts'
 
 /** A codec for each kind of operation. */

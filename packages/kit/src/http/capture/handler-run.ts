@@ -207,7 +207,7 @@ export class HandlerRun implements CaptureObserver {
    */
   adopt(key: string, within: Pick<RunConditions, 'defaultSeconds' | 'staleSeconds'>, tags: readonly string[]): boolean {
     if (key !== this.#conditions.key) {
-      this.#fail('refused', 'a cache within has another key for it')
+      this.refuse('a cache within has another key for it')
       return false
     }
     // Requests that already follow do not know these tags.
@@ -215,6 +215,11 @@ export class HandlerRun implements CaptureObserver {
     this.#adopted = within
     this.#adoptedTags.push(...tags)
     return true
+  }
+
+  /** Keeps the response from being stored, since an inner cache says so. */
+  refuse(why: string): void {
+    this.#fail('refused', why)
   }
 
   /** The tags of inner caches for the response. */

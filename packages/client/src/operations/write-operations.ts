@@ -1,0 +1,167 @@
+import { MemcacheTooLargeError } from 'memcache-ts-protocol'
+import type { Uint64 } from 'memcache-ts-protocol'
+import { Operation } from './operation.ts'
+import type { WireKey } from '../client-key.ts'
+
+/** How a value is stored, by memcached's names. */
+export type StoreMode = 'set' | 'add' | 'replace' | 'append' | 'prepend'
+
+/** How storing a value ended. */
+export type StoreStatus = 'stored' | 'notStored' | 'exists' | 'notFound'
+
+/** An item as a server stores it. */
+export interface ItemToStore {
+  readonly wireKey: WireKey
+  readonly bytes: Buffer | string
+  readonly clientFlags: number
+}
+
+/** Conditions of a store that most stores do not have. */
+export interface StoreConditions {
+  /** Whether the response has the new cas unique. */
+  readonly returnCas?: boolean
+  readonly compareCas?: Uint64 | undefined
+  readonly newCas?: Uint64 | undefined
+  readonly invalidate?: boolean | undefined
+  readonly vivifyExptime?: number | undefined
+}
+
+/** A request to store a value, and the function that makes the result from its response. */
+export interface StoreRequest<Result> extends ItemToStore {
+  /** The key, for errors. */
+  readonly name: string
+  readonly mode: StoreMode
+  readonly exptime: number
+  readonly conditions?: StoreConditions | undefined
+  /** Makes the result; the cas unique is valid only during the call, and zero if the server does not report it. */
+  readonly build: (status: StoreStatus, casUnique: Uint64) => Result
+  /** Called if a server refused the item because it is too large. */
+  readonly refused?: ((item: ItemToStore, server: string | undefined) => void) | undefined
+}
+
+const NONE: StoreConditions = {}
+
+/** The operation that stores a value. */
+export class StoreOperation<Result = unknown> extends Operation {
+  readonly kind = 'store'
+  readonly wireKey: WireKey
+  readonly mode: StoreMode
+  readonly bytes: Buffer | string
+  readonly clientFlags: number
+  readonly exptime: number
+  readonly conditions: StoreConditions
+  readonly #build: (status: StoreStatus, casUnique: Uint64) => Result
+  readonly #resolve: (result: Result) => void
+  readonly #refused: StoreRequest<Result>['refused']
+
+  constructor(store: StoreRequest<Result>, resolve: (result: Result) => void, reject: (error: unknown) => void) {
+    super(store.name, true, reject)
+    this.wireKey = store.wireKey
+    this.mode = store.mode
+    this.bytes = store.bytes
+    this.clientFlags = store.clientFlags
+    this.exptime = store.exptime
+    this.conditions = store.conditions ?? NONE
+    this.#build = store.build
+    this.#resolve = resolve
+    this.#refused = store.refused
+  }
+
+  override get sendsValue(): boolean {
+    return true
+  }
+
+  /** Fails the operation; a refusal is reported even if the caller has given up. */
+  override fail(error: unknown): void {
+    if (error instanceof MemcacheTooLargeError) this.#refused?.(this, error.server)
+    super.fail(error)
+  }
+
+  finish(status: StoreStatus, casUnique: Uint64): void {
+    if (this.settle()) this.#resolve(this.#build(status, casUnique))
+  }
+}
+
+/** How a delete ended. */
+export type DeleteStatus = 'deleted' | 'exists' | 'notFound'
+
+/** A request to delete an item, mark it stale or empty it. */
+export interface DeleteRequest {
+  readonly wireKey: WireKey
+  readonly compareCas?: Uint64 | undefined
+  readonly newCas?: Uint64 | undefined
+  readonly invalidate?: boolean | undefined
+  readonly removeValue?: boolean | undefined
+  readonly exptime?: number | undefined
+}
+
+/** A delete, or an invalidation. */
+export class DeleteOperation extends Operation {
+  readonly kind = 'delete'
+  readonly request: DeleteRequest
+  readonly #resolve: (status: DeleteStatus) => void
+
+  constructor(
+    request: DeleteRequest,
+    key: string,
+    resolve: (status: DeleteStatus) => void,
+    reject: (error: unknown) => void,
+  ) {
+    super(key, true, reject)
+    this.request = request
+    this.#resolve = resolve
+  }
+
+  finish(status: DeleteStatus): void {
+    if (this.settle()) this.#resolve(status)
+  }
+}
+
+/** The amount that is added to a counter, or subtracted from it. */
+export interface ArithmeticRequest {
+  readonly wireKey: WireKey
+  readonly mode: 'incr' | 'decr'
+  readonly delta: Uint64
+  /** Whether the response has the cas unique and the time to live besides the value. */
+  readonly details: boolean
+  readonly initial?: Uint64 | undefined
+  readonly vivifyExptime?: number | undefined
+  readonly exptime?: number | undefined
+  readonly compareCas?: Uint64 | undefined
+  readonly newCas?: Uint64 | undefined
+}
+
+/** A counter as the server left it; `undefined` digits are a miss. */
+export interface CounterResponse {
+  readonly digits: string | undefined
+  readonly casUnique: bigint
+  readonly ttlSeconds: number
+}
+
+export const NO_COUNTER: CounterResponse = { digits: undefined, casUnique: 0n, ttlSeconds: 0 }
+
+/** Counting up or down. */
+export class ArithmeticOperation extends Operation {
+  readonly kind = 'arithmetic'
+  readonly request: ArithmeticRequest
+  /** The value's digits, until the response is complete. */
+  digits: string | undefined
+  /** The number of response lines that have not been received yet. */
+  linesLeft = 1
+  readonly #resolve: (response: CounterResponse) => void
+
+  constructor(
+    request: ArithmeticRequest,
+    key: string,
+    resolve: (response: CounterResponse) => void,
+    reject: (error: unknown) => void,
+  ) {
+    super(key, true, reject)
+    this.request = request
+    this.#resolve = resolve
+  }
+
+  finish(response: CounterResponse): void {
+    if (this.settle()) this.#resolve(response)
+  }
+}
