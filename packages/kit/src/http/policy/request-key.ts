@@ -7,6 +7,7 @@ import { isSplitByAmpersand, parameterName, searchedUrl } from './no-vary-search
 import type { SearchRule } from './no-vary-search.ts'
 import {
   forwardingFields,
+  hasClientFields,
   hasCredentials,
   isAddressField,
   isCredentialField,
@@ -70,6 +71,8 @@ export function pathOf(url: string): string {
 export function isIdentified(target: RequestTarget, vary: readonly string[]): boolean {
   const { request, application = request } = target
   if (hasCredentials(request.headers, vary)) return true
+  // A key of the application's own contains what its responses depend on.
+  if (target.key === undefined && hasClientFields(request.headers, vary)) return true
   return !tellsUsersApart(target, vary) && (hasClientCertificate(request) || isKnownUser(request, application))
 }
 
