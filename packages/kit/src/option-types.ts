@@ -88,10 +88,10 @@ function notTags(owner: string, tags: unknown): MemcacheOptionError {
   )
 }
 
-/** Describes a value for an error message. */
+/** Describes a value for an error message. It never throws, as `String` does for objects without a prototype. */
 export function describeValue(value: unknown): string {
   if (value === null) return 'null'
-  if (Array.isArray(value)) return 'a list'
+  if (isList(value)) return 'a list'
   switch (typeof value) {
     case 'string':
       return `'${value}'`
@@ -107,5 +107,14 @@ export function describeValue(value: unknown): string {
       return String(value)
     default:
       return 'undefined'
+  }
+}
+
+function isList(value: unknown): boolean {
+  try {
+    return Array.isArray(value)
+  } catch {
+    // A revoked proxy.
+    return false
   }
 }

@@ -5,6 +5,7 @@ import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { claimNamespace } from './namespace-owners.ts'
 import type { NamespaceClaim, NamespaceOwner } from './namespace-owners.ts'
+import { describeValue } from '../option-types.ts'
 
 /** The namespace of something that is declared before its cache exists. */
 export interface NamespaceDeclaration {
@@ -66,7 +67,7 @@ export function checkDeclaration(owner: string, { name, version, cache }: Partia
   if (!name.isWellFormed())
     throw new MemcacheOptionError(`${owner}: the name has half of a surrogate pair: ${JSON.stringify(name)}`)
   if (version !== undefined && !(Number.isSafeInteger(version) && version >= 0)) {
-    throw new MemcacheOptionError(`${owner}: version must be a whole number, got ${String(version)}`)
+    throw new MemcacheOptionError(`${owner}: version must be a whole number, got ${describeValue(version)}`)
   }
   if (cache !== undefined && (typeof cache !== 'object' || typeof cache?.namespace !== 'function')) {
     throw new MemcacheOptionError(`${owner}: cache must be a memcache(), got ${cache === null ? 'null' : typeof cache}`)

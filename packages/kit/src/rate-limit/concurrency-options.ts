@@ -1,5 +1,6 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
+import { describeValue } from '../option-types.ts'
 
 /** Options of `concurrency`. */
 export interface ConcurrencyOptions {
@@ -83,7 +84,7 @@ export function resolveConcurrencyOptions(options: ConcurrencyOptions): Resolved
   wholeNumberIn('leaseMs', leaseMs, MIN_LEASE_MS, Number.MAX_SAFE_INTEGER)
   if (waitMs !== undefined) checkWaitMs(waitMs)
   if (!['local', 'open', 'closed'].includes(onCacheDown)) {
-    throw new MemcacheOptionError(`onCacheDown must be 'local', 'open' or 'closed', got '${onCacheDown}'`)
+    throw new MemcacheOptionError(`onCacheDown must be 'local', 'open' or 'closed', got ${describeValue(onCacheDown)}`)
   }
   if (typeof name !== 'string' || name === '') {
     throw new MemcacheOptionError(`name must be a string that is not empty, got ${JSON.stringify(name)}`)
@@ -94,11 +95,11 @@ export function resolveConcurrencyOptions(options: ConcurrencyOptions): Resolved
 /** @throws MemcacheOptionError if the value is not a time to wait. */
 export function checkWaitMs(waitMs: unknown): void {
   if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
-    throw new MemcacheOptionError(`waitMs must be a number of milliseconds from 0 on, got ${String(waitMs)}`)
+    throw new MemcacheOptionError(`waitMs must be a number of milliseconds from 0 on, got ${describeValue(waitMs)}`)
   }
 }
 
 function wholeNumberIn(name: string, value: unknown, min: number, max: number): void {
   if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max) return
-  throw new MemcacheOptionError(`${name} must be a whole number from ${min} to ${max}, got ${String(value)}`)
+  throw new MemcacheOptionError(`${name} must be a whole number from ${min} to ${max}, got ${describeValue(value)}`)
 }

@@ -4,6 +4,7 @@ import { onAbort } from '../engine/engine.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { countable } from './rate-limiter-options.ts'
+import { describeValue } from '../option-types.ts'
 
 /** Options of `blockUntilReady`. */
 export interface WaitOptions {
@@ -55,7 +56,7 @@ export class ReadyQueue {
     const { cost = 1, waitMs = Infinity, signal } = options
     countable('cost', cost)
     if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
-      throw new MemcacheOptionError(`waitMs must be a number of milliseconds from 0 on, got ${String(waitMs)}`)
+      throw new MemcacheOptionError(`waitMs must be a number of milliseconds from 0 on, got ${describeValue(waitMs)}`)
     }
     signal?.throwIfAborted()
     return new Promise((resolve, reject) => {

@@ -28,7 +28,7 @@ export class CacheDown {
   /** @throws MemcacheOptionError if the choice is unknown. */
   constructor(choice: OnCacheDown, warn: (message: string) => void) {
     if (!CHOICES.includes(choice)) {
-      throw new MemcacheOptionError(`onCacheDown must be 'error', 'anonymous' or 'skip', got '${choice}'`)
+      throw new MemcacheOptionError(`onCacheDown must be 'error', 'anonymous' or 'skip', got ${describeValue(choice)}`)
     }
     this.#choice = choice
     this.#warn = warn
