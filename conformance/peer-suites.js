@@ -4,12 +4,15 @@
 //
 //   node conformance/peer-suites.js express-session CHECKOUT     npm install there, and test/support/gencert.sh
 //   node conformance/peer-suites.js @nestjs/throttler CHECKOUT   npm install --legacy-peer-deps there
+//   node conformance/peer-suites.js express-rate-limit CHECKOUT  npm install there
 //
 // express-session 1.19: 160 of 160. @nestjs/throttler 6.7: 11 of 11 and 31 of 33; the other two expect that localhost
-// is ::1. That suite waits for real time: on a busy machine a request may come after its window.
+// is ::1; this suite waits for real time, so that on a busy machine a request may come after its window.
+// express-rate-limit 8.6: 238 of 243; four look at what is inside of its memory store, and one runs all fake timers at
+// once, with a store of its own.
 
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdtempSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -36,6 +39,19 @@ function session({ key, name = key, resave = true, saveUninitialized = true, coo
 
 module.exports = Object.assign(session, original)
 `
+
+const REAL_TIMERS = `jest.useFakeTimers({ doNotFake: ${JSON.stringify([
+  'hrtime',
+  'nextTick',
+  'performance',
+  'queueMicrotask',
+  'setImmediate',
+  'clearImmediate',
+  'setInterval',
+  'clearInterval',
+  'setTimeout',
+  'clearTimeout',
+])} })`
 
 const THROTTLER_ADAPTER = `
 import { Injectable } from '@nestjs/common'
@@ -64,7 +80,54 @@ export class ThrottlerStorageService {
 }
 `
 
+/** The store of express-rate-limit that its tests use when they name none. */
+const LIMIT_ADAPTER = `
+const { MemcacheRateLimitStore } = require(${JSON.stringify(built('express'))})
+const { memcache } = require(${JSON.stringify(built('kit'))})
+let instances = 0
+
+export class MemoryStore extends (MemcacheRateLimitStore as any) {
+  declare increment: any
+  declare decrement: any
+  declare get: any
+  declare resetKey: any
+  declare resetAll: any
+  localKeys = true
+  validations: any
+  opened: any
+  windowMs: any
+
+  constructor(validations?: any) {
+    const cache = memcache({ servers: process.env.MEMCACHED ?? 'localhost:11211', logger: false })
+    super({ prefix: \`express-rate-limit-\${process.pid}-\${Date.now()}-\${++instances}\`, cache })
+    this.validations = validations
+    this.opened = cache
+  }
+
+  init(options: any): void {
+    this.windowMs = options.windowMs
+    this.validations?.windowMs(this.windowMs)
+    super.init(options)
+  }
+
+  async shutdown(): Promise<void> {
+    await this.opened.close()
+  }
+}
+`
+
 const SUITES = {
+  'express-rate-limit': (folder) => {
+    writeFileSync(join(folder, 'source/memory-store.ts'), LIMIT_ADAPTER)
+    const tests = join(folder, 'test/library')
+    for (const name of readdirSync(tests).filter((each) => each.endsWith('.ts'))) {
+      const text = readFileSync(join(tests, name), 'utf8')
+      // Sockets need real timers: only the clock is the tests' own.
+      writeFileSync(join(tests, name), text.replaceAll('jest.useFakeTimers()', REAL_TIMERS))
+    }
+    const args = ['--coverage', 'false', '--runInBand', '--forceExit']
+    return [['npx', 'jest', ...args]]
+  },
   'express-session': (folder) => {
     renameSync(join(folder, 'index.js'), join(folder, 'original.js'))
     writeFileSync(join(folder, 'index.js'), SESSION_ADAPTER)

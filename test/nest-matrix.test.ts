@@ -78,6 +78,10 @@ const SCENARIOS = {
     /MemcacheModule is imported (as it is|without a cache|without forRoot): write .*MemcacheModule\.forRoot\(\)/,
   ),
   tested: [1, true],
+  layers: [...[1, 2].map(() => '["guard a 1","pipe 1 1","interceptor a 1"]'), 'late a 1', 'late a 1', null, 'late a 2'],
+  ended: [null, 'string'],
+  versions: ['one', 'more 2', 'more 3', 'more 2', 'one'],
+  faults: ['200 1', '200 1', '200 2', '200 3', '200 4'],
 }
 
 const NOBODY = { servers: { '127.0.0.1:1': 'down' }, message: expect.any(String) }

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { Server } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import express from 'express'
 import type { NextFunction, Request, Response } from 'express'
 import session from 'express-session'
@@ -492,6 +493,82 @@ describe('a new id for a session', () => {
     const response = await site.visit('/rotate', old).expect(200)
     await site.visit('/me', old).expect({ user: 'nobody' })
     await site.visit('/me', cookieOf(response)).expect({ user: 'ann' })
+  })
+
+  it('is the client’s as soon as its cookie was sent, and ends with a logout in any case', async () => {
+    const left = new Map<string, () => void>()
+    const rotate = async (req: Request, res: Response): Promise<void> => {
+      await req.session.regenerate({ keep: true })
+      res.once('close', () => left.get(req.path)!())
+    }
+    await using site = await openSite(
+      {
+        '/events': async (req, res) => {
+          await rotate(req, res)
+          res.type('text/event-stream').flushHeaders()
+        },
+        '/logout-everywhere': async (req, res) => {
+          await rotate(req, res)
+          await site.sessions.store.destroySessionsOf('ann')
+          req.socket.destroy()
+        },
+        '/logout': async (req, res) => {
+          await rotate(req, res)
+          await new Promise((resolve) => req.session.destroy(resolve))
+          req.socket.destroy()
+        },
+        '/late-logout': async (req, res) => {
+          await rotate(req, res)
+          const leaving = new Promise((resolve) => res.once('close', resolve))
+          req.socket.destroy()
+          await leaving
+          req.session.destroy(() => left.get('/destroyed')!())
+        },
+      },
+      { userId: (session) => session.user },
+    )
+    const { port } = site.server.address() as AddressInfo
+    const leaving = (path: string): Promise<void> => new Promise((resolve) => left.set(path, resolve))
+    const old = await site.login()
+    const closed = leaving('/events')
+    const response = await fetch(`http://127.0.0.1:${port}/events`, { headers: { cookie: old } })
+    await response.body!.cancel()
+    await closed
+    const [cookie] = response.headers.getSetCookie()
+    await site.visit('/me', cookie!.split(';')[0]!).expect({ user: 'ann' })
+    await site.visit('/me', old).expect({ user: 'nobody' })
+    for (const path of ['/logout-everywhere', '/logout', '/late-logout']) {
+      const over = Promise.all([leaving(path), path === '/late-logout' ? leaving('/destroyed') : undefined])
+      const mine = await site.login()
+      await expect(site.visit(path, mine)).rejects.toThrow(/hang up|ECONNRESET/)
+      await over
+      // Whatever brings it back needs fewer round trips.
+      for (let visit = 0; visit < 5; visit++) await site.visit('/me', mine).expect({ user: 'nobody' })
+      expect(await site.sessions.store.sessionsOf('ann')).toEqual([])
+    }
+  })
+
+  it('is not the only one in a store of another kind either, if its client has left', async () => {
+    const store = new session.MemoryStore()
+    let left!: () => void
+    const over = new Promise<void>((resolve) => (left = resolve))
+    await using site = await openSite(
+      {
+        '/rotate': async (req, res) => {
+          const leaving = new Promise((resolve) => res.once('close', resolve))
+          req.socket.destroy()
+          await leaving
+          req.session.draft = 'kept'
+          await req.session.regenerate({ keep: true })
+          left()
+        },
+      },
+      { store: store as never },
+    )
+    const old = await site.login()
+    await expect(site.visit('/rotate', old)).rejects.toThrow(/hang up|ECONNRESET/)
+    await over
+    await site.visit('/all', old).expect({ user: 'ann', draft: 'kept' })
   })
 })
 

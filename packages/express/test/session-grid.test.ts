@@ -17,7 +17,7 @@ import express5 from 'express'
 import helmet from 'helmet'
 import { testMemcache } from 'memcache-ts/testing'
 import type { TestMemcache } from 'memcache-ts/testing'
-import { until } from 'memcache-ts-testing'
+import { readUntil, until } from 'memcache-ts-testing'
 import onHeaders from 'on-headers'
 import passport from 'passport'
 import responseTime from 'response-time'
@@ -383,9 +383,11 @@ describe.each(EXPRESSES)('a session on %s', (version, express) => {
   })
 })
 
-const AWAITED = 'a save that is waited for'
-/** What a handler does with its session, and what is stored afterwards under its id. */
-const CHANGES: Record<string, { change: (req: Request) => unknown; stored: object | undefined }> = {
+/** What a handler does with its session, and what is stored afterwards under the id that its client has. */
+const CHANGES: Record<
+  string,
+  { change: (req: Request) => unknown; stored: { way: string } | undefined; saves?: boolean }
+> = {
   'a change': { change: (req) => void (req.session.way = 'changed'), stored: { way: 'changed' } },
   'a save that nobody waits for, then a change': {
     change: (req) => {
@@ -395,111 +397,220 @@ const CHANGES: Record<string, { change: (req: Request) => unknown; stored: objec
     },
     stored: { way: 'changed' },
   },
-  [AWAITED]: {
+  'a save that is waited for': {
     change: async (req) => {
       req.session.way = 'changed'
       await new Promise((resolve) => req.session.save(resolve))
     },
     stored: { way: 'changed' },
+    saves: true,
   },
   'a destruction': { change: (req) => void req.session.destroy(() => {}), stored: undefined },
+  'an empty session': { change: (req) => void req.session.regenerate(() => {}), stored: undefined },
+  // The client has not been sent the new id: its own works, and has not what came with the new one.
+  'a new id, then a privilege': {
+    change: async (req) => {
+      req.session.way = 'changed'
+      await req.session.regenerate({ keep: true })
+      req.session.isAdmin = true
+    },
+    stored: { way: 'changed' },
+    saves: true,
+  },
+  'two new ids that nobody waits for, then a privilege': {
+    change: (req) => {
+      req.session.way = 'changed'
+      void req.session.regenerate({ keep: true })
+      void req.session.regenerate({ keep: true })
+      req.session.isAdmin = true
+    },
+    stored: { way: 'changed' },
+    saves: true,
+  },
+  'a new id, then a destruction': {
+    change: async (req) => {
+      await req.session.regenerate({ keep: true })
+      await new Promise((resolve) => req.session.destroy(resolve))
+    },
+    stored: undefined,
+  },
 }
 
 /** Ways of answering that a client may not wait for. */
 const LONG_WAYS: Record<string, (res: Response) => void> = {
   send: WAYS['send']!,
-  redirect: (res) => res.redirect('/elsewhere'),
   sendFile: WAYS['sendFile']!,
-  'a stream': WAYS['a large stream']!,
   pipeline: (res) => pipeline(Readable.from([TEXT]), res, () => {}),
   events: (res) => res.type('text/event-stream').flushHeaders(),
   nothing: () => {},
 }
 
 /** They end no response that has no client. */
-const ENDLESS_WAYS = new Set(['sendFile', 'a stream', 'pipeline', 'events', 'nothing'])
+const ENDLESS_WAYS = new Set(['sendFile', 'pipeline', 'events', 'nothing'])
 
 /** When the client leaves. */
-const MOMENTS = ['before the handler changes the session', 'before the handler answers'] as const
+const MOMENTS = [
+  'before the handler changes the session',
+  'before the handler answers',
+  'while the session is stored',
+] as const
 
-describe.each(Object.keys(LONG_WAYS))('a client that leaves a response by %s', (way) => {
-  it.each(['HTTP/1.1', 'HTTP/2'])(
-    'loses no change of its session, and gives none to another request, over %s',
-    async (protocol) => {
+/** Connections on which a client asks and leaves, by the name of their protocol. */
+const LEAVING: Record<string, { protocol: string; leave: Leave }> = {
+  'HTTP/1.0': { protocol: 'HTTP/1.0', leave: leaveSocket('1.0') },
+  'HTTP/1.1': { protocol: 'HTTP/1.1', leave: leaveSocket('1.1') },
+  'HTTP/1.1, after another response': { protocol: 'HTTP/1.1', leave: leaveSocket('1.1', '/session', true) },
+  'HTTP/1.1, before the turn of its response': { protocol: 'HTTP/1.1', leave: leaveSocket('1.1', '/hold') },
+  'HTTP/2': { protocol: 'HTTP/2', leave: leaveHttp2((client) => client.destroy()) },
+  'HTTP/2, by a reset': {
+    protocol: 'HTTP/2',
+    leave: leaveHttp2((_client, stream) => stream.close(http2.constants.NGHTTP2_CANCEL)),
+  },
+}
+
+/** Steps of a request whose client leaves. */
+const STEPS = ['arrived', 'changed', 'left', 'handled'] as const
+
+/** One request whose client leaves. */
+class Leaver {
+  readonly change: string
+  readonly moment: string
+  readonly #reached = new Map(STEPS.map((step) => [step, deferred()]))
+
+  constructor(change: string, moment: string) {
+    this.change = change
+    this.moment = moment
+  }
+
+  reach(step: (typeof STEPS)[number]): void {
+    this.#reached.get(step)!.resolve()
+  }
+
+  until(step: (typeof STEPS)[number]): Promise<void> {
+    return this.#reached.get(step)!.promise
+  }
+}
+
+function deferred(): { promise: Promise<void>; resolve: () => void } {
+  let resolve!: () => void
+  const promise = new Promise<void>((done) => (resolve = done))
+  return { promise, resolve }
+}
+
+describe.each(Object.keys(LONG_WAYS))('clients that leave a response by %s', (way) => {
+  it.each(Object.keys(LEAVING))(
+    'lose no change of their sessions, and give none to another request, over %s',
+    async (connection) => {
+      const { protocol, leave } = LEAVING[connection]!
       await using test = await testMemcache({ timeoutMs: 5000 })
       const sessions = memcacheSession({ secret: 'test', cache: test.cache })
       const app = express5()
-      const running = new Map<string, { arrived: () => void; left: Promise<void> }>()
+      const leavers: Leaver[] = []
+      let begin = deferred()
       app.use(sessions)
+      app.get('/hold', () => {})
       app.get('/session', (req, res) => void res.json({ way: req.session.way ?? 'none' }))
       app.get('/begin', (req, res) => {
         req.session.way = 'begun'
         res.send('begun')
       })
-      app.get('/leave/:change/:moment', async (req, res) => {
-        const { arrived, left } = running.get(req.sessionID)!
-        const { change } = CHANGES[req.params.change]!
-        const isLate = req.params.moment === MOMENTS[1]
-        if (isLate) await change(req)
-        arrived()
-        await left
-        if (!isLate) await change(req)
-        LONG_WAYS[way]!(res)
+      app.get('/leave/:index', async (req, res) => {
+        const leaver = leavers[Number(req.params.index)]!
+        const { moment } = leaver
+        const { change } = CHANGES[leaver.change]!
+        res.req.socket.once('close', () => leaver.reach('left'))
+        res.once('close', () => leaver.reach('left'))
+        leaver.reach('arrived')
+        await begin.promise
+        const changing = moment === MOMENTS[0] ? undefined : change(req)
+        if (moment === MOMENTS[2]) LONG_WAYS[way]!(res)
+        else await changing
+        leaver.reach('changed')
+        await leaver.until('left')
+        await (moment === MOMENTS[0] ? change(req) : changing)
+        if (moment !== MOMENTS[2]) LONG_WAYS[way]!(res)
+        leaver.reach('handled')
       })
       const server = await listenFor(app, protocol)
+      const ask = PROTOCOLS[protocol]!
+
+      /** Has a client for each change leave at a moment; returns the ids of sessions that are to have ended. */
+      async function leaveAt(moment: (typeof MOMENTS)[number]): Promise<string[]> {
+        // Nothing tells of a change after the client has left if the response is never ended: only `save()` stores it.
+        const isUnseen = moment === MOMENTS[0] && ENDLESS_WAYS.has(way)
+        const changes = Object.entries(CHANGES).filter(
+          ([, { stored, saves }]) => !isUnseen || stored === undefined || saves === true,
+        )
+        begin = deferred()
+        leavers.length = 0
+        const cookies = await Promise.all(changes.map(async () => (await ask(server, ['/begin']))[0]!.cookie!))
+        leavers.push(...changes.map(([name]) => new Leaver(name, moment)))
+        const abandons = await Promise.all(cookies.map((cookie, index) => leave(server, `/leave/${index}`, cookie)))
+        await Promise.all(leavers.map((leaver) => leaver.until('arrived')))
+        if (moment === MOMENTS[2]) await test.server.pause()
+        begin.resolve()
+        await Promise.all(leavers.map((leaver) => leaver.until('changed')))
+        for (const abandon of abandons) abandon()
+        await Promise.all(leavers.map((leaver) => leaver.until('left')))
+        await test.server.resume()
+        await Promise.all(leavers.map((leaver) => leaver.until('handled')))
+        const ids = cookies.map((cookie) => String(unsign(decodeURIComponent(cookie.split('=')[1]!).slice(2), 'test')))
+        await Promise.all(
+          ids.map((id, index) =>
+            until(async () => {
+              const found = (await sessions.store.get(id)) as { way?: string; isAdmin?: boolean } | undefined
+              const { stored } = changes[index]![1]
+              return found?.way === stored?.way && found?.isAdmin === undefined
+            }),
+          ),
+        )
+        const [another] = await ask(server, ['/session'])
+        expect(another!.body).toBe('{"way":"none"}')
+        return ids.filter((_, index) => changes[index]![1].stored === undefined)
+      }
+
       try {
-        const ask = PROTOCOLS[protocol]!
-        for (const moment of MOMENTS) {
-          for (const [name, { stored }] of Object.entries(CHANGES)) {
-            // Nothing tells of a change after the client has left if the response is never ended: only `save()` stores
-            // it.
-            if (moment === MOMENTS[0] && ENDLESS_WAYS.has(way) && stored !== undefined && name !== AWAITED) continue
-            const [begun] = await ask(server, ['/begin'])
-            const id = String(unsign(decodeURIComponent(begun!.cookie!.split('=')[1]!).slice(2), 'test'))
-            let arrived!: () => void
-            const arriving = new Promise<void>((resolve) => (arrived = resolve))
-            let leave!: () => void
-            running.set(id, { arrived, left: new Promise((resolve) => (leave = resolve)) })
-            const closed = new Promise<void>((resolve) =>
-              server.once('request', (_req: IncomingMessage, res: ServerResponse) =>
-                res.once('close', () => resolve()),
-              ),
-            )
-            const abandon = askAndLeave(server, protocol, `/leave/${name}/${moment}`, begun!.cookie!)
-            await arriving
-            abandon()
-            await closed
-            leave()
-            await until(async () => {
-              const found = (await sessions.store.get(id)) as { way?: string } | undefined
-              return stored === undefined ? found === undefined : found?.way === (stored as { way: string }).way
-            })
-            const [another] = await ask(server, ['/session'])
-            expect(another!.body).toBe('{"way":"none"}')
-          }
-        }
+        const ended: string[] = []
+        for (const moment of MOMENTS) ended.push(...(await leaveAt(moment)))
+        for (const id of ended) expect(await sessions.store.get(id)).toBeUndefined()
       } finally {
         server.close()
+        // HTTP/2 has no such method.
+        server.closeAllConnections?.()
       }
     },
   )
 })
 
-/** Sends a request; the function that is returned ends its connection. */
-function askAndLeave(server: Server, protocol: string, path: string, cookie: string): () => void {
-  const { port } = server.address() as { port: number }
-  if (protocol === 'HTTP/2') {
-    const client = http2.connect(`http://127.0.0.1:${port}`).on('error', () => {})
-    client.request({ ':path': encodeURI(path), cookie }).on('error', () => {})
-    return () => client.destroy()
+/** Sends a request; resolves to a function by which its client leaves. */
+type Leave = (server: Server, path: string, cookie: string) => Promise<() => void>
+
+/** @param before a request that is sent before on the connection. @param isAnswered whether its response is awaited. */
+function leaveSocket(version: string, before?: string, isAnswered = false): Leave {
+  return async (server, path, cookie) => {
+    const socket = connectSocket((server.address() as { port: number }).port, '127.0.0.1').on('error', () => {})
+    const send = (to: string): boolean =>
+      socket.write(`GET ${to} HTTP/${version}\r\nHost: localhost\r\nCookie: ${cookie}\r\n\r\n`)
+    if (before !== undefined) send(before)
+    if (isAnswered) await readUntil(socket, '}')
+    send(path)
+    return () => socket.destroy()
   }
-  const socket = connectSocket(port, '127.0.0.1').on('error', () => {})
-  socket.write(`GET ${encodeURI(path)} HTTP/1.1\r\nHost: localhost\r\nCookie: ${cookie}\r\n\r\n`)
-  return () => socket.destroy()
+}
+
+function leaveHttp2(end: (client: http2.ClientHttp2Session, stream: http2.ClientHttp2Stream) => void): Leave {
+  return async (server, path, cookie) => {
+    const client = http2.connect(`http://127.0.0.1:${(server.address() as { port: number }).port}`)
+    client.on('error', () => {})
+    const stream = client.request({ ':path': path, cookie }).on('error', () => {})
+    stream.once('close', () => client.destroy())
+    return () => end(client, stream)
+  }
 }
 
 declare module 'express-session' {
   interface SessionData {
     way: string
+    isAdmin: boolean
   }
 }

@@ -38,12 +38,17 @@ async function openSessions(app: FastifyInstance, options: MemcacheSessionOption
   app.decorateRequest('sessionStore', null as never)
   app.decorateRequest(OPENED, null)
 
-  app.addHook('onRequest', (request, _reply, next) => {
+  app.addHook('onRequest', (request, reply, next) => {
     const { cookie, skip, isAvailable } = settings
     const { path = '/' } = typeof cookie === 'function' ? cookie(request) : cookie
     if (!isAvailable() || !isInPath(request.raw.url ?? '', path) || skip?.(request) === true) return next()
     const carrier = new RequestCarrier(request)
-    const session = new RequestSession(settings, secrets, { carrier, request, holder: request as never })
+    const session = new RequestSession(settings, secrets, {
+      carrier,
+      request,
+      holder: request as never,
+      connection: reply.raw,
+    })
     ;(request as SessionedRequest)[OPENED] = session
     session.open((error) => {
       if (error !== undefined) (request as SessionedRequest)[OPENED] = null

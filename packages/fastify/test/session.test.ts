@@ -354,6 +354,9 @@ describe('memcacheSession of Fastify', () => {
       counting(app)
       app.get('/slow', async (request, reply) => {
         request.session.views = 9
+        // The client is not sent the new id, so that its own goes on.
+        await request.session.regenerate({ keep: true })
+        request.session.user = 'admin'
         const closed = once(reply.raw, 'close')
         handlerRuns()
         await closed
@@ -372,7 +375,8 @@ describe('memcacheSession of Fastify', () => {
     await running
     controller.abort()
     await expect(leaving).rejects.toThrow()
-    let read: { views?: number } = {}
+    let read: { views?: number; user?: string } = {}
     while (read.views !== 9) read = (await visitor.get('/read')).json()
+    expect(read.user).toBeUndefined()
   })
 })

@@ -4,6 +4,7 @@ import { fetchSession } from 'memcache-ts/session'
 import type { FetchSessions, OpenedSession } from 'memcache-ts/session'
 import { testMemcache } from 'memcache-ts/testing'
 import type { TestMemcache } from 'memcache-ts/testing'
+import { until } from 'memcache-ts-testing'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { FetchSessionOptions } from '../src/session/index.ts'
 
@@ -30,6 +31,8 @@ class Visitor {
     return response
   }
 }
+
+const idOf = (cookie: string): string => decodeURIComponent(cookie.split('=')[1]!).slice(2).split('.')[0]!
 
 describe('fetchSession', () => {
   let test: TestMemcache
@@ -103,6 +106,35 @@ describe('fetchSession', () => {
     expect(ann.cookie).toBeUndefined()
     ann.cookie = cookie
     expect(await (await ann.get('/')).json()).toEqual({})
+  })
+
+  it('keeps the id of a client that leaves before its response has the new one', async () => {
+    const sessions = open()
+    const ann = new Visitor((request) => sessions.handle(request, count))
+    const openedBy = (signal: AbortSignal): Promise<OpenedSession<Data>> =>
+      sessions.open(new Request('http://localhost/', { headers: { cookie: ann.cookie! }, signal }))
+    await ann.get('/')
+    for (const isEarly of [true, false]) {
+      const leaving = new AbortController()
+      const opened = await openedBy(leaving.signal)
+      if (isEarly) leaving.abort()
+      await opened.session.regenerate({ keep: true })
+      opened.session.user = 'admin'
+      if (!isEarly) leaving.abort()
+      const { session } = opened
+      await until(async () => (await sessions.store.get(idOf(ann.cookie!))) !== undefined)
+      expect(await sessions.store.get(idOf(ann.cookie!))).toMatchObject({ views: 1 })
+      expect(await sessions.store.get(idOf(ann.cookie!))).not.toHaveProperty('user')
+      expect(await sessions.store.get(session.id)).toMatchObject({ views: 1 })
+    }
+    const done = new AbortController()
+    const opened = await openedBy(done.signal)
+    await opened.session.regenerate({ keep: true })
+    await opened.commit(new Response())
+    // As platforms do whose signals end with each response.
+    done.abort()
+    expect(await sessions.store.get(idOf(ann.cookie!))).toBeUndefined()
+    expect(await sessions.store.get(opened.session.id)).toMatchObject({ views: 1 })
   })
 
   it('loses no parallel write, and takes turns under a lock', async () => {

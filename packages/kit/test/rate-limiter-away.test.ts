@@ -103,6 +103,29 @@ describe.each(FAULTS)('a limiter whose memcached is away: %s', (fault) => {
     expect((await limiter.consume('client')).allowed).toBe(true)
   })
 
+  it.each(ALGORITHMS)('gives a call back only where it was counted, %s', async (algorithm) => {
+    await using test = await openCache({ timeoutMs: 250 })
+    const options = { limit: 10, windowMs: DAY_MS, algorithm, cache: test.cache } as const
+    const local = rateLimiter(options)
+    const open = rateLimiter({ ...options, onCacheDown: 'open' })
+    const remaining = async (): Promise<number> => (await local.peek('client')).remaining
+    const before = await local.consume('client')
+    await test.server[fault]()
+    const [meanwhile, uncounted] = [await local.consume('client', { cost: 4 }), await open.consume('client')]
+    await local.giveBack('client', 1, before)
+    expect(await remaining()).toBe(6)
+    await test.server.start()
+    await test.server.resume()
+    await until(() => test.cache.stats().breaker === 'closed')
+    await local.penalty('client', 3)
+    const left = await remaining()
+    await local.giveBack('client', 4, meanwhile)
+    await open.giveBack('client', 1, uncounted)
+    expect(await remaining()).toBe(left)
+    await local.giveBack('client', 2, await local.consume('client', { cost: 2 }))
+    expect(await remaining()).toBe(left)
+  })
+
   it('rejects nothing, whatever it is asked', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     await test.server[fault]()

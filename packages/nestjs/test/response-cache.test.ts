@@ -15,9 +15,10 @@ import {
   StreamableFile,
   UseGuards,
   Version,
+  VERSION_NEUTRAL,
   VersioningType,
 } from '@nestjs/common'
-import type { CanActivate, ExecutionContext, INestApplication } from '@nestjs/common'
+import type { CanActivate, ExecutionContext, INestApplication, VersioningOptions } from '@nestjs/common'
 import { passTime, until } from 'memcache-ts-testing'
 import { testMemcache } from 'memcache-ts/testing'
 import { describe, expect, it } from 'vitest'
@@ -39,6 +40,7 @@ class Auth implements CanActivate {
   }
 }
 
+const versionIn = (request: unknown): string => (request as AnyRequest).headers['api-version']!
 const status = (response: Response) => response.headers.get('cache-status')
 
 describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform) => {
@@ -262,23 +264,42 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect(test.get(Shows).calls).toBe(2)
   })
 
-  it('tells versions apart that a header asks for', async () => {
-    @Controller('versions')
-    class Versions {
-      @Version('1') @CacheResponse(60) @Get() one() {
-        return 'one'
+  it.each([
+    ['a header', { type: VersioningType.HEADER, header: 'API-Version' }],
+    ['a media type', { type: VersioningType.MEDIA_TYPE, key: 'v=' }],
+    ['a function', { type: VersioningType.CUSTOM, extractor: versionIn }],
+    ['a function of several', { type: VersioningType.CUSTOM, extractor: (request: unknown) => [versionIn(request)] }],
+    ['a header, by default', { type: VersioningType.HEADER, header: 'api-version', defaultVersion: ['3', '33'] }],
+  ] as [string, VersioningOptions][])(
+    'tells versions apart that %s selects, of one route, too',
+    async (_, versioning) => {
+      @Controller('versions')
+      class Versions {
+        @Version('1') @CacheResponse(60) @Get() one() {
+          return 'one'
+        }
+        @Version('2') @CacheResponse(60) @Get() two() {
+          return 'two'
+        }
+        @('defaultVersion' in versioning ? () => {} : Version(['3', VERSION_NEUTRAL, '33']))
+        @CacheResponse(60)
+        @Get()
+        more(@Req() request: unknown) {
+          return `more ${versionIn(request)}`
+        }
       }
-      @Version('2') @CacheResponse(60) @Get() two() {
-        return 'two'
+      const prepare = (app: INestApplication) => app.enableVersioning(versioning)
+      await using test = await openApp({ platform, prepare, controllers: [Versions] })
+      const ask = async (version: string) => {
+        const headers = { 'API-Version': version, Accept: `text/plain;v=${version}` }
+        return (await test.fetch('/versions', { headers })).text()
       }
-    }
-    const prepare = (app: INestApplication) =>
-      app.enableVersioning({ type: VersioningType.HEADER, header: 'api-version' })
-    await using test = await openApp({ platform, prepare, controllers: [Versions] })
-    const ask = async (version: string) =>
-      (await test.fetch('/versions', { headers: { 'api-version': version } })).text()
-    expect([await ask('1'), await ask('2'), await ask('1')]).toEqual(['one', 'two', 'one'])
-  })
+      const asked = ['1', '2', '3', '33', '1', '3', '33']
+      const answers = []
+      for (const version of asked) answers.push(await ask(version))
+      expect(answers).toEqual(['one', 'two', 'more 3', 'more 33', 'one', 'more 3', 'more 33'])
+    },
+  )
 
   it('keeps nothing of a user whom a guard has found out, unless it is told what tells users apart', async () => {
     @Injectable()

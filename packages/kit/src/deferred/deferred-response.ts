@@ -100,10 +100,18 @@ export function isDiscarded(response: AnyResponse): boolean {
   return deferredResponses.get(response)?.isDiscarded === true
 }
 
+/** Returns whether the head of a response was passed to its connection, and is not only held. */
+export function isHeadSent(response: AnyResponse): boolean {
+  if (!response.headersSent || deferredResponses.get(response)?.isHeadHeld === true) return false
+  // A response has no socket before its turn on the connection, when its head is queued, and after its end.
+  return response.socket !== null || response.writableFinished
+}
+
 class DeferredResponse {
   readonly #response: AnyResponse
   readonly #output: ResponseOutput | undefined
   #pending = 0
+  #isHeld = false
   #failure: { readonly error: unknown; readonly onFailure: DeferredFailure } | undefined
   isDiscarded = false
 
@@ -113,7 +121,10 @@ class DeferredResponse {
   }
 
   waitFor(work: PromiseLike<unknown>, onFailure: DeferredFailure): void {
-    if (this.#pending++ === 0 && this.#failure === undefined) this.#output?.hold()
+    if (this.#pending++ === 0 && this.#failure === undefined) {
+      this.#output?.hold()
+      this.#isHeld = true
+    }
     work.then(
       () => this.#settle(),
       (error: unknown) => {
@@ -127,10 +138,16 @@ class DeferredResponse {
     this.#output?.withdraw(name, value)
   }
 
+  get isHeadHeld(): boolean {
+    return this.#isHeld && this.#output?.isHeadSent === false
+  }
+
   #settle(): void {
     if (--this.#pending > 0 || this.isDiscarded) return
-    if (this.#failure === undefined) this.#output?.release()
-    else this.#fail(this.#failure.error, this.#failure.onFailure)
+    if (this.#failure === undefined) {
+      this.#isHeld = false
+      this.#output?.release()
+    } else this.#fail(this.#failure.error, this.#failure.onFailure)
   }
 
   #fail(error: unknown, onFailure: DeferredFailure): void {
@@ -160,6 +177,7 @@ class DeferredResponse {
   #discard(output: ResponseOutput, error: unknown, onFailure: DeferredFailure): void {
     const response = this.#response as ServerResponse
     output.discard()
+    this.#isHeld = false
     for (const method of WRITING_METHODS) if (Object.hasOwn(response, method)) Reflect.deleteProperty(response, method)
     for (const name of BODY_FIELDS) response.removeHeader(name)
     response.statusCode = 200

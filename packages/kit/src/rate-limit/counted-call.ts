@@ -1,5 +1,4 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimiter } from './rate-limiter.ts'
 
@@ -12,9 +11,10 @@ export class CountedCall {
   readonly id: string
   cost: number
   result: RateLimitResult
+  /** What was consumed for the request: more than one part if a limiter with a higher cost came later. */
+  #parts: (readonly [cost: number, result: RateLimitResult])[]
   /** The call that another limiter has counted for the same request before. */
   readonly before: CountedCall | undefined
-  #isGivenBack = false
 
   private constructor(
     limiter: RateLimiter,
@@ -27,6 +27,7 @@ export class CountedCall {
     this.id = id
     this.cost = cost
     this.result = result
+    this.#parts = [[cost, result]]
     this.before = before
   }
 
@@ -52,15 +53,16 @@ export class CountedCall {
 
   /** Gives the counted cost back, once. */
   giveBack(): void {
-    if (this.#isGivenBack || this.cost === 0 || !this.result.allowed) return
-    this.#isGivenBack = true
-    // No caller waits for this, and a caller could not react if the cache is closed meanwhile.
-    this.limiter.reward(this.id, this.cost, WindowResult.atMsOf(this.result)).catch(() => {})
+    const parts = this.#parts
+    this.#parts = []
+    for (const [cost, result] of parts) void this.limiter.giveBack(this.id, cost, result)
   }
 
   async #raiseTo(cost: number): Promise<void> {
     if (cost <= this.cost || !this.result.allowed) return
-    const result = await this.limiter.consume(this.id, { cost: cost - this.cost })
+    const rest = cost - this.cost
+    const result = await this.limiter.consume(this.id, { cost: rest })
+    this.#parts.push([rest, result])
     if (result.allowed) this.cost = cost
     this.result = result
   }

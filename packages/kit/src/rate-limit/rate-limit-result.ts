@@ -1,3 +1,4 @@
+import type { Limits } from './limits.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
 
 /** The result of one call. */
@@ -26,6 +27,7 @@ export class WindowResult implements RateLimitResult {
   readonly #window: RateLimitWindow
   readonly #nextMs: number
   #atMs: number | undefined
+  #limits: Limits | undefined
 
   /** @param retryAfterMs 0 if the call is allowed. @param nextMs milliseconds until more is left; default: `resetMs`. */
   constructor(
@@ -55,15 +57,23 @@ export class WindowResult implements RateLimitResult {
     return #window in result ? result.#nextMs : result.resetMs
   }
 
-  /** Records when a result was consumed. */
-  static at(result: RateLimitResult, nowMs: number): RateLimitResult {
-    if (#window in result) result.#atMs = nowMs
+  /** Records when a result was consumed, and the limits that have counted it. */
+  static at(result: RateLimitResult, nowMs: number, limits?: Limits): RateLimitResult {
+    if (#window in result) {
+      result.#atMs = nowMs
+      result.#limits = limits
+    }
     return result
   }
 
   /** When a result was consumed, in milliseconds since 1970, if that was recorded. */
   static atMsOf(result: RateLimitResult): number | undefined {
     return #window in result ? result.#atMs : undefined
+  }
+
+  /** The limits that have counted an allowed call; `undefined` if it was counted nowhere. */
+  static limitsOf(result: RateLimitResult): Limits | undefined {
+    return #window in result && result.allowed ? result.#limits : undefined
   }
 
   /** Returns the denial of a call that costs more than is ever allowed. */

@@ -169,6 +169,25 @@ export class RateLimiter {
   }
 
   /**
+   * Gives back what a call has consumed, where it was counted: in memcached, or in this process if memcached was away
+   * then. Never rejects: if memcached is away now, the call stays counted.
+   *
+   * @param result the result of the call.
+   */
+  async giveBack(id: string, cost: number, result: RateLimitResult): Promise<void> {
+    const limits = WindowResult.limitsOf(result)
+    if (limits === undefined || cost === 0) return
+    const ofId = this.#idOf(id)
+    const nowMs = this.nowMs()
+    try {
+      await limits.reward(ofId, cost, WindowResult.atMsOf(result)!, nowMs)
+      this.#denials.forget(ofId)
+    } catch (error) {
+      this.#insurance.noteAll(this.#cache!, error)
+    }
+  }
+
+  /**
    * Denies `id` everything for `blockMs`, in all processes; resolves to the result of `peek` afterwards.
    *
    * @param blockMs default: the limiter's `blockMs`.
@@ -216,10 +235,11 @@ export class RateLimiter {
     const cache = this.#cache!
     if (!this.#insurance.isNeeded(cache)) {
       try {
-        let result = await this.#limits!.consume(id, cost, nowMs)
+        const limits = this.#limits!
+        let result = await limits.consume(id, cost, nowMs)
         if (isNever && !result.allowed) result = WindowResult.never(result, this.windows)
         if (!result.allowed) this.#denials.remember(id, cost, result, nowMs)
-        return WindowResult.at(result, nowMs)
+        return WindowResult.at(result, nowMs, limits)
       } catch (error) {
         this.#insurance.note(cache, error)
       }
@@ -229,7 +249,8 @@ export class RateLimiter {
       if (denied !== undefined) return WindowResult.at(denied, nowMs)
     }
     const result = await this.#withoutMemcached(nowMs, (limits) => limits.consume(id, cost, nowMs))
-    return isNever && !result.allowed ? WindowResult.never(result, this.windows) : WindowResult.at(result, nowMs)
+    if (isNever && !result.allowed) return WindowResult.never(result, this.windows)
+    return WindowResult.at(result, nowMs, this.#localLimits)
   }
 
   async #change(

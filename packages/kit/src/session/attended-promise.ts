@@ -1,5 +1,8 @@
+import { isError } from './session.ts'
+import type { Callback } from './session.ts'
+
 /** A promise that knows whether anybody waits for it; if nobody does, its rejection is nobody's, and crashes no process. */
-export class AttendedPromise implements Promise<void> {
+class AttendedPromise implements Promise<void> {
   readonly #promise: Promise<void>
   #isAttended = false
 
@@ -37,4 +40,18 @@ export class AttendedPromise implements Promise<void> {
     this.#isAttended = true
     return this.#promise.finally(onFinally)
   }
+}
+
+/**
+ * Returns the outcome of a write as a promise.
+ *
+ * @param start is given the callback of the write, and whether somebody waits for the promise.
+ */
+export function attended(start: (done: Callback, isTold: () => boolean) => void): Promise<void> {
+  let done!: Callback
+  const outcome = new AttendedPromise((resolve, reject) => {
+    done = (error) => (isError(error) ? reject(error) : resolve())
+  })
+  start(done, () => outcome.isAttended)
+  return outcome
 }

@@ -107,6 +107,7 @@ export class OpenedSession<Data extends object> {
       carrier,
       request,
       holder: this.#holder,
+      connection: request.signal,
     })
     return new Promise((resolve, reject) => {
       session.open((error) => {

@@ -3,13 +3,15 @@ import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { engineOf } from '../engine/engine.ts'
 import { HeldSession } from './held-session.ts'
+import { ReplacedSession } from './replaced-session.ts'
+import { newTombstone } from './session-codec.ts'
 import { cookieChanged } from './session-cookie.ts'
 import { isSession, SessionLifetime, ttl } from './session-lifetime.ts'
 import { differsAsJson } from './session-merge.ts'
 import type { SessionData } from './session-merge.ts'
 import { SessionRepository } from './session-repository.ts'
 import type { Retirement, SessionSnapshot } from './session-snapshot.ts'
-import { SessionText } from './session-text.ts'
+import { SessionText, toJson } from './session-text.ts'
 import { resolveStoreOptions } from './store-options.ts'
 import type { MemcacheStoreOptions } from './store-options.ts'
 import type { Callback, LockOptions, Session, SessionHolder, SessionLock, StoredData } from './session.ts'
@@ -200,34 +202,51 @@ export class MemcacheStore extends Store {
     return { release, [Symbol.asyncDispose]: release }
   }
 
-  /**
-   * Destroys a session whose place another one has taken, after it has merged into that one what other requests have
-   * written meanwhile.
-   *
-   * @param previous as its request has read and stored it.
-   * @param session stored under another id.
-   */
-  async retire(previous: Session, session: Session): Promise<Retirement> {
-    const held = this.#heldAs(previous.id, previous)
-    if (held !== undefined) {
-      const base = held.snapshot
-      let own = this.#heldAs(session.id, session)?.snapshot
-      return this.#sessions.retire(previous.id, base, async (now) => {
-        if (own !== undefined) own = await this.#takeOver(session, own, { base, now })
-      })
-    }
+  /** Has a session take the place of another one: it is as old, and has to be stored before the other one is retired. */
+  replace(previous: Session, by: Session): ReplacedSession {
+    const { id } = previous
+    const createdMs = this.#heldOf(previous)?.createdMs ?? this.#createdMs.get(previous)
+    if (createdMs !== undefined) this.#createdMs.set(by, createdMs)
+    // Its nested objects are those of the new session.
+    const data = JSON.parse(toJson(this.#toStored(id, previous, Date.now()))) as SessionData
+    const tombstone = newTombstone()
+    let base: SessionSnapshot | undefined
+    let latest: SessionText | undefined
+    return new ReplacedSession(id, by, {
+      retire: async () => {
+        // Another new id may have been on its way when this one was wanted.
+        const read = (base = this.#heldAs(id, previous)?.snapshot)
+        if (read === undefined) return this.#destroyUnread(id)
+        let own = this.#heldAs(by.id, by)?.snapshot
+        const handOver = async (now: SessionText): Promise<void> => {
+          latest = now
+          if (own !== undefined) own = await this.#takeOver(by, own, { base: read, now })
+        }
+        return this.#sessions.retire(id, read, { tombstone, handOver })
+      },
+      revive: async (successor) => {
+        if (base === undefined) return
+        const nowMs = Date.now()
+        const merged = this.#sessions.merged(base, data, latest ?? base.stored)
+        const left = this.#ttlOf(merged, nowMs)
+        if (left === undefined) return
+        // "Log out everywhere" finds it before it is back.
+        await this.#noteUser(id, merged, undefined)
+        if (!(await this.#sessions.revive(base, merged, { tombstone, ttl: left }))) return
+        if (await this.#sessions.isGone(successor.id)) await this.#destroy(id)
+      },
+      save: () => this.#write(id, previous),
+      destroy: () => this.#destroy(id),
+    })
+  }
+
+  async #destroyUnread(id: string): Promise<Retirement> {
     try {
-      await this.#destroy(previous.id)
+      await this.#destroy(id)
       return { outcome: 'retired' }
     } catch (error) {
       return { outcome: 'unknown', error }
     }
-  }
-
-  /** Has a new session be as old as another one whose place it takes. */
-  keepAge(session: object, previous: object): void {
-    const createdMs = this.#heldOf(previous)?.createdMs ?? this.#createdMs.get(previous)
-    if (createdMs !== undefined) this.#createdMs.set(session, createdMs)
   }
 
   /** What touching a session comes down to: a round trip less than one would think, most of the time. */

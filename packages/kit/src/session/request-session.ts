@@ -1,19 +1,27 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import { AttendedPromise } from './attended-promise.ts'
+import { attended } from './attended-promise.ts'
 import { clearedCookie, idCookie, readId } from './id-cookie.ts'
 import type { Secret } from './id-cookie.ts'
 import { HeldSession } from './held-session.ts'
 import { MemcacheStore } from './memcache-store.ts'
 import { RequestLocks } from './request-locks.ts'
-import { rotate } from './session-rotation.ts'
-import type { RotatingRequest } from './session-rotation.ts'
+import { clientOf } from './session-client.ts'
+import { SessionRotations } from './session-rotation.ts'
 import { isSecure, newCookie, warnOfInsecureConnection } from './session-cookie.ts'
-import type { SessionCarrier, SessionedRequest } from './session-cookie.ts'
+import type { SessionedRequest } from './session-cookie.ts'
 import type { SessionSettings } from './session-options.ts'
 import { exposeSession, inflate, isError, loadInto, promised, Session, setActions, withoutStore } from './session.ts'
-import type { Callback, LockOptions, SessionActions, SessionHolder, SessionLock, StoredData } from './session.ts'
+import type {
+  AnyStore,
+  Callback,
+  LockOptions,
+  SessionActions,
+  SessionHolder,
+  SessionLock,
+  StoredData,
+} from './session.ts'
 import { textOf } from './session-text.ts'
-import { PendingWrites } from './session-writes.ts'
+import { PendingWrites, STEPS } from './session-writes.ts'
 import type { WriteKind } from './session-writes.ts'
 import type { SessionStep } from './session-errors.ts'
 
@@ -26,8 +34,7 @@ export class RequestSession implements SessionActions {
   readonly holder: SessionHolder
   readonly #settings: SessionSettings
   readonly #secrets: readonly Secret[]
-  readonly #carrier: SessionCarrier
-  readonly #request: unknown
+  readonly #request: SessionedRequest
   readonly #cookieId: string | undefined
   #isExposed = false
   /** The stored data, until the application looks at the session. */
@@ -51,11 +58,12 @@ export class RequestSession implements SessionActions {
   #isCookieDecided = false
   #writes: PendingWrites | undefined
   #locks: RequestLocks | undefined
+  #rotations: SessionRotations | undefined
 
-  constructor(settings: SessionSettings, secrets: readonly Secret[], { carrier, request, holder }: SessionedRequest) {
+  constructor(settings: SessionSettings, secrets: readonly Secret[], request: SessionedRequest) {
+    const { carrier, holder } = request
     this.#settings = settings
     this.#secrets = secrets
-    this.#carrier = carrier
     this.#request = request
     this.holder = holder
     setActions(holder, this)
@@ -79,12 +87,7 @@ export class RequestSession implements SessionActions {
   }
 
   promiseOf(start: (callback: Callback, isTold: () => boolean) => void): Promise<void> {
-    let settle!: Callback
-    const outcome = new AttendedPromise((resolve, reject) => {
-      settle = (error) => (isError(error) ? reject(error) : resolve())
-    })
-    start(settle, () => outcome.isAttended)
-    return outcome
+    return attended(start)
   }
 
   /**
@@ -104,9 +107,9 @@ export class RequestSession implements SessionActions {
   generate(): void {
     const { genid } = this.#settings
     const { holder } = this
-    holder.sessionID = genid(this.#request)
+    holder.sessionID = genid(this.#request.request)
     const session = new Session(holder)
-    session.cookie = newCookie(this.#settings, this.#request, this.#carrier)
+    session.cookie = newCookie(this.#settings, this.#request)
     this.#expose()
     this.session = session
     this.#originalId = holder.sessionID
@@ -127,7 +130,7 @@ export class RequestSession implements SessionActions {
     const { holder } = this
     this.session = undefined
     // As express-session does; what stands for the request would inherit another session in the place of this one.
-    if (holder === this.#carrier) {
+    if (holder === this.#request.carrier) {
       delete holder.session
       this.#isExposed = false
     }
@@ -164,7 +167,7 @@ export class RequestSession implements SessionActions {
       callback(new MemcacheOptionError(`regenerate({ keep: true }) cannot give the session a new id: ${problem}`))
       return
     }
-    const rotation = rotate(this.#rotating, session)
+    const rotation = (this.#rotations ??= this.#newRotations()).rotate(session)
     this.#write('destroy', (done) => void rotation.then(() => done(), done), callback, isTold)
   }
 
@@ -197,7 +200,7 @@ export class RequestSession implements SessionActions {
         const id = holder.sessionID
         this.#isDestroyed = true
         this.#stored = undefined
-        this.#write('destroy', (done) => store.destroy(id, done), undefined, always)
+        this.#write('destroy', (done) => this.#destroyIn(store, id, done), undefined, always)
       }
       return
     }
@@ -211,7 +214,7 @@ export class RequestSession implements SessionActions {
       } finally {
         this.#isSavingAtEnd = false
       }
-    } else if (isEnd && !this.#isSaved && store.touch !== undefined && this.#isAsSent) {
+    } else if (isEnd && !this.#isSaved && store.touch !== undefined && this.#cookieId === holder.sessionID) {
       this.#write('renewal', (done) => store.touch!(session.id, session, done), undefined, always)
     }
   }
@@ -249,11 +252,11 @@ export class RequestSession implements SessionActions {
     if (session === undefined || session === null) {
       // The cookie of a session that could not be destroyed stays, so that its user can try again.
       const isCleared = this.#isDestroyed && !this.#isDestroyFailed && this.#cookieId !== undefined
-      return isCleared ? clearedCookie(name, newCookie(this.#settings, this.#request, this.#carrier).data) : undefined
+      return isCleared ? clearedCookie(name, newCookie(this.#settings, this.#request).data) : undefined
     }
     if (!this.#shouldSetCookie(session)) return undefined
     if (!this.#canSend(session)) {
-      warnOfInsecureConnection(this.#carrier)
+      warnOfInsecureConnection(this.#request.carrier)
       return undefined
     }
     this.#touch(session)
@@ -303,16 +306,12 @@ export class RequestSession implements SessionActions {
     return this.holder.session
   }
 
-  /** Whether the session is the one that the cookie names. */
-  get #isAsSent(): boolean {
-    return this.#cookieId !== undefined && this.#cookieId === this.holder.sessionID
-  }
-
-  /** What a rotation needs of this request. */
-  get #rotating(): RotatingRequest {
-    return {
+  #newRotations(): SessionRotations {
+    return new SessionRotations({
       request: this,
+      cookieId: this.#cookieId,
       store: this.#memcacheStore,
+      client: clientOf(this.#request.connection, () => this.#isCookieDecided),
       begin: () => {
         const before = [this.#originalId, this.#originalText, this.#savedText, this.#hasFailed, this.#stored] as const
         this.generate()
@@ -325,7 +324,7 @@ export class RequestSession implements SessionActions {
         this.#savedText = textOf(session)
       },
       earlierWrites: () => (this.#writes === undefined || this.#writes.size === 0 ? undefined : this.#writes.earlier()),
-    }
+    })
   }
 
   /** Why a cookie with a new id would not reach the client; `undefined` if it will. */
@@ -337,16 +336,23 @@ export class RequestSession implements SessionActions {
 
   /** Whether the cookie of a session may be sent over this connection. */
   #canSend({ cookie }: Session): boolean {
-    return cookie.secure !== true || isSecure(this.#carrier, this.#settings.proxy)
+    return cookie.secure !== true || isSecure(this.#request.carrier, this.#settings.proxy)
   }
 
   #destroyer(session: Session): (done: Callback) => void {
     if (this.#stored?.id === session.id) this.#stored = undefined
     return (done) =>
-      this.holder.sessionStore!.destroy(session.id, (error) => {
+      this.#destroyIn(this.holder.sessionStore!, session.id, (error) => {
         this.#isDestroyFailed = isError(error)
         done(error)
       })
+  }
+
+  /** Destroys a session, and the one whose place it has, if that has come back. */
+  #destroyIn(store: AnyStore, id: string, done: Callback): void {
+    const replaced = this.#rotations?.end()
+    if (replaced === undefined) return store.destroy(id, done)
+    Promise.all([promised((destroyed) => store.destroy(id, destroyed)), replaced]).then(() => done(), done)
   }
 
   async #saveNow(): Promise<void> {
@@ -486,12 +492,6 @@ export class RequestSession implements SessionActions {
     return this.#originalId !== session.id || this.#originalText !== textOf(session)
   }
 }
-
-/** What a write does, as messages call it. */
-const STEPS = { save: 'saved', destroy: 'destroyed', renewal: 'saved' } as const satisfies Record<
-  WriteKind,
-  SessionStep
->
 
 const always = (): boolean => true
 const never = (): boolean => false

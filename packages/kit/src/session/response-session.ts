@@ -2,7 +2,9 @@ import type { ServerResponse } from 'node:http'
 import { deferResponse, withdrawField } from '../deferred/deferred-response.ts'
 import { makeHoldable } from '../deferred/method-output.ts'
 import type { RequestSession } from './request-session.ts'
+import { onceClosed } from './session-client.ts'
 import type { SessionSettings } from './session-options.ts'
+import { warnOfLoss } from './session-writes.ts'
 
 /** Goes on with a request, or, given an error, with the application's error handlers. */
 type Next = (error?: unknown) => void
@@ -61,7 +63,7 @@ export class ResponseSession {
     response.end = function (...args) {
       return session.#finish() ? end.apply(this, args) : this
     }
-    this.#response.on('close', () => this.#closed())
+    onceClosed(this.#response, () => this.#closed())
   }
 
   #head(args: unknown[]): void {
@@ -159,10 +161,6 @@ export class ResponseSession {
     moveFields(this.#response, args)
     addCookie(this.#response, cookie)
   }
-}
-
-function warnOfLoss(error: unknown): void {
-  process.emitWarning(`memcache-ts: a session was not stored after its client had left: ${(error as Error).message}`)
 }
 
 /** Sets the fields that `writeHead` was given, so that its `Set-Cookie` and the session's are both sent. */

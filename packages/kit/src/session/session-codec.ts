@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto'
 import { gunzipSync, gzipSync } from 'node:zlib'
 import { ClientFlags } from 'memcache-ts-protocol'
 import { EncodedItem, JsonText } from '../engine/engine.ts'
@@ -12,10 +13,11 @@ import type { SessionData } from './session-merge.ts'
 export const TOMBSTONE = 'destroyed'
 /** Before the token of a tombstone that its writer has to know again. */
 const TOKEN_PREFIX = `${TOMBSTONE} `
+const TOKEN_BYTES = 9
 
-/** A tombstone that can be told from those of other requests. */
-export function tombstoneOf(token: string): string {
-  return TOKEN_PREFIX + token
+/** Returns a tombstone that can be told from those of other requests. */
+export function newTombstone(): string {
+  return TOKEN_PREFIX + randomBytes(TOKEN_BYTES).toString('base64url')
 }
 
 /** Whether a value is the tombstone of a session. */

@@ -1,6 +1,7 @@
 import { Cookie } from './cookie.ts'
 import type { CookieData, CookieOptions } from './cookie.ts'
 import type { CookieCarrier } from './id-cookie.ts'
+import type { AnyResponse } from '../deferred/deferred-response.ts'
 import type { SessionHolder } from './session.ts'
 
 /** The default cookie of a session: safe from scripts, from other sites, and from plain HTTP. */
@@ -67,6 +68,8 @@ export interface SessionedRequest {
   readonly request: unknown
   /** The object that gets the session: the request, or the object that stands for it. */
   readonly holder: SessionHolder
+  /** The response in Node, or the signal of a request in the Fetch API: it tells whether the client has left. */
+  readonly connection?: AnyResponse | AbortSignal | undefined
 }
 
 /** Whether a request came over TLS, by express-session's rules for its `proxy` option. */
@@ -84,8 +87,7 @@ export function newCookie(
     cookie: option,
     proxy,
   }: { readonly cookie: CookieOptions | ((request: unknown) => CookieOptions); readonly proxy: boolean | undefined },
-  request: unknown,
-  carrier: ConnectionCarrier,
+  { request, carrier }: SessionedRequest,
 ): Cookie {
   const options = typeof option === 'function' ? option(request) : option
   const cookie = new Cookie(options)

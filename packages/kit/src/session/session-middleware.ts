@@ -34,7 +34,7 @@ export function sessionMiddleware(settings: SessionSettings, property: string): 
     if (!isInPath(request.originalUrl ?? request.url ?? '', path) || skip?.(request) === true) return next()
     const secrets = settings.secrets ?? secretsOf(request)
     if (secrets === undefined) return next(new MemcacheOptionError('secret option required for sessions'))
-    const session = new RequestSession(settings, secrets, { carrier: request, request, holder })
+    const session = new RequestSession(settings, secrets, { carrier: request, request, holder, connection: response })
     new ResponseSession(settings, session, response, next).open()
   }
 }

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
 import { MemcacheDecodeError, MemcacheServerError } from 'memcache-ts-protocol'
@@ -7,7 +6,7 @@ import { getDefaultMemcache } from '../default-memcache.ts'
 import { engineOf } from '../engine/engine.ts'
 import type { Memcache } from '../memcache.ts'
 import { ownKey } from '../own-key.ts'
-import { isTombstone, SessionCodec, TOMBSTONE, tombstoneOf } from './session-codec.ts'
+import { isTombstone, SessionCodec, TOMBSTONE } from './session-codec.ts'
 import { SessionDirectory } from './session-directory.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import { checkEncryptionKeys } from './session-encryption.ts'
@@ -19,7 +18,7 @@ import type { Place } from './session-item.ts'
 import { SessionLocks } from './session-locks.ts'
 import { differsAsJson, mergeSessions } from './session-merge.ts'
 import type { HasChanged, SessionData } from './session-merge.ts'
-import { DESTROYED, UNREADABLE } from './session-snapshot.ts'
+import { DESTROYED, foundIn, lifetimeOf, UNREADABLE } from './session-snapshot.ts'
 import type { Found, FoundSession, LifetimeOf, Retirement, SessionSnapshot } from './session-snapshot.ts'
 import { SessionText, toJson } from './session-text.ts'
 import { Turns } from './turns.ts'
@@ -39,7 +38,6 @@ const MAX_PAUSE_MS = 16
  */
 const MAX_LOST = 4
 const LOST_PAUSE_MS = 4
-const TOKEN_BYTES = 9
 
 /** Options of a `SessionRepository`. */
 export interface SessionRepositoryOptions {
@@ -111,7 +109,7 @@ export class SessionRepository {
    * @param touchTtl its lifetime from now on; told by `touched` where that could be done in the same round trip.
    */
   async read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
-    return isFound(await this.#look(id, touchTtl))
+    return foundIn(await this.#look(id, touchTtl))
   }
 
   /** Whether there is certainly no session with this id; one that cannot be opened here may be opened by others. */
@@ -245,11 +243,15 @@ export class SessionRepository {
    *
    * @param id its id.
    * @param base what was read of it.
+   * @param tombstone of this call alone, by `newTombstone`: if the response to the write was lost, it tells whose
+   *   tombstone is there.
    * @param handOver called with the session as it is now, each time that it has changed.
    */
-  async retire(id: string, base: SessionSnapshot, handOver: (now: SessionText) => Promise<void>): Promise<Retirement> {
-    // One's own tombstone can be told from that of another request if the response to the write was lost.
-    const tombstone = tombstoneOf(randomBytes(TOKEN_BYTES).toString('base64url'))
+  async retire(
+    id: string,
+    base: SessionSnapshot,
+    { tombstone, handOver }: { tombstone: string; handOver: (now: SessionText) => Promise<void> },
+  ): Promise<Retirement> {
     let casUnique: bigint | undefined = base.casUnique
     let isUnknown = false
     for (let attempt = 0, failures = 0; ; attempt++) {
@@ -291,6 +293,23 @@ export class SessionRepository {
     }
   }
 
+  /**
+   * Brings a session back that `retire` has destroyed.
+   *
+   * @param place of what was read of it.
+   * @param tombstone the one of its retirement; under another one it stays destroyed.
+   * @returns whether it is back.
+   */
+  async revive(place: Place, data: SessionData, { tombstone, ttl }: { tombstone: string; ttl: Ttl }): Promise<boolean> {
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      const item = await withoutKey(fetchItem(this.#opened.client, place))
+      if (item === undefined || item === UNDECODABLE || item.value !== tombstone) return false
+      const storing = this.#store(place, toJson(data), { ttl, compareCas: item.casUnique })
+      if ((await withoutKey(storing)).status === 'stored') return true
+    }
+    throw tooManyWriters()
+  }
+
   /** Puts a tombstone in the place of what was read. @param compareCas `undefined`: there must be nothing. */
   async #buryIf({ key, groupKey }: Place, tombstone: string, compareCas: bigint | undefined): Promise<boolean> {
     const condition = compareCas === undefined ? ({ mode: 'add' } as const) : { compareCas }
@@ -301,7 +320,7 @@ export class SessionRepository {
 
   /** Sets the lifetime of a session that was read; returns whether it is still there. A tombstone keeps its own. */
   async touch(place: SessionSnapshot, ttl: Ttl): Promise<boolean> {
-    const found = isFound(await withoutKey(this.#find(place, ttl)))
+    const found = foundIn(await withoutKey(this.#find(place, ttl)))
     if (found === undefined) return false
     const { key, groupKey } = place
     return found.touched || withoutKey(this.#opened.client.touch(key, ttl, { groupKey }))
@@ -476,14 +495,4 @@ const CONFLICT = 'conflict'
 
 function tooManyWriters(): MemcacheServerError {
   return new MemcacheServerError('a session is written by too many requests at once', { retryable: true })
-}
-
-function isFound(found: Found): FoundSession | undefined {
-  return found === DESTROYED || found === UNREADABLE ? undefined : found
-}
-
-/** @param session the data, or its text. */
-function lifetimeOf(lifetime: Ttl | LifetimeOf, session: SessionData | string): Ttl | undefined {
-  if (typeof lifetime !== 'function') return lifetime
-  return lifetime(typeof session === 'string' ? (JSON.parse(session) as SessionData) : session)
 }

@@ -43,3 +43,14 @@ export const DESTROYED = 'destroyed'
 export const UNREADABLE = 'unreadable'
 
 export type Found = FoundSession | typeof DESTROYED | typeof UNREADABLE | undefined
+
+/** Returns a result of reading if it is a session. */
+export function foundIn(found: Found): FoundSession | undefined {
+  return found === DESTROYED || found === UNREADABLE ? undefined : found
+}
+
+/** Returns how long a session is to live. @param session its data, or their text. */
+export function lifetimeOf(lifetime: Ttl | LifetimeOf, session: SessionData | string): Ttl | undefined {
+  if (typeof lifetime !== 'function') return lifetime
+  return lifetime(typeof session === 'string' ? (JSON.parse(session) as SessionData) : session)
+}

@@ -1,8 +1,15 @@
+import type { SessionStep } from './session-errors.ts'
 import { isError } from './session.ts'
 import type { Callback } from './session.ts'
 
 /** The kinds of writes: the loss of a renewed lifetime is harmless, a session that was not destroyed is a danger. */
 export type WriteKind = 'save' | 'destroy' | 'renewal'
+
+/** What a write does, as messages call it. */
+export const STEPS = { save: 'saved', destroy: 'destroyed', renewal: 'saved' } as const satisfies Record<
+  WriteKind,
+  SessionStep
+>
 
 /** A write that is under way, or has failed without anybody being told. */
 interface PendingWrite {
@@ -91,6 +98,11 @@ export class PendingWrites {
     step()
     await Promise.all(Array.from(this.#writes, async (write) => (before.has(write) ? undefined : write.outcome)))
   }
+}
+
+/** Tells the operator of a session that was lost, if there is no response left for error handlers. */
+export function warnOfLoss(error: unknown): void {
+  process.emitWarning(`memcache-ts: a session was not stored after its client had left: ${(error as Error).message}`)
 }
 
 async function allDone(outcomes: readonly Promise<unknown>[]): Promise<void> {

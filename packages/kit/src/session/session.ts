@@ -65,7 +65,10 @@ export interface AsyncSession {
   reload(): Promise<void>
   /** Ends the session, and takes its cookie back. */
   destroy(): Promise<void>
-  /** A new id, with the same data where `keep` is true: for a change of what the user may do. */
+  /**
+   * A new id, with the same data where `keep` is true: for a change of what the user may do. If the client leaves
+   * before it was sent the new id, its old one goes on, with the session as it was when this was called.
+   */
   regenerate(options?: { keep?: boolean | undefined }): Promise<void>
   /** Lets the session live as long again as it did at first. */
   touch(): this

@@ -1,9 +1,10 @@
 import { Inject, Injectable, SetMetadata, UseInterceptors } from '@nestjs/common'
-import type { CallHandler, ExecutionContext, NestInterceptor, VersioningOptions } from '@nestjs/common'
+import type { CallHandler, ExecutionContext, NestInterceptor } from '@nestjs/common'
 import type { Memcache, Ttl } from 'memcache-ts'
-import { HttpAdapterHost, Reflector } from '@nestjs/core'
+import { ApplicationConfig, HttpAdapterHost, Reflector } from '@nestjs/core'
 import { RequestFunctions, ResponseCache } from 'memcache-ts/http'
 import type { Observable } from 'rxjs'
+import { versionOf } from './api-version.ts'
 import { toCacheResponseOptions } from './cache-response-options.ts'
 import type { CacheableRequest, CacheResponseOptions } from './cache-response-options.ts'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
@@ -45,9 +46,6 @@ const CACHE_RESPONSE = 'memcache-ts-nestjs:cache-response'
 
 /** The metadata key of `@Sse`. */
 const SSE_METADATA = '__sse__'
-/** The metadata key of `@Version`; not all versions of Nest export it. */
-const VERSION_METADATA = '__version__'
-type VersionValue = NonNullable<VersioningOptions['defaultVersion']>
 
 const reflector = new Reflector()
 
@@ -57,7 +55,10 @@ const reflector = new Reflector()
  *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
-function interceptorFor(options: CacheResponseOptions, owner: string): new (host: HttpAdapterHost) => NestInterceptor {
+function interceptorFor(
+  options: CacheResponseOptions,
+  owner: string,
+): new (host: HttpAdapterHost, config: ApplicationConfig) => NestInterceptor {
   const { tags, key, condition, cache: choice, ...shared } = options
   const open = (cache: Memcache | undefined): ResponseCache => new ResponseCache({ ...shared, cache })
   const functions = new RequestFunctions<CacheableRequest>({ tags, key, condition, storePost: shared.storePost })
@@ -67,10 +68,12 @@ function interceptorFor(options: CacheResponseOptions, owner: string): new (host
   @Injectable()
   class ResponseCacheInterceptor implements NestInterceptor {
     readonly #host: HttpAdapterHost
+    readonly #config: ApplicationConfig
     #responses: ResponseCache | undefined
 
-    constructor(@Inject(HttpAdapterHost) host: HttpAdapterHost) {
+    constructor(@Inject(HttpAdapterHost) host: HttpAdapterHost, @Inject(ApplicationConfig) config: ApplicationConfig) {
       this.#host = host
+      this.#config = config
     }
 
     async intercept(context: ExecutionContext, next: CallHandler): Promise<Observable<unknown>> {
@@ -87,7 +90,7 @@ function interceptorFor(options: CacheResponseOptions, owner: string): new (host
       if (facts === undefined) return next.handle()
       const isAnswered = await this.#responses.answer({
         ...exchange,
-        scope: versionOf(context),
+        scope: versionOf(context, this.#config, request),
         ...facts,
       })
       if (!isAnswered) return next.handle()
@@ -106,15 +109,6 @@ function interceptorFor(options: CacheResponseOptions, owner: string): new (host
 /** Returns whether a call has one response that could be stored. The events of `@Sse` are written as they come. */
 function isCacheable(context: ExecutionContext): boolean {
   return context.getType() === 'http' && reflector.get(SSE_METADATA, context.getHandler()) !== true
-}
-
-/** Returns the API version of a route: if a header selects it, routes of one URL differ only by the version. */
-function versionOf(context: ExecutionContext): string | undefined {
-  const version = reflector.getAllAndOverride<VersionValue | undefined>(VERSION_METADATA, [
-    context.getHandler(),
-    context.getClass(),
-  ])
-  return version === undefined ? undefined : [version].flat().map(String).join()
 }
 
 /** Returns whether no `@CacheResponse` of the method replaces that of its class. */

@@ -73,13 +73,10 @@ export class PendingInvalidations {
   async run(): Promise<void> {
     if (this.#running || this.size === 0 || this.#closed) return
     this.#running = true
-    try {
-      await this.#runAll()
-      this.#retryMs = FIRST_RETRY_MS
-    } finally {
-      this.#running = false
-      if (this.size > 0) this.#retryLater()
-    }
+    await this.#runAll()
+    this.#running = false
+    if (this.size > 0) this.#retryLater()
+    else this.#retryMs = FIRST_RETRY_MS
   }
 
   close(): void {
@@ -87,6 +84,7 @@ export class PendingInvalidations {
     clearTimeout(this.#timer)
   }
 
+  /** Never rejects: what fails stays pending. */
   async #runAll(): Promise<void> {
     if (this.#raisesRoot) {
       const overflows = this.#overflows

@@ -26,7 +26,10 @@ export class Tags {
   readonly #pending: PendingInvalidations
   /** The lookups of this tick, by tag key. */
   #lookups = new Map<string, Promise<TagGeneration>>()
-  /** The last known generation of a tag, and when it was first seen. */
+  /**
+   * The last known generation of a tag, and when a response first had it. The time of the request would be too early:
+   * another process may raise the tag until the server responds.
+   */
   readonly #seen = new LRUCache<string, { generation: number; atMs: number }>({ max: MAX_REMEMBERED })
 
   constructor(store: AdaptiveStore, pending: PendingInvalidations) {
@@ -100,9 +103,8 @@ export class Tags {
     const by = soft ? SOFT_STEP : HARD_STEP
     this.#lookups.delete(tagKey)
     try {
-      const atMs = performance.now()
       const generation = await this.raise(tagKey, by)
-      this.#seen.set(tagKey, { generation, atMs })
+      this.#seen.set(tagKey, { generation, atMs: performance.now() })
       return true
     } catch (error) {
       failed(error)
@@ -149,10 +151,10 @@ export class Tags {
   }
 
   async #fetch(tagKey: string): Promise<TagGeneration> {
-    const atMs = performance.now()
     const found = await this.#readable(tagKey, (store) => store.generation(tagKey))
-    const seen = this.#seen.get(tagKey)
-    if (seen?.generation !== found.generation) this.#seen.set(tagKey, { generation: found.generation, atMs })
+    const { generation } = found
+    if (this.#seen.get(tagKey)?.generation !== generation)
+      this.#seen.set(tagKey, { generation, atMs: performance.now() })
     return found
   }
 }

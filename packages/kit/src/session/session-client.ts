@@ -1,0 +1,84 @@
+import type { Http2ServerResponse } from 'node:http2'
+import { isHeadSent } from '../deferred/deferred-response.ts'
+import type { AnyResponse } from '../deferred/deferred-response.ts'
+
+/** Tells whether the client of a request can still be sent a cookie. */
+export interface SessionClient {
+  /** Whether the client has left before it was sent the head of the response. */
+  readonly hasLeft: boolean
+  /** Calls back if the client leaves before it was sent the head of the response. */
+  onceLeft(listener: () => void): void
+}
+
+/** Returns the client of a request, by its response in Node or its signal in the Fetch API. */
+export function clientOf(
+  connection: AnyResponse | AbortSignal | undefined,
+  isCommitted: () => boolean,
+): SessionClient | undefined {
+  if (connection === undefined) return undefined
+  return connection instanceof AbortSignal ? new FetchClient(connection, isCommitted) : new NodeClient(connection)
+}
+
+/** The client of a request in `node:http` and `node:http2`. */
+class NodeClient implements SessionClient {
+  readonly #response: AnyResponse
+
+  constructor(response: AnyResponse) {
+    this.#response = response
+  }
+
+  get hasLeft(): boolean {
+    return isClosed(this.#response) && !isHeadSent(this.#response)
+  }
+
+  onceLeft(listener: () => void): void {
+    const response = this.#response
+    onceClosed(response, () => {
+      if (!isHeadSent(response)) listener()
+    })
+  }
+}
+
+/** The client of a request in the Fetch API, which the platform tells of by the request's signal. */
+class FetchClient implements SessionClient {
+  readonly #signal: AbortSignal
+  readonly #isCommitted: () => boolean
+
+  /**
+   * @param isCommitted whether the response has its cookie; some platforms abort the signal at the end of each
+   *   response.
+   */
+  constructor(signal: AbortSignal, isCommitted: () => boolean) {
+    this.#signal = signal
+    this.#isCommitted = isCommitted
+  }
+
+  get hasLeft(): boolean {
+    return this.#signal.aborted && !this.#isCommitted()
+  }
+
+  onceLeft(listener: () => void): void {
+    const tell = (): void => {
+      if (!this.#isCommitted()) listener()
+    }
+    this.#signal.addEventListener('abort', tell, { once: true })
+  }
+}
+
+/** Calls back once a response is closed. Node tells it of no response that waits for its turn on the connection. */
+export function onceClosed(response: AnyResponse, listener: () => void): void {
+  response.on('close', listener)
+  if (response.socket !== null) return
+  const { socket } = response.req
+  const tell = (): void => {
+    if (response.socket === null && !response.writableFinished) listener()
+  }
+  socket.once('close', tell)
+  response.on('close', () => socket.off('close', tell))
+}
+
+function isClosed(response: AnyResponse): boolean {
+  const { stream } = response as Partial<Http2ServerResponse>
+  if (stream !== undefined) return stream.destroyed || stream.closed
+  return response.destroyed || (response.socket ?? response.req.socket).destroyed
+}
