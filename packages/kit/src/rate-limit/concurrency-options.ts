@@ -1,6 +1,6 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
-import { describeValue } from '../option-types.ts'
+import { describeValue, requireCache } from '../option-types.ts'
 
 /** Options of `concurrency`. */
 export interface ConcurrencyOptions {
@@ -78,6 +78,7 @@ export interface ResolvedConcurrencyOptions {
 export function resolveConcurrencyOptions(options: ConcurrencyOptions): ResolvedConcurrencyOptions {
   checkOptions('concurrency', options, CONCURRENCY_OPTIONS, HINTS)
   const { max, name = 'default', waitMs, leaseMs = DEFAULT_LEASE_MS, onCacheDown = 'local', cache } = options
+  requireCache('concurrency', cache)
   const queue = options.queue ?? (waitMs === undefined || waitMs === 0 ? 0 : MAX_QUEUE)
   wholeNumberIn('max', max, 1, MAX_QUEUE)
   wholeNumberIn('queue', queue, 0, MAX_QUEUE)
@@ -87,7 +88,7 @@ export function resolveConcurrencyOptions(options: ConcurrencyOptions): Resolved
     throw new MemcacheOptionError(`onCacheDown must be 'local', 'open' or 'closed', got ${describeValue(onCacheDown)}`)
   }
   if (typeof name !== 'string' || name === '') {
-    throw new MemcacheOptionError(`name must be a string that is not empty, got ${JSON.stringify(name)}`)
+    throw new MemcacheOptionError(`name must be a string that is not empty, got ${describeValue(name)}`)
   }
   return { max, name, queue, waitMs: waitMs ?? Infinity, leaseMs, onCacheDown, cache }
 }

@@ -2,6 +2,7 @@ import { checkOptions, MemcacheLimitError, MemcacheOptionError } from 'memcache-
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
 import { onAbort } from '../engine/engine.ts'
+import { requireSignal } from '../option-types.ts'
 import { ownKey } from '../own-key.ts'
 import { checkWaitMs, resolveConcurrencyOptions } from './concurrency-options.ts'
 import type { AcquireOptions, ConcurrencyOptions, ResolvedConcurrencyOptions } from './concurrency-options.ts'
@@ -106,6 +107,7 @@ export class ConcurrencyLimiter {
     if (typeof id !== 'string') {
       throw new MemcacheOptionError(`an id must be a string, got ${id === null ? 'null' : typeof id}`)
     }
+    requireSignal('acquire', signal)
     signal?.throwIfAborted()
     const { clock } = this.#opened()
     const room = this.#room(id)

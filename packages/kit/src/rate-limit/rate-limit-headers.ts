@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { describeValue } from '../option-types.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
-import { describeValue } from '../option-types.ts'
 
 /**
  * The format of the fields: a draft of draft-ietf-httpapi-ratelimit-headers (8 to 10 have the same format), or the
@@ -75,7 +75,9 @@ export function rateLimitHeaders(
   }
   if (format === false) return () => {}
   if (!Object.hasOwn(FORMATS, format)) {
-    throw new MemcacheOptionError(`headers must be ${Object.keys(FORMATS).join(', ')} or false, got ${describeValue(format)}`)
+    throw new MemcacheOptionError(
+      `headers must be ${Object.keys(FORMATS).join(', ')} or false, got ${describeValue(format)}`,
+    )
   }
   return FORMATS[format](limiter, options)
 }

@@ -1,5 +1,6 @@
 import { MemcacheOptionError, secondsToTtl } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
+import { describeValue } from '../option-types.ts'
 
 /** A limit and the length of its window. */
 export interface RateLimitWindow {
@@ -89,11 +90,13 @@ export function lifetimeOver(milliseconds: number): Ttl {
 
 function checked(name: string, limit: number, windowMs: number): RateLimitWindow {
   if (!Number.isInteger(limit) || limit < 1 || limit > MAX_COUNT) {
-    throw new MemcacheOptionError(`${name} must be a whole number over 0 and up to ${MAX_COUNT}, got ${limit}`)
+    throw new MemcacheOptionError(
+      `${name} must be a whole number over 0 and up to ${MAX_COUNT}, got ${describeValue(limit)}`,
+    )
   }
   if (!Number.isSafeInteger(windowMs) || windowMs < 1 || windowMs > MAX_WINDOW_MS) {
     throw new MemcacheOptionError(
-      `windowMs must be a whole number of milliseconds over 0 and up to a century, got ${windowMs}`,
+      `windowMs must be a whole number of milliseconds over 0 and up to a century, got ${describeValue(windowMs)}`,
     )
   }
   return { limit, windowMs }

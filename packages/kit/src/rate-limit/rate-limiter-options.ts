@@ -1,6 +1,6 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
-import { requireCache, describeValue } from '../option-types.ts'
+import { describeValue, requireCache } from '../option-types.ts'
 import type { IdListOption } from './id-list.ts'
 import { MAX_COUNT, rateLimitWindows, WINDOW_OPTIONS } from './rate-limit-window.ts'
 import type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit-window.ts'
@@ -94,7 +94,7 @@ export function resolveRateLimiterOptions(options: RateLimiterOptions): Resolved
   const { name = 'default', algorithm = 'sliding', burst, blockMs, onCacheDown = 'local', cache } = options
   const { allow, deny, normalize = false } = options
   if (typeof name !== 'string' || name === '') {
-    throw new MemcacheOptionError(`name must be a string that is not empty, got ${JSON.stringify(name)}`)
+    throw new MemcacheOptionError(`name must be a string that is not empty, got ${describeValue(name)}`)
   }
   if (typeof normalize !== 'boolean') {
     throw new MemcacheOptionError(`normalize must be true or false, got ${describeValue(normalize)}`)
@@ -132,5 +132,7 @@ export function countable(name: string, value: unknown): void {
 function oneOf(name: string, value: string, known: readonly string[]): void {
   if (known.includes(value)) return
   const names = known.map((one) => `'${one}'`)
-  throw new MemcacheOptionError(`${name} must be ${names.slice(0, -1).join(', ')} or ${names.at(-1)}, got ${describeValue(value)}`)
+  throw new MemcacheOptionError(
+    `${name} must be ${names.slice(0, -1).join(', ')} or ${names.at(-1)}, got ${describeValue(value)}`,
+  )
 }

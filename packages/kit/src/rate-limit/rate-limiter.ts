@@ -90,8 +90,8 @@ export class RateLimiter {
     this.#denials = new Denials(windows, maxIds)
     this.#maxCost = burst ?? Math.min(...windows.map(({ limit }) => limit))
     this.#insurance = new Insurance(name, INSTEAD[onCacheDown])
-    this.#allow = allow && new IdList('allow', allow)
-    this.#deny = deny && new IdList('deny', deny)
+    this.#allow = allow === undefined ? undefined : new IdList('allow', allow)
+    this.#deny = deny === undefined ? undefined : new IdList('deny', deny)
     // Reports limits that cannot be counted now.
     for (const window of windows) {
       if (algorithm === 'fixed') CounterLayout.check(window.windowMs, window.limit)

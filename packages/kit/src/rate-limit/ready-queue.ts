@@ -1,10 +1,10 @@
 import { checkOptions, MAX_TIMER_MS, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 import { onAbort } from '../engine/engine.ts'
+import { describeValue, requireSignal } from '../option-types.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { countable } from './rate-limiter-options.ts'
-import { describeValue } from '../option-types.ts'
 
 /** Options of `blockUntilReady`. */
 export interface WaitOptions {
@@ -58,6 +58,7 @@ export class ReadyQueue {
     if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
       throw new MemcacheOptionError(`waitMs must be a number of milliseconds from 0 on, got ${describeValue(waitMs)}`)
     }
+    requireSignal('blockUntilReady', signal)
     signal?.throwIfAborted()
     return new Promise((resolve, reject) => {
       const deadlineMs = clock.nowMs() + waitMs

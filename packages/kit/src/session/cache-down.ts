@@ -1,4 +1,5 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { describeValue } from '../option-types.ts'
 import type { WriteKind } from './session-writes.ts'
 import { isDown, sessionUnavailable } from './session-errors.ts'
 import type { SessionStep } from './session-errors.ts'

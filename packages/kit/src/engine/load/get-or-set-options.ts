@@ -9,7 +9,7 @@ import {
 import type { Ttl } from 'memcache-ts-protocol'
 import { reviverOf } from '../values/reviver.ts'
 import type { RevivingOptions } from '../values/reviver.ts'
-import { syncResult, describeValue } from '../../option-types.ts'
+import { describeValue, syncResult } from '../../option-types.ts'
 import { checkJitter, MAX_FINITE_SECONDS, shortened } from '../lifetime.ts'
 
 /** Options of early refreshes by XFetch. */
