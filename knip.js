@@ -1,6 +1,6 @@
 import { workspacePackages } from './build/packages.js'
 
-/** What the packages export is used by others. */
+/** The entries of a package: applications use their exports. */
 function entriesOf(name) {
   const { entries } = workspacePackages().find(({ folder }) => folder.endsWith(`/${name}`))
   return entries.map(({ source }) => source)

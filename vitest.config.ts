@@ -12,9 +12,9 @@ const sources = workspacePackages().flatMap(({ name, folder, entries }) =>
 )
 
 /**
- * What belongs to a process: its environment, its globals, its warnings, other processes, and what the packages have
- * once a process. Test files without such words, with servers and caches of their own, share a process: many run in it
- * one after the other, and it loads Express and the packages once for all of them.
+ * Matches test files that use state of the process: its environment, its globals, its warnings, other processes, or the
+ * packages' state of a process. Test files without a match, which use only their own servers and caches, share a
+ * process: they run in it one after the other, and it loads Express and the packages once for all of them.
  */
 const OF_THE_PROCESS =
   /\bvi\.(?!fn\b)|\bprocess\.|\bgc\(|globalThis|\.prototype\b|asDefault|[dD]efaultMemcache|MEMCACHE_|opentelemetry|prom-client|node:(async_hooks|diagnostics_channel|perf_hooks|v8|worker_threads)/

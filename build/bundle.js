@@ -127,7 +127,10 @@ function versionOfBuilder() {
   return hash.digest('hex')
 }
 
-/** What is bundled: `tsc -b` writes its file when it has compiled something. @param {string} folder */
+/**
+ * Returns the version of the compiled files: `tsc -b` writes this file whenever it has compiled something. @param
+ * {string} folder
+ */
 function versionOf(folder) {
   const read = (file) => readFileSync(join(folder, file), 'utf8')
   return `${BUILDER}\n${read('package.json')}\n${read('compiled/.tsbuildinfo')}`

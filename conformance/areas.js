@@ -1,4 +1,4 @@
-/** What the exchanges are about: the area of the first command that an exchange sends. */
+/** The areas of the exchanges, by the first command that an exchange sends. */
 const AREAS = [
   ['retrieval: get, gets', /^gets?\b(?! HTTP)/],
   ['get and touch: gat, gats', /^gats?\b/],

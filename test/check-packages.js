@@ -17,7 +17,7 @@ const attw = join(
   'dist/index.js',
 )
 
-/** What the README's table of the packages says of one: the most bytes, and what it needs. */
+/** Returns a package's row in the README's table: its maximum size and its dependencies. */
 function rowOf(name) {
   const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
   const row = readme.split('\n').find((line) => line.startsWith(`| [${name}](`))

@@ -72,12 +72,12 @@ function inFunction(code: string): string {
   return `${statements.filter(isOutside).join('')}async function main() {\n${inside}}\nvoid main()\n`
 }
 
-/** What an example says that it prints. */
+/** Returns the lines that an example claims to print. */
 function saidBy(code: string): string[] {
   return [...code.matchAll(/\/\/ => (.*)$/gm)].map((match) => match[1]!)
 }
 
-/** What an example prints; it has to end by itself. */
+/** Returns the lines that an example prints; it has to end by itself. */
 async function printedBy(file: string): Promise<string[]> {
   const { PATH } = process.env
   const { stdout } = await run(process.execPath, [file], { timeout: 120_000, env: { PATH } })
@@ -157,7 +157,9 @@ describe('the examples in the documents', () => {
       const printed = Object.keys(PROJECTS).map((project) =>
         printedBy(join(folderOf(project, fence), 'dist', `${file}.js`)),
       )
-      expect(await Promise.all(printed)).toEqual([said, said])
+      // A lifetime in `Cache-Status` has become shorter if a second has ended since the response was stored.
+      const withoutTtl = (lines: unknown): unknown => JSON.parse(JSON.stringify(lines).replaceAll(/\bttl=\d+/g, 'ttl'))
+      expect(withoutTtl(await Promise.all(printed))).toEqual(withoutTtl([said, said]))
     },
   )
 })

@@ -39,7 +39,7 @@ describe('comments that begin with //', () => {
   })
 })
 
-/** What fails on a busy machine, though nothing is broken; and what to write. */
+/** Patterns that fail on a busy machine although nothing is broken, and their replacements. */
 const FLAKES: readonly [what: string, pattern: RegExp, instead: string][] = [
   [
     'take the first piece of a reply for the reply',
@@ -72,5 +72,29 @@ describe('tests', () => {
       found(TESTS, (line) => pattern.test(line)),
       `instead: ${instead}`,
     ).toEqual([])
+  })
+})
+
+/**
+ * Words of other centuries or of this project alone, and docstrings that begin without a subject (CONTRIBUTING.md,
+ * "Style").
+ */
+const RIDDLES = /\b(?:anew|whoever|whomever|milliard|undermost|one's own)\b/i
+const BEGINS_WITHOUT_SUBJECT =
+  /^\s*(?:\/\*\* |\/\*\*\n\s*\* )(?:Who|Whose|Whoever|What|Of|Under|That|Those|Has|None|Once more)\b/
+
+describe('comments and messages', () => {
+  const texts = SOURCES.filter((file) => !file.endsWith('house-rules.test.ts'))
+
+  it('use words that every engineer knows', () => {
+    expect(found(texts, (line) => RIDDLES.test(line))).toEqual([])
+  })
+
+  it('have a subject: a docstring does not begin with "What …", "Who …" or "Of …"', () => {
+    const faults = texts.flatMap((file) => {
+      const docstrings = readFileSync(join(ROOT, file), 'utf8').matchAll(/\/\*\*(?: |\n\s*\* )[^\n]*/g)
+      return [...docstrings].map(([text]) => text).filter((text) => BEGINS_WITHOUT_SUBJECT.test(text))
+    })
+    expect(faults).toEqual([])
   })
 })

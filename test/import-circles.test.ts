@@ -5,7 +5,7 @@ import { expect, it } from 'vitest'
 
 const packages = fileURLToPath(new URL('../packages', import.meta.url))
 
-/** What each file of a package imports of the same package, types too. */
+/** Returns the imports of each file of a package from the same package, including types. */
 function importsOf(sources: string): Map<string, string[]> {
   const files = readdirSync(sources, { recursive: true, encoding: 'utf8' }).filter((file) => file.endsWith('.ts'))
   return new Map(

@@ -21,7 +21,7 @@ afterAll(async () => {
   await server.close()
 })
 
-/** What somebody writes without TypeScript, or against it. */
+/** A function that is called without type checks. */
 type Loose = (...args: unknown[]) => unknown
 const loose = <Value>(value: Value): Record<string, Loose> => value as unknown as Record<string, Loose>
 
@@ -120,7 +120,7 @@ const MISTAKES: readonly [name: string, make: () => unknown, message: string][] 
     'tls must be true, false or options of tls.connect',
   ],
   ['a number as text', () => new MemcachedClient({ timeoutMs: '1000' as never }), 'timeoutMs'],
-  ['no limit', () => rateLimit({}), 'a rate limit needs a limit: { perMinute: 100 }'],
+  ['no limit', () => rateLimit({}), 'a rate limit needs a limit: set { perMinute: 100 }'],
   [
     'no options for a limit',
     () => loose({ rateLimit })['rateLimit']!(),
@@ -173,17 +173,17 @@ const MISTAKES: readonly [name: string, make: () => unknown, message: string][] 
     () => cacheFetch({ fetch: () => new Response() } as never, 60),
     'write cacheFetch(app.fetch, …)',
   ],
-  ['no handler', () => cacheHandler(undefined as never, 60), 'takes a handler, a function, first; got undefined'],
-  ['a secret that is a number', () => memcacheSession({ cache, secret: 5 as never }), 'a secret must be text'],
+  ['no handler', () => cacheHandler(undefined as never, 60), 'must be a handler function, got undefined'],
+  ['a secret that is a number', () => memcacheSession({ cache, secret: 5 as never }), 'a secret must be a string'],
   [
     'an empty secret beside another',
     () => memcacheSession({ cache, secret: ['one', ''] }),
-    'a secret must be text that is not empty, or bytes; got empty text',
+    'a secret must be a string that is not empty, or bytes; got an empty string',
   ],
   [
     'an empty secret',
     () => inProduction(() => memcacheSession({ cache, secret: '' })),
-    'sessions need a secret that all processes share: set SESSION_SECRET',
+    'no secret is set to sign session cookies with: set SESSION_SECRET',
   ],
   ['ttl of a response', () => loose({ cacheResponse })['cacheResponse']!({ ttl: 5 }), '`ttl` is `ttlSeconds` here'],
   ['a session without a secret', () => inProduction(() => memcacheSession({ cache })), 'set SESSION_SECRET'],

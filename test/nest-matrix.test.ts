@@ -12,7 +12,7 @@ const tsc = fileURLToPath(new URL('../node_modules/typescript/bin/tsc', import.m
 const fixture = fileURLToPath(new URL('./fixtures/nest-app', import.meta.url))
 const npmOptions = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error']
 
-/** What an application has besides the packages, by the major version of its Nest. */
+/** The dependencies of an application other than our packages, by the major version of Nest. */
 const DEPENDENCIES = {
   11: {
     '@nestjs/common': '11.2.10',
@@ -51,7 +51,7 @@ const city = { id: 1, load: expect.any(Number) }
 const CALLED_APART =
   '2 classes named Rows have @RateLimit without a name: they are counted apart, as Rows(v1) and Rows(v2). Write @RateLimit({ name }) to choose the names, or to count them together'
 
-/** What the scenarios come to, each in an application of its own. */
+/** The expected results of the scenarios. */
 const SCENARIOS = {
   events: [3, '[1]', '[1]'],
   around: ['[10]', '[10]', 'value', 'complete', 'end', 'complete', 'end'],
@@ -86,7 +86,7 @@ const SCENARIOS = {
 
 const NOBODY = { servers: { '127.0.0.1:1': 'down' }, message: expect.any(String) }
 
-/** What the application answers, the same everywhere, but that terminus 11 knows nothing between up and down. */
+/** The responses of the application; they differ only in that terminus 11 has no state between up and down. */
 const answersIn = (major: string): object => ({
   cached: [
     { ...limited, body: city },

@@ -18,8 +18,8 @@ const npmOptions = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=e
 const QUIET = { PATH: process.env['PATH'] }
 
 /**
- * What a project of someone else sees: the packed packages, installed far from this workspace. They are packed from
- * `dist`, which `npm test` builds first.
+ * Tests the packed packages, installed outside of this workspace as in a foreign project. They are packed from `dist`,
+ * which `npm test` builds first.
  */
 describe('the packages as they are published', () => {
   let project: string

@@ -14,7 +14,7 @@ export function publicPackages() {
     .map((manifest) => /** @type {string} */ (manifest.name))
 }
 
-/** What can be imported: the packages, and their other entries such as `memcache-ts/keyv`. */
+/** Returns the importable entries: the packages, and their other entries such as `memcache-ts/keyv`. */
 export function publicEntries() {
   return readdirSync(join(root, 'packages'))
     .map((folder) => JSON.parse(readFileSync(join(root, 'packages', folder, 'package.json'), 'utf8')))

@@ -157,7 +157,7 @@ function canSend(name: FormName, { target, fields = [] }: RawRequest): boolean {
   return FORMS[name].send !== sendHttp2 || (target.startsWith('/') && fields[0]?.[0] !== 'Upgrade')
 }
 
-/** What an application's functions may do instead of what they are for. */
+/** Faults of an application's functions. */
 const FAULTS: Record<string, () => unknown> = {
   throws: () => {
     throw new Error('a bug')

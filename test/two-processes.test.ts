@@ -46,7 +46,7 @@ class Service {
 
 const askedDatabase = (response: Response) => response.headers.get('server-timing')!.includes('db;')
 
-/** What is left of the limit, and for how long. */
+/** Returns the remaining limit and the seconds until it is reset. */
 function limitOf(response: Response): { left: number; seconds: number } {
   const [, left, seconds] = /;r=(\d+);t=(\d+)/.exec(response.headers.get('ratelimit')!)!
   return { left: Number(left), seconds: Number(seconds) }

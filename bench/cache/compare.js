@@ -146,7 +146,7 @@ function speedOf(rounds) {
   return `${(perSecond / 1000).toFixed(1)} k (${cpuMicroseconds.toFixed(1)})`
 }
 
-/** Another one goes first each time: a processor is not the same after a rest. */
+/** Returns a list that begins with another member each time, since a core is faster or slower after a pause. */
 function rotated(list, by) {
   const start = by % list.length
   return [...list.slice(start), ...list.slice(0, start)]

@@ -17,8 +17,8 @@ const EXCHANGES = {
 }
 
 /**
- * What a socket does without a client: the same bytes again and again, nobody to answer to. So many operations in
- * flight, on as many connections as the client has. No client of its kind can be faster.
+ * Measures a bare socket that sends the same bytes again and again and ignores the responses, with the same number of
+ * operations in flight and of connections as the client. No client with as many connections can be faster.
  */
 export async function floorOf(address, kind, inFlight, milliseconds) {
   const [host, port] = address.split(':')

@@ -15,7 +15,7 @@ process.on('uncaughtException', (error) => process.send({ failed: 'crashed', by:
 process.on('unhandledRejection', (error) => process.send({ failed: 'crashed', by: String(error).slice(0, 100) }))
 process.send('ready')
 
-/** What a socket alone does of it. */
+/** Measures the workload with a bare socket. */
 async function measureFloor(workload, milliseconds) {
   await workloads[workload].prepare(client)
   process.send({ perSecond: await floorOf(address, ...workloads[workload].floor, milliseconds) })

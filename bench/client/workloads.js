@@ -34,8 +34,8 @@ const get = (callers) => ({
 })
 
 /**
- * What is measured; `goal` is the least ratio to the best peer of the same run, `floor` what a bare socket can do of
- * it.
+ * The workloads; `goal` is the least ratio to the best peer of the same run, `floor` the part of it that a bare socket
+ * can send.
  */
 export const workloads = {
   'get, 1 in flight': { goal: 0.95, ...get(1) },

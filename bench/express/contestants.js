@@ -1,6 +1,6 @@
 import express from 'express'
 
-/** What a visitor has in the session. */
+/** The data of a visitor's session. */
 const USER = { id: 4711, name: 'Ann Example', roles: ['reader', 'editor'], locale: 'de-CH' }
 const SECRET = 'known to every process of the bench'
 /** Never reached: every request is admitted, which is what most of them are. */
@@ -58,7 +58,7 @@ function reading(read) {
   }
 }
 
-/** What every session in memcached takes at least: Express, and one get. */
+/** The minimum of every session in memcached: Express and one get. */
 async function oneGet({ memcached }) {
   const { memcache } = await import('memcache-ts')
   const { client } = memcache({ servers: memcached, timeoutMs: 5000 })

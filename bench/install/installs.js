@@ -9,13 +9,13 @@ const run = promisify(execFile)
 const ROUNDS = 15
 
 /**
- * What `memcache-ts` may cost at most: the bytes of the folder with all that it needs, and the milliseconds of its
- * import in a process of its own.
+ * The limits for `memcache-ts`: the bytes of its folder with all dependencies, and the milliseconds of its import in a
+ * separate process.
  */
 export const MAX_INSTALLED_BYTES = 3e6
 export const MAX_IMPORT_MS = 80
 
-/** What is installed, and what of it a program imports. Of the framework each stands on (express) nothing is counted. */
+/** The installed packages, and the names that a program imports. The framework (express) is not counted. */
 const INSTALLS = [
   {
     imports: ['memcache-ts'],

@@ -18,7 +18,7 @@ export class Callers {
     return new Callers(processes)
   }
 
-  /** Has all of them do it at once; resolves to their results. */
+  /** Sends a message to all callers at once; resolves to their results. */
   async all(message) {
     const answers = this.#processes.map(async (caller) => (await once(caller, 'message'))[0])
     for (const caller of this.#processes) caller.send(message)

@@ -7,7 +7,7 @@ export const description =
 const IDS = 1_000_000
 const AT_ONCE = 1000
 const MAX_MB = 32
-/** What is left to the garbage collector's moods. */
+/** The growth that is tolerated, since the time of garbage collection varies. */
 const MAX_GROWTH_MB = 4
 const LIMITERS = {
   sliding: { algorithm: 'sliding', limit: 1, windowMs: 60_000 },

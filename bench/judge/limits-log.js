@@ -14,7 +14,7 @@ export function logFaults(algorithm, { limit, windowMs }, log) {
 }
 
 /**
- * What was told of a window's end tells which one a call was in: around its end, calls of two windows come in any
+ * The reported end of a window tells to which window a call belongs: around the end, calls of two windows arrive in any
  * order.
  */
 function fixedFaults(limit, windowMs, admitted) {

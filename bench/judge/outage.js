@@ -10,7 +10,7 @@ const TIMER_MS = 15
 const MAX_AFTER_MS = 1
 const MAX_BACK_MS = 2000
 
-/** What is done to the server, and undone. */
+/** The faults of the server, each with the function that ends it. */
 export const FAULTS = {
   hung: {
     begin: (server) => process.kill(server.pid, 'SIGSTOP'),
@@ -20,7 +20,8 @@ export const FAULTS = {
 }
 
 /**
- * What callers notice when the server hangs or is gone: the first call, those after it, and how soon it is back.
+ * Measures the calls while the server hangs or is gone: the first call, later calls, and the time until the server is
+ * used again.
  *
  * @param open makes a call by a key out of a cache; it rejects for what counts as an error.
  */

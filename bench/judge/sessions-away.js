@@ -19,7 +19,7 @@ const TIMEOUT_MS = 100
 const TIMER_MS = 15
 const MAX_BACK_MS = 2000
 
-/** What clients may be answered while the server is away; those that were under way may still be answered 200. */
+/** The allowed statuses while the server is away; requests that had already started may still get 200. */
 const ANSWERS = { error: [200, 503], anonymous: [200], skip: [200] }
 
 export async function run({ realMemcached }) {

@@ -10,7 +10,7 @@ const FEW = 10
 const BATCH = 1000
 const ROUNDS = 21
 const READS = 200
-/** What the second question in the same pipeline may cost; a round trip more would be about twice. */
+/** The most that the second request in the same pipeline may cost; another round trip would cost about twice as much. */
 const MAX_READ_RATIO = 1.6
 const MAX_MS = 20
 

@@ -16,7 +16,7 @@ const CLIENTS = 1000
 let asked = 0
 const client = () => `client ${asked++ % CLIENTS}`
 
-/** What TypeScript compiles decorators to: the undermost first. */
+/** Applies decorators as the output of TypeScript does: the innermost first. */
 function decorate(target, key, ...decorators) {
   const descriptor = Object.getOwnPropertyDescriptor(target, key)
   for (const decorator of decorators.toReversed()) decorator(target, key, descriptor)

@@ -13,7 +13,7 @@ const ROUNDS = 5
 const SECONDS = 6
 const MEASURES = ['p50', 'p99', 'p999', 'max']
 
-/** What is asked: ours and memcached under load, and what the machine itself costs. */
+/** The subjects: our server and memcached under load, and the machine itself. */
 const SUBJECTS = {
   ours: () => launch({ memoryLimitMb: MEMORY_MB }),
   memcached: () => launch({ realMemcached: true, memoryLimitMb: MEMORY_MB }),

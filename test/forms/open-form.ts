@@ -45,7 +45,7 @@ interface PlainResponse {
 
 export type PlainHandler = (seen: SeenRequest) => PlainResponse | Promise<PlainResponse>
 
-/** What is mounted before the cache; it may change the request. */
+/** A middleware before the cache; it may change the request. */
 type Before = (request: IncomingMessage & Record<string, unknown>, response: ServerResponse) => void
 
 /** The options of a form; their functions need no request. */

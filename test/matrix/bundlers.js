@@ -55,7 +55,7 @@ const CONFIGS = {
   },
 }
 
-/** What is bundled and minified runs where no package is installed. @type {import('./project.js').Cell[]} */
+/** Programs that are bundled and minified, and run without installed packages. @type {import('./project.js').Cell[]} */
 export const bundlerCells = Object.entries(CONFIGS).map(([name, bundle]) => ({
   name,
   async run(context) {

@@ -13,7 +13,7 @@ export const ROOT = fileURLToPath(new URL('../..', import.meta.url))
 export const PROGRAMS = fileURLToPath(new URL('../fixtures/matrix', import.meta.url))
 const TIMEOUT_MS = 300_000
 
-/** What a project with everything of ours has besides. */
+/** The further packages of a project that uses all of ours. */
 export const PEERS = [
   'express@5',
   'keyv@5',

@@ -14,5 +14,5 @@ export interface NearCity extends City {
   km: number
 }
 
-/** What PATCH may change. */
+/** The properties that PATCH may change. */
 export type CityChange = Partial<Pick<City, 'name' | 'population'>>

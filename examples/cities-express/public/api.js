@@ -1,4 +1,4 @@
-/** What the service said no to: its message is the problem's detail. */
+/** A request that the service refused; the message is the detail of the problem document. */
 export class Refused extends Error {
   constructor(status, message) {
     super(message)

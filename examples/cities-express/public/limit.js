@@ -3,7 +3,7 @@ import { byId, svg } from './element.js'
 let current = { left: 100, of: 100 }
 let resetsAtMs = 0
 
-/** What the last answer said of the rate limit. */
+/** Shows the rate limit that the last response reported. */
 export function showLimit({ left, of, resetSeconds }) {
   current = { left, of }
   resetsAtMs = performance.now() + resetSeconds * 1000

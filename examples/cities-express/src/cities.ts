@@ -16,9 +16,8 @@ export class Cities {
   })
 
   /**
-   * Which edition of the table the lists are of. It is part of their keys and lies in the cache itself, so that one
-   * delete makes all lists of all processes unreachable, whatever they were asked; the old ones then fall out of the
-   * cache.
+   * The edition of the table that the lists were made from. It is part of their keys and is stored in the cache too, so
+   * that one delete makes all lists of all processes unreachable; the old lists are then evicted.
    */
   readonly #edition = defineCache({
     name: 'edition',

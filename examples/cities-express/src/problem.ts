@@ -1,7 +1,7 @@
 import { STATUS_CODES } from 'node:http'
 import type { ErrorRequestHandler, RequestHandler, Response } from 'express'
 
-/** What the caller has to put right: answered with its status and its message. */
+/** An error that the caller has to correct: the response has its status and its message. */
 export class RequestError extends Error {
   /** An HTTP status of the 400s. */
   readonly status: number

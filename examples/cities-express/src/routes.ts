@@ -5,7 +5,7 @@ import { cityChange, cityId, numberParameter, textParameter } from './parameters
 import { RequestError } from './problem.ts'
 import { timed } from './server-timing.ts'
 
-/** What the service answers under `/api`, but for its statistics. */
+/** Returns the routes under `/api`, except the statistics. */
 export function routes(cities: Cities): Router {
   const router = Router()
 

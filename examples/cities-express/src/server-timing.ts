@@ -1,7 +1,7 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import type { Response } from 'express'
 
-/** What the work of one request has spent in the database so far; `null` when it has not asked it. */
+/** The time that one request has spent in the database so far; `null` if it has not used the database. */
 interface Spent {
   databaseMs: number | null
 }

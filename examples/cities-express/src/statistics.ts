@@ -2,7 +2,7 @@ import type { RequestHandler } from 'express'
 import { getDefaultMemcache } from 'memcache-ts'
 import { timed } from './server-timing.ts'
 
-/** What this process has counted, and the general statistics of each memcached; of none while they are away. */
+/** Responds with the counters of this process and the general statistics of each memcached that is reachable. */
 export const statistics: RequestHandler = async (_req, res) => {
   const cache = getDefaultMemcache()
   const servers = await timed(res, async () => {

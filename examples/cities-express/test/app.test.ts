@@ -42,7 +42,7 @@ describe('the service', () => {
   const get = (path: string) => supertest(app).get(path)
   const patch = (id: number, body: object) => supertest(app).patch(`/api/cities/${id}`).send(body)
 
-  /** Who answered: `db, cache` when the database was asked, `cache` when it was not. */
+  /** Returns the source of a response: `db, cache` if the database was used, otherwise `cache`. */
   const answeredBy = (response: supertest.Response) =>
     [...response.headers['server-timing']!.matchAll(/(\w+);dur=\d+\.\d+/g)].map(([, name]) => name).join(', ')
 

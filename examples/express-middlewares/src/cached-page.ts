@@ -15,7 +15,7 @@ export function cachedPage(cache: Memcache = getDefaultMemcache()): Express {
   const app = express()
   app.use(express.json())
 
-  // Stale for a minute at most, while one process renders the page anew.
+  // Stale for a minute at most, while one process renders the page again.
   const cached = (tags: (id: string) => readonly string[]) =>
     cacheResponse({ ttlSeconds: 300, staleSeconds: 60, cache, tags: (request) => tags(String(request.params['id'])) })
 

@@ -2,7 +2,7 @@ import express from 'express'
 import type { Express, Request } from 'express'
 import { ipKey, rateLimit } from 'memcache-ts-express'
 
-/** Who may call, by the key that they send, and how much they have bought. */
+/** The plans of the clients, by the key that they send. */
 const PLANS: Readonly<Record<string, 'free' | 'paid'>> = { 'free-key': 'free', 'paid-key': 'paid' }
 
 declare module 'express-serve-static-core' {
@@ -13,8 +13,8 @@ declare module 'express-serve-static-core' {
 }
 
 /**
- * An API with two limits: every address may ask so often, whoever it is, and every API key as its plan says. The first
- * holds off those who try keys out; the second is what customers pay for.
+ * An API with two limits: one for every address, and one for every API key, by its plan. The first holds off those who
+ * try keys out; the second is what customers pay for.
  */
 export function createLimitedApi(): Express {
   const app = express()

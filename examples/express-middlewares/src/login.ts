@@ -36,7 +36,7 @@ export async function createLoginApp(options: MemcacheSessionOptions = {}): Prom
       res.status(401).json({ error: 'wrong name or password' })
       return
     }
-    // A new id: whoever knew the old one, or planted it, is not logged in.
+    // A new id: an attacker who knew or planted the old id is not logged in.
     await regenerate(req)
     req.session.user = { name: String(name), since: new Date().toISOString() }
     if (remember === true) req.session.cookie.maxAge = REMEMBER_MS

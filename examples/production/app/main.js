@@ -36,7 +36,7 @@ app.get('/slow/:id', async (req, res) => {
   res.json(value)
 })
 
-/** What a database would take its time for. */
+/** Simulates a slow database query. */
 async function slowQuery(id) {
   await new Promise((resolve) => setTimeout(resolve, 200))
   return { id, at: new Date().toISOString() }

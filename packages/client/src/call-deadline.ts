@@ -22,11 +22,17 @@ export class CallDeadline {
   /** The limit of the whole call, for errors. */
   readonly timeoutMs: number
   readonly signal: AbortSignal | undefined
+  /**
+   * The number of operations that a batch begins at once, otherwise 0. A queue accepts so many beyond its limit: the
+   * limit is meant for independent calls, and must not refuse a part of one call.
+   */
+  readonly batchSize: number
 
-  constructor(at: number, timeoutMs: number, signal: AbortSignal | undefined) {
+  constructor(at: number, timeoutMs: number, signal: AbortSignal | undefined, batchSize = 0) {
     this.at = at
     this.timeoutMs = timeoutMs
     this.signal = signal
+    this.batchSize = batchSize
   }
 
   /** Returns the deadline of an operation under way, for the steps that follow from its response. */
@@ -63,6 +69,13 @@ export function startCall(options: CallOptions | undefined, defaultTimeoutMs: nu
   checkCall(options)
   const timeoutMs = options?.timeoutMs ?? defaultTimeoutMs
   return { ...options, deadline: new CallDeadline(performance.now() + timeoutMs, timeoutMs, options?.signal) }
+}
+
+/** Returns the options for the operations of a batch, which begin at once; see `startCall`. */
+export function startBatch(options: CallOptions | undefined, defaultTimeoutMs: number, batchSize: number): StepOptions {
+  const step = startCall(options, defaultTimeoutMs)
+  const { at, timeoutMs, signal } = step.deadline!
+  return { ...step, deadline: new CallDeadline(at, timeoutMs, signal, batchSize) }
 }
 
 /** Returns the same call's options for a step on another key, which goes to its own server. */

@@ -2,6 +2,7 @@ import type { MemcacheError } from 'memcache-ts-protocol'
 import type { ItemResponse } from './operations/item-response.ts'
 import type { StoreStatus } from './operations/write-operations.ts'
 import { asMemcacheError } from './errors.ts'
+import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import { nameOrKindOf } from './client-key.ts'
 
@@ -33,6 +34,9 @@ export function hitValue<Value>(item: ItemResponse, value: unknown): Value | und
   return item.isFound ? (value as Value) : undefined
 }
 
+/** The number of calls of a batch that begin between two looks at the clock. */
+const SLICE = 64
+
 /** The results of a call on many keys, by the keys as they were given. A failure of one key does not affect the others. */
 export class MultiResult<Given extends ClientKey, Result> extends Map<Given, Result> {
   // Usually nothing fails, and the maps are not created.
@@ -56,7 +60,7 @@ export class MultiResult<Given extends ClientKey, Result> extends Map<Given, Res
    */
   static async ofEach<Given extends ClientKey, Item extends readonly [Given, unknown], Result>(
     items: readonly Item[],
-    options: CallOptions,
+    options: StepOptions,
     begin: (item: Item, options: CallOptions) => Promise<Result>,
   ): Promise<MultiResult<Given, Result>> {
     const results = new MultiResult<Given, Result>()
@@ -68,7 +72,17 @@ export class MultiResult<Given extends ClientKey, Result> extends Map<Given, Res
         results.fail(item[0], asMemcacheError(error))
       }
     }
-    await Promise.all(items.map(settle))
+    // All calls begin now, so that later calls on their keys follow them. The time that this takes is not the servers'.
+    let at = performance.now()
+    const calls = items.map((item, index) => {
+      if (index % SLICE === SLICE - 1) {
+        const now = performance.now()
+        options.deadline!.at += now - at
+        at = now
+      }
+      return settle(item)
+    })
+    await Promise.all(calls)
     if (results.size === 0) for (const error of results.errors.values()) throw error
     return results
   }

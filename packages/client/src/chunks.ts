@@ -13,7 +13,7 @@ import type { CutValue } from './values/chunked-values.ts'
 import type { ValueReader } from './values/value-codec.ts'
 
 /** The number of chunks that are requested or sent together. */
-const ROUND = 200
+export const ROUND = 200
 /** The time that the chunks of a replaced value stay, for other clients that have already read its list. */
 const REPLACED_SECONDS = 5
 

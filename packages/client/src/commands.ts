@@ -13,7 +13,7 @@ import { checkCall, CallDeadline, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import { isBytes, nameOf } from './client-key.ts'
-import { Chunks, LIST } from './chunks.ts'
+import { Chunks, LIST, ROUND } from './chunks.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { ItemLimits } from './item-limits.ts'
 import { fragmentOf, Joins } from './joins.ts'
@@ -46,6 +46,9 @@ import type { EncodedValue, ValueReader } from './values/value-codec.ts'
 const MAX_EXPTIME = 2 ** 31 - 1
 /** The time limit after `close()` of calls with several steps that have no limit of their own. */
 const FINISH_LIMIT_MS = 5000
+
+/** Besides its chunks, a value in chunks has a list, which is read before it is replaced or deleted. */
+const LIST_OPERATIONS = 2
 
 type CounterRequest = Omit<ArithmeticRequest, 'wireKey'>
 
@@ -89,6 +92,11 @@ export class Commands {
     )
     this.#joins = new Joins(dispatcher, this.#values, timeoutMs)
     this.#limits = new ItemLimits(dispatcher, itemMaxBytes, timeoutMs)
+  }
+
+  /** The number of operations that a write of one key may have under way. */
+  get operationsPerKey(): number {
+    return this.#values.makesChunks ? ROUND + LIST_OPERATIONS : 1
   }
 
   /** Returns a value; a miss is `undefined`. */

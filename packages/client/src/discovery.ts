@@ -1,8 +1,15 @@
-import { LongTimer, MemcacheProtocolError, MemcacheServerError, MemcacheUnsupportedError } from 'memcache-ts-protocol'
+import {
+  LongTimer,
+  MemcacheClosedError,
+  MemcacheProtocolError,
+  MemcacheServerError,
+  MemcacheUnsupportedError,
+} from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
 import { asMemcacheError } from './errors.ts'
 import { Backoff } from './connection/connect-attempt.ts'
 import type { ConnectionOptions } from './connection/connection-contract.ts'
+import { redactorOf } from './connection/credentials.ts'
 import { ServerPool } from './dispatcher.ts'
 import type { PoolObserver } from './dispatcher.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
@@ -32,7 +39,9 @@ export class Discovery {
   readonly #observer: DiscoveryObserver
   #text: string | undefined
   readonly #backoff = new Backoff()
+  readonly #redact: (said: string) => string
   #isPending = false
+  #operation: LinesOperation | undefined
   #closed = false
   #timer: LongTimer | undefined
 
@@ -44,6 +53,7 @@ export class Discovery {
   ) {
     this.#endpoints = endpoints.map((address) => new ServerPool(address, 1, options, NOBODY))
     this.#timeoutMs = options.connectTimeoutMs
+    this.#redact = redactorOf(options.credentials)
     this.#intervalMs = intervalMs
     this.#observer = observer
   }
@@ -71,9 +81,11 @@ export class Discovery {
     if (!this.#closed) this.#timer = new LongTimer(() => this.refresh(), delayMs).unref()
   }
 
+  /** Gives up the pending request, since no caller waits for it any more, and closes the connections. */
   async close(): Promise<void> {
     this.#closed = true
     this.#timer?.clear()
+    this.#operation?.fail(new MemcacheClosedError('this client was closed'))
     await Promise.all(this.#endpoints.map((endpoint) => endpoint.close()))
   }
 
@@ -89,7 +101,10 @@ export class Discovery {
     let reason: unknown
     for (const endpoint of this.#endpoints) {
       try {
-        return parseConfiguration(await this.#lines(endpoint), endpoint.address.name)
+        const lines = await this.#lines(endpoint)
+        return parseConfiguration(lines, (problem) => {
+          throw new MemcacheProtocolError(`${endpoint.address.name} ${this.#redact(problem).slice(0, PROBLEM_LENGTH)}`)
+        })
       } catch (error) {
         reason = error
       }
@@ -111,7 +126,8 @@ export class Discovery {
       const connection = endpoint.for('')
       const refusal = connection.refusal()
       if (refusal !== undefined) throw refusal
-      connection.send(new LinesOperation(request, undefined, resolve, reject), this.#timeoutMs)
+      this.#operation = new LinesOperation(request, undefined, resolve, reject)
+      connection.send(this.#operation, this.#timeoutMs)
     })
   }
 }
@@ -121,8 +137,12 @@ const CONFIGURATION_REQUEST: LinesRequest = { text: 'config get cluster\r\n', un
 /** The request to an older ElastiCache, which has the configuration as an item. */
 const OLD_CONFIGURATION_REQUEST: LinesRequest = { text: 'get AmazonElastiCache:cluster\r\n', untilEnd: true }
 
-/** The length of the excerpt of an invalid response in an error. */
-const EXCERPT_LENGTH = 200
+/** The number of lines of a configuration: its head, its version and its nodes. */
+const CONFIGURATION_LINES = 3
+/** The maximum length of a problem in an error, with its excerpt of the response. */
+const PROBLEM_LENGTH = 300
+/** The maximum number of nodes: more than the largest clusters have (300), and few enough to be hashed at once. */
+const MAX_NODES = 1000
 
 /** A cluster as its configuration endpoint describes it. */
 export interface ClusterConfiguration {
@@ -135,9 +155,9 @@ export interface ClusterConfiguration {
  * Reads the response of a configuration endpoint: a head, the version, and the nodes as `host|ip|port`; the ip may be
  * empty.
  *
- * @throws MemcacheProtocolError if the response is not a configuration.
+ * @param refuse throws an error about the endpoint: the response is not a configuration.
  */
-function parseConfiguration(lines: readonly string[], endpoint: string): ClusterConfiguration {
+function parseConfiguration(lines: readonly string[], refuse: (problem: string) => never): ClusterConfiguration {
   const [head = '', version = '', text = ''] = lines
   const nodes = text.split(' ').filter((node) => node !== '')
   if (
@@ -145,20 +165,20 @@ function parseConfiguration(lines: readonly string[], endpoint: string): Cluster
     !/^\d+$/.test(version) ||
     nodes.length === 0
   ) {
-    const answered = JSON.stringify(lines).slice(0, EXCERPT_LENGTH)
-    throw new MemcacheProtocolError(`${endpoint} is no configuration endpoint: it answered ${answered}`)
+    return refuse(`is no configuration endpoint: it answered ${JSON.stringify(lines.slice(0, CONFIGURATION_LINES))}`)
   }
-  const servers = nodes.map((node) => parseNode(node, endpoint))
+  if (nodes.length > MAX_NODES) return refuse(`told of ${nodes.length} nodes: at most ${MAX_NODES} can be used`)
+  const servers = nodes.map(
+    (node) => parseNode(node) ?? refuse(`told of a node that cannot be: ${JSON.stringify(node)}`),
+  )
   // A node that is listed twice is one server.
   return { text, servers: [...new Map(servers.map((server) => [`${server.name} ${server.ip}`, server])).values()] }
 }
 
-function parseNode(node: string, endpoint: string): ServerAddress {
+function parseNode(node: string): ServerAddress | undefined {
   const [host = '', ip = '', port = ''] = node.split('|')
   const name = host === '' ? ip : host
   const isPort = /^\d+$/.test(port) && Number(port) >= 1 && Number(port) <= 65_535
-  if (name === '' || !isPort) {
-    throw new MemcacheProtocolError(`${endpoint} told of a node that cannot be: ${JSON.stringify(node)}`)
-  }
+  if (name === '' || !isPort) return undefined
   return { name: `${name}:${Number(port)}`, host: name, port: Number(port), weight: 1, ...(ip === '' ? {} : { ip }) }
 }

@@ -154,8 +154,8 @@ export class Dispatcher {
    */
   sendBy(connection: Connection, operation: Operation, options: CallOptions | undefined): void {
     if (this.#options.profile === 'hosted') refuseUnhosted(operation)
-    checkOpen(connection, operation.key)
     const deadline = deadlineOf(options)
+    checkOpen(connection, operation.key, deadline?.batchSize)
     deadline?.check()
     operation.call = deadline
     connection.send(operation, deadline?.timeoutMs ?? options?.timeoutMs ?? this.#options.timeoutMs)
@@ -204,8 +204,8 @@ function identity({ name, ip }: ServerAddress): string {
 }
 
 /** @throws MemcacheError if the server cannot take an operation now. */
-function checkOpen(connection: Connection, key: Key | undefined): void {
-  const refusal = connection.refusal()
+function checkOpen(connection: Connection, key: Key | undefined, batchSize?: number): void {
+  const refusal = connection.refusal(batchSize)
   if (refusal !== undefined) throw errorForKey(refusal, { key: key === undefined ? undefined : joinKey(key) })
 }
 

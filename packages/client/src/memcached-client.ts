@@ -8,7 +8,7 @@ import {
   refuseSecondOptions,
 } from 'memcache-ts-protocol'
 import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
-import { checkCall, startCall, wantsNoReply } from './call-deadline.ts'
+import { checkCall, startBatch, wantsNoReply } from './call-deadline.ts'
 import { checkNames, hasKnownNames, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
 import type { CallOptions, ClientKey, CounterOptions, WriteOptions, Written } from './call-options.ts'
 import { Commands } from './commands.ts'
@@ -20,7 +20,7 @@ import { Dispatcher } from './dispatcher.ts'
 import { emitSafely } from './errors.ts'
 import { casStatus, hitValue, isStored, itemWithCas, MultiResult, withCas } from './call-results.ts'
 import type { ItemWithCas, MultiGetResult } from './call-results.ts'
-import { metadump, METADUMP_TIMEOUT_MS } from './metadump.ts'
+import { METADUMP_TIMEOUT_MS, Metadumps } from './metadump.ts'
 import type { DumpedItem, MetadumpOptions } from './metadump.ts'
 import { MetaCommands } from './meta-commands.ts'
 import type { Widened } from './meta-commands.ts'
@@ -60,6 +60,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   readonly #dispatcher: Dispatcher
   readonly #commands: Commands
   readonly #servers: ServerCommands
+  readonly #dumps: Metadumps
   readonly #opening = new Opening()
   readonly #tracing: Tracing
   readonly #discovery: Discovery | undefined
@@ -82,6 +83,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     })
     this.#commands = new Commands(this.#dispatcher, this.#options)
     this.#servers = new ServerCommands(this.#dispatcher)
+    this.#dumps = new Metadumps(this.#options)
     this.#tracing = new Tracing(this.#dispatcher, this.#opening, this.#options.timeoutMs)
     this.meta = new MetaCommands(this.#commands, this.#servers, this.#tracing)
     if (discovery) {
@@ -363,19 +365,20 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /**
    * Lists the items of the servers, one by one (`lru_crawler metadump`, protocol.txt, "LRU Crawler"), on separate
    * connections, so that other operations need not wait. Items that are stored or removed during the dump may be
-   * missed.
+   * missed. The call resolves when all items were visited, and the promises of an async visitor are fulfilled; it
+   * rejects at the first error of a server or the visitor, after which no more items are visited.
    *
    * @throws MemcacheServerError if a server refuses; it is `retryable` if the server is busy with another dump.
    * @throws MemcacheUnsupportedError on a server that demands SASL.
    */
-  async metadump(visit: (item: DumpedItem) => void, options?: MetadumpOptions): Promise<void> {
+  async metadump(visit: (item: DumpedItem) => unknown, options?: MetadumpOptions): Promise<void> {
     checkNames('metadump', options)
     checkCall(options)
     if (typeof visit !== 'function') throw new MemcacheOptionError(`visit must be a function, got ${kindOf(visit)}`)
     const limited = { timeoutMs: METADUMP_TIMEOUT_MS, ...options }
     await this.#tracing.run({ operation: 'metadump', options: limited }, async (options) => {
       const pools = options?.server === undefined ? this.#dispatcher.pools : [this.#dispatcher.poolFor('', options)]
-      await Promise.all(pools.map(({ address }) => metadump(address, this.#options, visit, options)))
+      await this.#dumps.dump(pools, visit, options)
     })
   }
 
@@ -394,9 +397,10 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     await this.#tracing.run({ operation: 'verbosity', options }, (options) => this.#servers.onAll(request, options))
   }
 
-  /** Lets operations under way finish, then closes the connections. */
+  /** Lets operations under way finish, except dumps, which reject; then closes the connections. */
   async close(): Promise<void> {
     this.#opening.close()
+    this.#dumps.close()
     await this.#commands.finish()
     await Promise.all([this.#discovery?.close(), this.#dispatcher.close()])
   }
@@ -449,8 +453,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     begin: (item: readonly [Given, unknown], options: CallOptions) => Promise<Result>,
   ): Promise<MultiResult<Given, Result>> {
     const keys = items.map(([key]) => key)
+    const operations = items.length * this.#commands.operationsPerKey
     return this.#tracing.run({ operation, keys, options }, (options) =>
-      MultiResult.ofEach(items, startCall(options, this.#options.timeoutMs), begin),
+      MultiResult.ofEach(items, startBatch(options, this.#options.timeoutMs, operations), begin),
     )
   }
 

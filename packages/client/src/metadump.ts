@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { MemcacheServerError } from 'memcache-ts-protocol'
+import { MemcacheClosedError, MemcacheServerError } from 'memcache-ts-protocol'
 import { startCall } from './call-deadline.ts'
+import type { CallDeadline } from './call-deadline.ts'
 import type { CallOptions } from './call-options.ts'
 import { Connection } from './connection/connection.ts'
 import type { ConnectionObserver, ConnectionOptions } from './connection/connection-contract.ts'
@@ -34,6 +35,8 @@ export interface MetadumpOptions extends Omit<CallOptions, 'groupKey' | 'server'
 
 /** The default time limit of a dump. */
 export const METADUMP_TIMEOUT_MS = 60_000
+type MetadumpConnectionOptions = ConnectionOptions & Pick<ResolvedClientOptions, 'profile'>
+
 const REQUEST: LinesRequest = { text: 'lru_crawler metadump all\r\n', untilEnd: true, lists: /^(?:key=|OK)/ }
 /** The pause before the next try: the crawler's own rounds are short. */
 const BUSY_PAUSE_MS = 20
@@ -47,66 +50,136 @@ const NOBODY: ConnectionObserver = {
   returned: () => undefined,
 }
 
-/**
- * Dumps one server on a connection of its own: the response is long, and later requests would wait for its end. While
- * the server's crawler is busy, the request is repeated.
- */
-export async function metadump(
-  address: ServerAddress,
-  connectionOptions: ConnectionOptions & Pick<ResolvedClientOptions, 'profile'>,
-  visit: (item: DumpedItem) => void,
-  options?: MetadumpOptions,
-): Promise<void> {
-  const { name: server } = address
-  const deadline = startCall(options, METADUMP_TIMEOUT_MS).deadline!
-  const { signal } = deadline
-  const connection = new Connection(address, connectionOptions, NOBODY)
-  try {
-    for (;;) {
-      deadline.check()
-      const [refusal] = await new Promise<string[]>((resolve, reject) => {
-        const operation = new DumpOperation(server, visit, resolve, reject)
-        if (connectionOptions.profile === 'hosted') refuseUnhosted(operation)
-        operation.call = deadline
-        connection.send(operation, deadline.timeoutMs)
-        if (signal !== undefined) watch(signal, operation)
-      })
-      if (refusal === undefined) return
-      if (performance.now() + BUSY_PAUSE_MS > deadline.at) {
-        throw new MemcacheServerError(`${server} does not dump now: ${refusal}`, { server, retryable: true })
-      }
-      // The check above reports an abort.
-      await delay(BUSY_PAUSE_MS, undefined, { signal }).catch(() => {})
+/** The dumps under way. */
+export class Metadumps {
+  readonly #options: MetadumpConnectionOptions
+  readonly #running = new Set<Metadump>()
+
+  constructor(options: MetadumpConnectionOptions) {
+    this.#options = options
+  }
+
+  /** Dumps servers. If one fails, the call rejects and the other dumps end. */
+  async dump(
+    servers: readonly { readonly address: ServerAddress }[],
+    visit: (item: DumpedItem) => unknown,
+    options?: MetadumpOptions,
+  ): Promise<void> {
+    const deadline = startCall(options, METADUMP_TIMEOUT_MS).deadline!
+    const dumps = servers.map(({ address }) => new Metadump(address, this.#options, visit, deadline))
+    for (const dump of dumps) this.#running.add(dump)
+    try {
+      await Promise.all(dumps.map((dump) => dump.run()))
+    } catch (error) {
+      for (const dump of dumps) dump.end(error)
+      throw error
+    } finally {
+      for (const dump of dumps) this.#running.delete(dump)
     }
-  } finally {
-    await connection.close()
+  }
+
+  /** Ends all dumps, since a dump changes nothing and may take a minute: their calls reject. */
+  close(): void {
+    for (const dump of this.#running) dump.end(new MemcacheClosedError('this client was closed'))
+  }
+}
+
+/**
+ * The dump of one server on a connection of its own: the response is long, and later requests would wait for its end.
+ * While the server's crawler is busy, the request is repeated.
+ */
+class Metadump {
+  readonly #server: string
+  readonly #options: MetadumpConnectionOptions
+  readonly #connection: Connection
+  readonly #visit: (item: DumpedItem) => unknown
+  readonly #deadline: CallDeadline
+  #operation: DumpOperation | undefined
+  #isEnded = false
+  #reason: unknown
+
+  constructor(
+    address: ServerAddress,
+    options: MetadumpConnectionOptions,
+    visit: (item: DumpedItem) => unknown,
+    deadline: CallDeadline,
+  ) {
+    this.#server = address.name
+    this.#options = options
+    this.#connection = new Connection(address, options, NOBODY)
+    this.#visit = visit
+    this.#deadline = deadline
+  }
+
+  async run(): Promise<void> {
+    const server = this.#server
+    const deadline = this.#deadline
+    try {
+      for (;;) {
+        if (this.#isEnded) throw this.#reason
+        deadline.check()
+        const [refusal] = await this.#request()
+        if (refusal === undefined) return
+        if (performance.now() + BUSY_PAUSE_MS > deadline.at) {
+          const said = this.#connection.redact(refusal)
+          throw new MemcacheServerError(`${server} does not dump now: ${said}`, { server, retryable: true })
+        }
+        await delay(BUSY_PAUSE_MS)
+      }
+    } finally {
+      await this.#connection.close()
+    }
+  }
+
+  /** Ends the dump with an error: no more items are visited. */
+  end(reason: unknown): void {
+    this.#isEnded = true
+    this.#reason = reason
+    this.#operation?.fail(reason)
+  }
+
+  #request(): Promise<string[]> {
+    const { signal, timeoutMs } = this.#deadline
+    const connection = this.#connection
+    return new Promise((resolve, reject) => {
+      const operation = new DumpOperation(connection, this.#visit, resolve, reject)
+      if (this.#options.profile === 'hosted') refuseUnhosted(operation)
+      this.#operation = operation
+      operation.call = this.#deadline
+      connection.send(operation, timeoutMs)
+      if (signal !== undefined) watch(signal, operation)
+    })
   }
 }
 
 /** Passes items to the caller as they are received; `lines` is the refusal, if there is one. */
 class DumpOperation extends LinesOperation {
-  readonly #server: string
-  readonly #visit: (item: DumpedItem) => void
+  readonly #connection: Pick<Connection, 'server' | 'redact'>
+  readonly #visit: (item: DumpedItem) => unknown
+  /** The number of the visitor's promises that are pending. */
+  #visits = 0
+  #isComplete = false
 
   constructor(
-    server: string,
-    visit: (item: DumpedItem) => void,
+    connection: Pick<Connection, 'server' | 'redact'>,
+    visit: (item: DumpedItem) => unknown,
     resolve: (lines: string[]) => void,
     reject: (error: unknown) => void,
   ) {
     super(REQUEST, undefined, resolve, reject)
-    this.#server = server
+    this.#connection = connection
     this.#visit = visit
   }
 
   override take(line: string): void {
     if (this.settled) return
+    const { server } = this.#connection
     const [, key, expires, accessed] = /^key=(\S+) exp=(-?\d+) la=(\d+)/.exec(line) ?? []
     if (key === undefined) {
       // A refusal may be temporary, an item that cannot be read is not.
       if (line.startsWith('key=')) {
-        const server = this.#server
-        this.fail(new MemcacheServerError(`${server} dumped an item that cannot be read: ${line}`, { server }))
+        const said = this.#connection.redact(line)
+        this.fail(new MemcacheServerError(`${server} dumped an item that cannot be read: ${said}`, { server }))
       } else if (line !== 'OK') {
         // Some versions begin with OK.
         super.take(line)
@@ -114,14 +187,33 @@ class DumpOperation extends LinesOperation {
       return
     }
     const expiresAt = Number(expires)
+    this.#pass({
+      key: decode(key),
+      expiresAt: expiresAt <= 0 ? Infinity : expiresAt,
+      accessedAt: Number(accessed),
+      size: Number(/ size=(\d+)/.exec(line)?.[1] ?? 0),
+      server,
+    })
+  }
+
+  /** Ends the dump when the visitor's promises are fulfilled. */
+  override finish(): void {
+    this.#isComplete = true
+    if (this.#visits === 0) super.finish()
+  }
+
+  #pass(item: DumpedItem): void {
     try {
-      this.#visit({
-        key: decode(key),
-        expiresAt: expiresAt <= 0 ? Infinity : expiresAt,
-        accessedAt: Number(accessed),
-        size: Number(/ size=(\d+)/.exec(line)?.[1] ?? 0),
-        server: this.#server,
-      })
+      const visited = this.#visit(item)
+      if (!(visited instanceof Promise)) return
+      this.#visits++
+      visited.then(
+        () => {
+          this.#visits--
+          if (this.#isComplete) this.finish()
+        },
+        (error: unknown) => this.fail(error),
+      )
     } catch (error) {
       this.fail(error)
     }

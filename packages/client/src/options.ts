@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import {
   booleanOption,
@@ -15,6 +14,7 @@ import type { Clock } from 'memcache-ts-protocol'
 import type { PresetName } from './compat/presets/preset-codec.ts'
 import { credentialsOf } from './connection/credentials.ts'
 import type { Credentials } from './connection/credentials.ts'
+import { tlsOptionsOf } from './connection/tls.ts'
 import type { ProtocolName } from './protocols/protocol.ts'
 import { HASH_STRATEGIES } from './routing/create-router.ts'
 import type { HashStrategy } from './routing/create-router.ts'
@@ -38,7 +38,10 @@ export interface MemcachedClientOptions {
   idleTimeoutMs?: number | undefined
   /** The number of connections per server; requests are pipelined, so few are enough. Default 2. */
   poolSize?: number | undefined
-  /** The maximum number of operations that wait on one connection; further ones are refused. Default 10 000. */
+  /**
+   * The maximum number of operations that wait on one connection; further ones are refused, except those of one batch
+   * (`setMulti`, `deleteMulti`). Default 10 000.
+   */
   maxQueue?: number | undefined
   /**
    * The kind of servers: `hosted` servers have no `lru_crawler`, `me` and `watch`, so `metadump` and `meta.debug`
@@ -56,7 +59,7 @@ export interface MemcachedClientOptions {
   hashSocketsAs?: SocketName | undefined
   /** The server of a key while its own server is away: the `next` one, or `none`. Default `next`. */
   failover?: 'next' | 'none' | undefined
-  /** Whether to use TLS: `true`, or options of `tls.connect`. Default false. */
+  /** Whether to use TLS: `true`, or options of `tls.connect`, which are checked at once. Default false. */
   tls?: boolean | TlsOptions | undefined
   /** The username for text authentication (`-Y`) or SASL (`-S`), whichever the server supports. */
   username?: string | undefined
@@ -298,23 +301,4 @@ function clockOf(clock: Clock | undefined): Clock {
 
 function withoutUndefined<Options extends object>(options: Options): Options {
   return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
-}
-
-/**
- * Returns the TLS options of `tls` and `tlsCaFile` together.
- *
- * @throws MemcacheOptionError if the file of certificate authorities cannot be read.
- */
-function tlsOptionsOf(tls: boolean | TlsOptions | undefined, caFile: string | undefined): TlsOptions | undefined {
-  if (tls === false) return undefined
-  if (tls !== undefined && tls !== true && (typeof tls !== 'object' || tls === null)) {
-    throw new MemcacheOptionError(`tls must be true, false or options of tls.connect, got ${kindOf(tls)}`)
-  }
-  const options = tls === true || tls === undefined ? {} : tls
-  if (caFile === undefined) return tls === undefined ? undefined : options
-  try {
-    return { ...options, ca: readFileSync(caFile) }
-  } catch (cause) {
-    throw new MemcacheOptionError(`tlsCaFile: ${(cause as Error).message}`, { cause })
-  }
 }

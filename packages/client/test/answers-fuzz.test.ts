@@ -20,7 +20,7 @@ const valueOf = (key: string): string => {
 }
 const keyByValue = new Map(keys.map((key) => [valueOf(key), key]))
 
-/** What broken servers say, and what stands in answers. */
+/** Words of broken servers and of valid responses. */
 const WORDS = [
   '\r\n',
   '\n',

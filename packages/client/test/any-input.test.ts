@@ -67,7 +67,7 @@ const ANYTHING: readonly unknown[] = [
   { toString: fail, [Symbol.toPrimitive]: fail },
 ]
 
-/** What can be no options object: reading those runs code of the caller's, whose errors are the caller's. */
+/** Values that cannot be read as options: reading them runs code of the caller, and its errors are the caller's. */
 const UNREADABLE = new Set<unknown>([revoked, throwing])
 
 type Method = (...args: unknown[]) => unknown
@@ -163,7 +163,7 @@ function method(name: string): Method {
   return (...args) => found.apply(owner, args)
 }
 
-/** What breaks the property, or nothing. */
+/** Returns a description of the broken property; `undefined` if it holds. */
 async function check(call: () => unknown, isSync: boolean): Promise<string | undefined> {
   let promise: unknown
   try {

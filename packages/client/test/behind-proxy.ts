@@ -17,7 +17,7 @@ export async function behindProxy(options: MemcachedClientOptions = {}) {
     server,
     proxy,
     client,
-    /** What the client has reported of its server, in order. */
+    /** The events that the client has reported, in order. */
     events,
     async [Symbol.asyncDispose]() {
       await client.close()

@@ -38,7 +38,7 @@ function useClient(open: () => Promise<OpenedServer>): () => MemcachedClient {
 }
 
 /**
- * What a client has to do on every server, in every protocol.
+ * The contract of a client on every server, in every protocol.
  *
  * @param cannot the tests that a server or proxy cannot pass, by name, and why.
  */
@@ -296,7 +296,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
   })
 }
 
-/** What a client has to do besides on a server with meta commands. */
+/** The additional contract of a client on a server with meta commands. */
 export function describeMetaCommands(open: () => Promise<OpenedServer>): void {
   describe('the meta commands of a client', () => {
     const opened = useClient(open)

@@ -173,7 +173,7 @@ describe('memcached', () => {
   })
   afterAll(() => memcached.end())
 
-  /** What a callback is called with. */
+  /** Resolves to the arguments of a callback. */
   const called = <Result>(call: (callback: (error: Error | Error[] | undefined, result: Result) => void) => unknown) =>
     new Promise<unknown[]>((resolve) => call((...results) => resolve(results)))
 

@@ -159,7 +159,7 @@ const READS: Record<string, [(client: MemcachedClient) => Promise<unknown>, unkn
   'meta.debug': [(client) => client.meta.debug('k').then((item) => item !== undefined), true],
 }
 
-/** What may change something, or take a right that is given once. */
+/** Operations that may change something, or take a right that is given once. */
 const WRITES: Record<string, [(client: MemcachedClient) => Promise<unknown>, ambiguous: boolean]> = {
   set: [(client) => client.set('k', 'w'), true],
   delete: [(client) => client.delete('k'), true],

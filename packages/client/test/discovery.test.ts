@@ -1,8 +1,9 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
+import { inspect } from 'node:util'
 import { MemcachedServer } from 'memcache-ts-server'
-import { freePort } from 'memcache-ts-testing'
+import { freePort, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcacheConnectionError, MemcachedClient, MemcacheTimeoutError } from '../src/index.ts'
 
@@ -13,6 +14,11 @@ class ConfigurationEndpoint implements AsyncDisposable {
   /** Whether it knows `config`, or has the configuration as an item, as before 1.4.14. */
   old = false
   silent = false
+  /** The beginning of requests that get no answer. */
+  silentTo = ' '
+  wasLeftWaiting = false
+  /** The whole answer to `config`, instead of `version` and `nodes`. */
+  configuration: string | undefined
   asked = 0
   readonly #sockets = new Set<Socket>()
   readonly #server = createServer((socket) => {
@@ -40,12 +46,14 @@ class ConfigurationEndpoint implements AsyncDisposable {
   }
 
   #answer(request: string): string {
-    if (this.silent) return ''
+    if (request.startsWith(this.silentTo)) this.wasLeftWaiting = true
+    if (this.silent || this.wasLeftWaiting) return ''
+    if (request.startsWith('set auth ')) return 'STORED\r\n'
     if (request.startsWith('version')) return this.old ? 'VERSION 1.4.5\r\n' : 'VERSION 1.6.22\r\n'
     const body = `${this.version}\n${this.nodes.join(' ')}\n`
     if (request === 'config get cluster\r\n' && !this.old) {
       this.asked++
-      return `CONFIG cluster 0 ${body.length}\r\n${body}\r\nEND\r\n`
+      return this.configuration ?? `CONFIG cluster 0 ${body.length}\r\n${body}\r\nEND\r\n`
     }
     if (request === 'get AmazonElastiCache:cluster\r\n' && this.old) {
       this.asked++
@@ -147,6 +155,38 @@ describe('auto discovery', () => {
     endpoint.nodes = [`a.invalid|127.0.0.1|${port}`]
     await using client = new MemcachedClient({ servers: endpoint.address, discovery: true, timeoutMs: 20_000 })
     await expect(client.get('k')).rejects.toThrow('told of a node that cannot be')
+  })
+
+  it('refuses more nodes than can be hashed at once', async () => {
+    await using endpoint = await ConfigurationEndpoint.start()
+    endpoint.nodes = Array.from({ length: 1001 }, (_, index) => `a${index}.invalid||1`)
+    await using client = new MemcachedClient({ servers: endpoint.address, discovery: true, timeoutMs: 20_000 })
+    await expect(client.get('k')).rejects.toThrow('told of 1001 nodes: at most 1000 can be used')
+  })
+
+  it('never shows the password that an endpoint says back', async () => {
+    const password = 's3cr3t'
+    for (const said of [`${password}\r\nEND\r\n`, `CONFIG cluster 0 9\r\n1\n${password}|${password}|x\n\r\nEND\r\n`]) {
+      await using endpoint = await ConfigurationEndpoint.start()
+      endpoint.configuration = said
+      const credentials = { username: 'ann', password }
+      const options = { servers: endpoint.address, discovery: true, timeoutMs: 20_000, ...credentials }
+      await using client = new MemcachedClient(options)
+      const error: unknown = await client.get('k').catch((error: unknown) => error)
+      expect(error).toMatchObject({ code: 'ERR_MEMCACHE_PROTOCOL', message: expect.stringContaining('***') })
+      expect(inspect(error, { depth: Infinity, showHidden: true })).not.toContain(password)
+    }
+  })
+
+  it.each(['version', 'config'])('delays no close() while the endpoint leaves %s without an answer', async (word) => {
+    await using endpoint = await ConfigurationEndpoint.start()
+    endpoint.silentTo = word
+    const limits = { timeoutMs: 600_000, connectTimeoutMs: 600_000 }
+    const client = new MemcachedClient({ servers: endpoint.address, discovery: true, ...limits })
+    const rejected = expect(client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CLOSED' })
+    await until(() => endpoint.wasLeftWaiting)
+    await Promise.all([client.close(), client.close()])
+    await rejected
   })
 
   it('keeps what it knows while the endpoint is away', async () => {

@@ -20,7 +20,7 @@ const PRESETS: readonly PresetName[] = [
 ]
 const REFUSED = Symbol('refused')
 
-/** What comes back of a value, or `REFUSED`. Anything else than a refusal by name fails the test. */
+/** Returns a value after a round trip, or `REFUSED`. Any error other than a refusal that names the value fails the test. */
 function roundTrip(values: Values, value: unknown, compression?: CompressionOptions): unknown {
   const codec = createCodec(values, compression)
   let encoded

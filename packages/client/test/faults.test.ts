@@ -319,6 +319,19 @@ describe('connections', () => {
     expect(await test.client.get('k')).toBeUndefined()
   })
 
+  it.each(['meta', 'text', 'binary'] as const)(
+    'take the whole of a batch, whatever their queue (%s)',
+    async (protocol) => {
+      await using test = await behindProxy({ maxQueue: 10, poolSize: 1, timeoutMs: 20_000, chunkBytes: 100, protocol })
+      const keys = Array.from({ length: 100 }, (_, index) => `k${index}`)
+      const stored = await test.client.setMulti(keys.map((key, index) => [key, 'v'.repeat(index % 20 === 0 ? 300 : 3)]))
+      expect(stored.size).toBe(100)
+      expect((await test.client.getMulti(keys)).size).toBe(100)
+      const deleted = await test.client.deleteMulti(keys)
+      expect([...deleted.values()]).toEqual(keys.map(() => true))
+    },
+  )
+
   it('are closed after a time of rest, and made again', async () => {
     await using test = await behindProxy({ idleTimeoutMs: 20, poolSize: 1 })
     const gone = once(test.client, 'disconnect')

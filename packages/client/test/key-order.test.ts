@@ -13,7 +13,7 @@ function textOf(value: unknown): string | undefined {
   return Buffer.isBuffer(value) ? value.toString() : (value as string | undefined)
 }
 
-/** What a key has: its text, and whether bytes can be joined to it. */
+/** The value of a key, and whether bytes can be joined to it. */
 type Item = { readonly text: string; readonly isPlain: boolean } | undefined
 
 /** A call: what it is to resolve to ('ERR_…' is a rejection), and what the key has afterwards. */

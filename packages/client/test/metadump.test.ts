@@ -1,8 +1,9 @@
 import { createServer } from 'node:net'
 import type { AddressInfo, Socket } from 'node:net'
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
+import { setImmediate } from 'node:timers/promises'
 import { MemcachedServer } from 'memcache-ts-server'
-import { describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
+import { describeWithMemcached, launchMemcached, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcachedClient, MemcacheOptionError } from '../src/index.ts'
 import type { DumpedItem } from '../src/index.ts'
@@ -98,6 +99,88 @@ describe('metadump on our server', () => {
     busy = Infinity
     await expect(client.metadump(() => {}, { timeoutMs: 1 })).rejects.toMatchObject({ retryable: true })
     listener.close()
+  })
+})
+
+/** A server that answers a dump as the test says. */
+async function dumpServer(answer: (socket: Socket) => void) {
+  const sockets = new Set<Socket>()
+  const listener = createServer((socket) => {
+    sockets.add(socket)
+    socket.on('error', () => {})
+    socket.on('data', (chunk: Buffer) => {
+      const line = chunk.toString()
+      if (line === 'version\r\n') socket.write('VERSION 1.6.45\r\n')
+      else if (line === 'mn\r\n') socket.write('MN\r\n')
+      else answer(socket)
+    })
+  }).listen(0, '127.0.0.1')
+  await once(listener, 'listening')
+  return {
+    address: `127.0.0.1:${(listener.address() as AddressInfo).port}`,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy()
+      listener.close()
+      await once(listener, 'close')
+    },
+  }
+}
+
+const ITEM = 'key=k exp=-1 la=5 cas=1 fetch=no cls=1 size=60\r\n'
+const BUSY = 'BUSY currently processing crawler request\r\n'
+const LIMITS = { timeoutMs: 600_000, connectTimeoutMs: 600_000 }
+
+describe('a dump under way', () => {
+  it.each<[string, (socket: Socket) => void]>([
+    ['is silent', () => {}],
+    ['stalls after an item', (socket) => void socket.write(ITEM)],
+    ['is busy', (socket) => void socket.write(BUSY)],
+  ])('ends when its client is closed, if the server %s', async (_, answer) => {
+    const asked = new EventEmitter()
+    await using server = await dumpServer((socket) => {
+      answer(socket)
+      asked.emit('asked')
+    })
+    const client = new MemcachedClient({ servers: server.address, ...LIMITS })
+    const first = once(asked, 'asked')
+    const dumped = client.metadump(() => {}, { timeoutMs: 600_000 })
+    const rejected = expect(dumped).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CLOSED' })
+    await first
+    await Promise.all([client.close(), client.close()])
+    await rejected
+  })
+
+  it('ends on all servers when one fails, and visits nothing afterwards', async () => {
+    let held: Socket | undefined
+    const holds = new EventEmitter()
+    await using slow = await dumpServer((socket) => {
+      socket.write(ITEM)
+      held = socket
+      holds.emit('held')
+    })
+    await using refusing = await dumpServer((socket) => {
+      if (held !== undefined) socket.write('SERVER_ERROR no\r\n')
+      else holds.once('held', () => socket.write('SERVER_ERROR no\r\n'))
+    })
+    await using client = new MemcachedClient({ servers: [slow.address, refusing.address], ...LIMITS })
+    let visits = 0
+    await expect(client.metadump(() => visits++)).rejects.toThrow('SERVER_ERROR no')
+    const before = visits
+    held!.write(`${ITEM}END\r\n`)
+    await until(() => held!.destroyed)
+    expect(visits).toBe(before)
+  })
+
+  it('waits for the promises of its visitor, and rejects when one does', async () => {
+    await using server = await dumpServer((socket) => socket.write(`${ITEM}${ITEM}END\r\n`))
+    await using client = new MemcachedClient({ servers: server.address, ...LIMITS })
+    let ended = 0
+    await client.metadump(async () => {
+      await setImmediate()
+      ended++
+    })
+    expect(ended).toBe(2)
+    await expect(client.metadump(() => Promise.reject(new Error('no more')))).rejects.toThrow('no more')
   })
 })
 

@@ -15,7 +15,7 @@ import { MemcachedClient } from '../src/index.ts'
 import { describeClient } from './client-contract.ts'
 import type { OpenedServer } from './client-contract.ts'
 
-/** What each cannot do, by the names of the contract's tests. */
+/** The tests of the contract that the proxy cannot pass, by name. */
 const NUTCRACKER_CANNOT = {
   'gets and touches': 'it does not know gat and gats, and hangs up on them',
   'tells statistics': 'it does not know stats, and hangs up on it',
@@ -47,7 +47,7 @@ async function opened(
   }
 }
 
-/** By yrmcds's own command: its `flush_all` takes what is stored in the same second, too. */
+/** Deletes by yrmcds's own command: its `flush_all` also removes items that are stored later in the same second. */
 async function deleteAll(direct: MemcachedClient, address: string): Promise<void> {
   const [host, port] = address.split(':')
   const socket = connect(Number(port), host)

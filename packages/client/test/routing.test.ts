@@ -12,7 +12,7 @@ import type { Router } from '../src/routing/router.ts'
 import type { ServerAddress } from '../src/server-address.ts'
 import { md5 } from '../src/routing/md5.ts'
 
-/** What libmemcached answered: vectors/record.py. */
+/** The results of libmemcached, recorded by vectors/record.py. */
 interface Recorded {
   readonly servers: readonly string[]
   readonly cases: Readonly<Record<string, number>>
@@ -26,7 +26,7 @@ function createRouter(hash: HashStrategy, servers: readonly ServerAddress[]): Ro
   return createRouterWith({ hash, prefix: '', hashWithPrefix: false, hashSocketsAs: 'path:0' }, servers)
 }
 
-/** Where libmemcached puts 3,000 keys, with prefixes and unix sockets: vectors/record.py. */
+/** The servers of 3,000 keys in libmemcached, with prefixes and unix sockets, recorded by vectors/record.py. */
 interface Placement {
   readonly hash: HashStrategy
   readonly servers: readonly string[]

@@ -6,7 +6,10 @@ import { MemcachedClient, MemcacheDecodeError, MemcacheError, MemcacheOptionErro
 import { createCodec } from '../src/values/create-codec.ts'
 import type { PresetName } from '../src/compat/presets/preset-codec.ts'
 
-/** What anybody may have stored: no bytes under no client flags end the process, stall it, or become too many. */
+/**
+ * Bytes that any program may have stored: under no client flags do they end the process, stall it, or grow without
+ * limit.
+ */
 
 const ALL = [
   'typed',

@@ -1,5 +1,8 @@
+import { createPrivateKey } from 'node:crypto'
 import { copyFileSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import { inspect } from 'node:util'
 import { MemcachedServer } from 'memcache-ts-server'
 import type { ServerTlsOptions } from 'memcache-ts-server'
 import { TestCertificates } from 'memcache-ts-testing'
@@ -12,6 +15,7 @@ afterAll(() => certificates.dispose())
 const files = certificates.issue('server')
 const clientFiles = certificates.issue('client')
 const stranger = certificates.issue('stranger', { selfSigned: true })
+const expired = certificates.issueExpired('expired')
 const ca = readFileSync(certificates.ca.cert)
 const tls: ServerTlsOptions = { chainCertFile: files.cert, keyFile: files.key, caCertFile: certificates.ca.cert }
 const BIG = { big: 'x'.repeat(300_000) }
@@ -43,18 +47,47 @@ describe('our client and our server over TLS', () => {
     expect(await byUrl.get('a')).toEqual(BIG)
   })
 
-  it('ask each other for certificates', async () => {
+  it('ask each other for certificates, and say which one is missing or refused', async () => {
     const { server, address } = await serve({ ...tls, verifyMode: 'require' })
     await using _ = server
-    const options: MemcachedClientOptions = { servers: address, timeoutMs: 5000, connectTimeoutMs: 5000 }
+    const options: MemcachedClientOptions = { servers: address, timeoutMs: 20_000, connectTimeoutMs: 20_000 }
     await using good = new MemcachedClient({ ...options, tls: { ca, ...pair(clientFiles) } })
     await good.set('a', 1)
-    expect(await good.get('a')).toBe(1)
-    for (const wrong of [{ ca }, { ca, ...pair(stranger) }, { ...pair(clientFiles) }]) {
-      await using bad = new MemcachedClient({ ...options, tls: wrong })
-      await expect(bad.get('a')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION' })
+    const refused = 'it may not speak TLS, or not accept the client certificate'
+    const wrong: [TlsOptions, string][] = [
+      [{ ca }, 'the server demands tls.cert and tls.key'],
+      [{ ca, maxVersion: 'TLSv1.2' }, 'the server may demand tls.cert and tls.key'],
+      [{ ca, ...pair(stranger) }, refused],
+      [{ ca, ...pair(expired) }, refused],
+      [pair(clientFiles), "give the authority of the server's certificate as tls.ca"],
+      [{ ca, ...pair(clientFiles), servername: 'other.example' }, "give the certificate's name as tls.servername"],
+    ]
+    for (const [tls, message] of wrong) {
+      await using bad = new MemcachedClient({ ...options, tls })
+      const error: unknown = await bad.get('a').catch((error: unknown) => error)
+      expect(error).toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION', server: address })
+      expect(String(error)).toContain(message)
+      expect(inspect(error, { depth: Infinity, showHidden: true })).not.toContain('PRIVATE KEY')
     }
     expect(await good.get('a')).toBe(1)
+  })
+
+  it('say so if the certificate of the server has expired', async () => {
+    const { server, address } = await serve({ chainCertFile: expired.cert, keyFile: expired.key })
+    await using _ = server
+    await using client = new MemcachedClient({ servers: address, tls: { ca }, timeoutMs: 20_000 })
+    await expect(client.get('a')).rejects.toThrow("the server's certificate has expired")
+  })
+
+  it('take an exception of checkServerIdentity for a refusal, at once and without ending the process', async () => {
+    const { server, address } = await serve()
+    await using _ = server
+    const checkServerIdentity = (): undefined => {
+      throw new Error('my own check is broken')
+    }
+    const limits = { timeoutMs: 600_000, connectTimeoutMs: 600_000 }
+    await using client = new MemcachedClient({ servers: address, tls: { ca, checkServerIdentity }, ...limits })
+    await expect(client.get('a')).rejects.toThrow('my own check is broken')
   })
 
   it('say so if only one of them speaks TLS', async () => {
@@ -88,3 +121,45 @@ describe('our client and our server over TLS', () => {
     }
   })
 })
+
+describe('TLS options', () => {
+  const { cert, key } = pair(clientFiles)
+  const secret = 81_549_300
+  const notPem = 'must be PEM, not the names of files'
+  it.each<[object, string]>([
+    [{ ca: certificates.ca.cert }, 'tls.ca must be certificates in PEM, not the name of a file'],
+    [{ ca: [ca, certificates.ca.cert] }, 'tls.ca must be certificates in PEM, not the name of a file'],
+    [{ cert: clientFiles.cert, key: clientFiles.key }, notPem],
+    [{ cert, key: clientFiles.key }, notPem],
+    [{ cert, key: readFileSync(stranger.key) }, 'tls.key is not the key of tls.cert'],
+    [{ cert, key: encrypted(), passphrase: `${secret}` }, 'the passphrase is not that of the key'],
+    [{ cert, key, passphrase: secret }, 'tls.passphrase must be text, got a number'],
+    [{ cert, key: [{ pem: encrypted(), passphrase: secret }] }, 'tls cannot be used'],
+    [{ cert, key: secret }, 'tls cannot be used: The "options.key" property must be of type string'],
+    [{ pfx: Buffer.from(`${secret}`), passphrase: `${secret}` }, 'tls cannot be used'],
+    [{ servername: secret }, 'tls.servername must be text, got a number'],
+    [{ minVersion: 'TLSv9' }, '"TLSv9" is not a valid minimum TLS protocol version'],
+    [{ ciphers: 'none of them' }, 'tls cannot be used'],
+    [{ checkServerIdentity: 'no' }, 'tls.checkServerIdentity must be a function, got text'],
+    [{ path: '/run/other.sock' }, 'tls.path cannot be used'],
+    [{ socket: {} }, 'tls.socket cannot be used'],
+  ])('that no connection can be made with are refused at once, without their secrets: %#', (tls, message) => {
+    const error = ((): unknown => {
+      try {
+        return new MemcachedClient({ tls })
+      } catch (error) {
+        return error
+      }
+    })()
+    expect(error).toMatchObject({ code: 'ERR_MEMCACHE_OPTION' })
+    expect(String(error)).toContain(message)
+    expect(inspect(error, { depth: Infinity, showHidden: true })).not.toMatch(/PRIVATE KEY|81.?549.?300/)
+  })
+})
+
+/** Returns a key that needs a passphrase. */
+function encrypted(): string {
+  return createPrivateKey(readFileSync(clientFiles.key))
+    .export({ type: 'pkcs8', format: 'pem', cipher: 'aes-256-cbc', passphrase: 'another one' })
+    .toString()
+}

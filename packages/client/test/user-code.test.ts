@@ -8,7 +8,7 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import { MemcachedClient, MemcacheError } from '../src/index.ts'
 import type { ValueCodec } from '../src/index.ts'
 
-/** What Node reported as uncaught. */
+/** The errors that Node reported as uncaught. */
 let uncaught: unknown[] = []
 let listenersOfVitest: NodeJS.UncaughtExceptionListener[] = []
 const bug = new Error('a bug of the application')

@@ -17,7 +17,7 @@ function open(options: MemcachedClientOptions = {}): MemcachedClient {
   return new MemcachedClient({ servers, timeoutMs: 5000, ...options })
 }
 
-/** What the server says to a request, up to its END. */
+/** Returns the server's response to a request, up to its END. */
 async function ask(request: string): Promise<string> {
   const socket = connect(Number(servers.split(':')[1]), '127.0.0.1')
   socket.write(request)

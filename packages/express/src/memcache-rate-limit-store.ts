@@ -9,7 +9,7 @@ export interface MemcacheRateLimitStoreOptions {
    * `express-rate-limit`.
    */
   prefix?: string | undefined
-  /** The cache that counts. Default: this process's. */
+  /** The cache that counts. Default: the default cache of this process. */
   cache?: Memcache | undefined
 }
 

@@ -11,7 +11,7 @@ export type CacheResponseOptions = HandlerOptions<Request>
 export interface CacheResponseHandler extends RequestHandler {
   /**
    * Invalidates the stored responses of a path, or of a pattern such as `/cities/*` with the option `wildcards`;
-   * resolves to whether that was confirmed.
+   * resolves to whether memcached has confirmed it.
    */
   readonly purge: Purge
 }

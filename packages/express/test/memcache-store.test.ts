@@ -86,12 +86,12 @@ describe('MemcacheStore', () => {
   it.each<[object, string]>([
     [{ ttlSeconds: Infinity }, 'a session must end'],
     [{ ttlSeconds: 0 }, 'ttlSeconds must be over 0'],
-    [{ touchAfterSeconds: -1 }, 'touchAfterSeconds must be from 0 to less'],
-    [{ touchAfterSeconds: '5m' }, 'touchAfterSeconds must be from 0 to less'],
+    [{ touchAfterSeconds: -1 }, 'touchAfterSeconds must be at least 0 and less'],
+    [{ touchAfterSeconds: '5m' }, 'touchAfterSeconds must be at least 0 and less'],
     [{ touchAfter: 5 }, '`touchAfter` is `touchAfterSeconds` here'],
     [{ crypto: { secret: 's' } }, '`crypto` is `encryptionKeys` here'],
-    [{ encryptionKeys: 'short' }, 'an encryption key has at least 32 characters'],
-    [{ encryptionKeys: [] }, 'encryptionKeys is named but holds no key'],
+    [{ encryptionKeys: 'short' }, 'must have at least 32 characters'],
+    [{ encryptionKeys: [] }, 'encryptionKeys is set but holds no key'],
   ])('refuses %j: %s', (options, message) => {
     expect(() => new MemcacheStore(options as MemcacheStoreOptions)).toThrow(MemcacheOptionError)
     expect(() => new MemcacheStore(options as MemcacheStoreOptions)).toThrow(message)

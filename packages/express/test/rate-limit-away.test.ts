@@ -21,7 +21,7 @@ describeWithMemcached('rateLimit while its memcached', () => {
       await using memcached = await launchMemcached()
       await using cache = memcache({ servers: memcached.address, logger: false, timeoutMs: 1000 })
       const app = express()
-      // A window that no test sees the end of, and everybody but the first is somebody else than before.
+      // A window that no test outlives; every client but the first is a new one.
       app.use(rateLimit({ limit: 10, windowMs: 31 * 86_400_000, onCacheDown, key: (req) => req.path, cache }))
       app.get('/:id', (_req, res) => res.json({}))
       await using server = await listen(app)

@@ -54,7 +54,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
       await using server = await listen(site(rateLimit({ perMinute, cache: fleet.cache() })))
       for (const name of Object.keys(odd)) {
         const { text } = await request(server).get(`/${name}`).expect(500)
-        expect(text).toContain('perMinute must be a whole number over 0')
+        expect(text).toContain('perMinute must be a whole number from 1')
       }
       expect(() => rateLimit({ perMinute: () => 5, algorithm: 'leaky' } as never)).toThrow('algorithm must be')
       expect(() => rateLimit({ limit: () => 5 })).toThrow('limit and windowMs belong together')
@@ -267,7 +267,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
     await from('198.51.100.7').expect(429)
     expect(() => rateLimit({ perMinute: 1, ipv6Subnet: 200 })).toThrow('ipv6Subnet must be a whole number of bits')
     expect(() => rateLimit({ perMinute: 1, ipv6Subnet: 64, key: () => 'k' })).toThrow(
-      'ipv6Subnet goes with the default key',
+      'ipv6Subnet works only with the default key',
     )
   })
 

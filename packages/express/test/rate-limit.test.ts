@@ -249,7 +249,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     await using server = await listen(app(fleet.cache(), { perMinute: 3, cost: () => Number.NaN }))
     await request(server)
       .get('/')
-      .expect(500, /cost must be a whole number from 0 on, got NaN/)
+      .expect(500, /cost must be a whole number of at least 0, got NaN/)
   })
 
   it.each([
@@ -308,9 +308,9 @@ describe('options of rateLimit', () => {
   })
 
   it.each([
-    [{ perMinute: 0 }, 'perMinute must be a whole number over 0'],
+    [{ perMinute: 0 }, 'perMinute must be a whole number from 1'],
     [{}, 'needs a limit'],
-    [{ perMinute: 5, cost: -1 }, 'cost must be a whole number from 0 on'],
+    [{ perMinute: 5, cost: -1 }, 'cost must be a whole number of at least 0'],
     [{ perMinute: 5, keyGenerator: () => 'k' }, '`keyGenerator` is `key` here'],
     [{ max: 5, windowMs: 1000 }, '`max` is `limit` here'],
     [{ perMinute: 5, standardHeaders: 'draft-7' }, '`standardHeaders` is `headers` here'],
@@ -322,7 +322,7 @@ describe('options of rateLimit', () => {
     [{ perMinute: 5, passOnStoreError: true }, "`passOnStoreError` is `onCacheDown: 'open'` here"],
     [{ perMinute: 5, key: 'user' }, 'key must be a function of the request, got string'],
     [{ perMinute: 5, handler: 'Too many' }, 'handler must be a function of the request, got string'],
-    [{ perMinute: 5, cost: '2' }, 'cost must be a whole number from 0 on, or a function'],
+    [{ perMinute: 5, cost: '2' }, 'cost must be a whole number of at least 0, or a function'],
     [{ perMinute: 5, identifier: 'api' }, '`identifier` is `name` here'],
   ])('%j is refused: %s', (options, message) => {
     expect(() => rateLimit(options as never)).toThrow(message)

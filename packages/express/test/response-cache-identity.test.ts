@@ -45,7 +45,7 @@ function headersOf(way: Way, who: string | undefined): Record<string, string> {
   }
 }
 
-/** Who the handler takes its client for. */
+/** Returns the user that the handler sees. */
 function nameOf(request: Request): string {
   const { user, auth, session } = request as unknown as {
     user?: { name: string }
@@ -59,7 +59,7 @@ function nameOf(request: Request): string {
   )
 }
 
-/** None of these says that a response may be shared although its client is known. */
+/** Fields that do not allow sharing a response whose client is known. */
 const FIELDS = fc.record(
   {
     'Cache-Control': fc.constantFrom(

@@ -168,7 +168,7 @@ const CHANGING = new Set([
   'x-response-time',
   'x-stamp',
   'server-timing',
-  // A body of one piece has a length where nothing outside compresses it, whoever writes it.
+  // A body that is written at once has a length, unless outer middleware compresses it.
   'content-length',
   'transfer-encoding',
   'connection',

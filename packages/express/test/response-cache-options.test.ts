@@ -16,7 +16,7 @@ describe('options of cacheResponse', () => {
     ['any other', { nonsense: 1 }, /nonsense/],
     ['no lifetime', { ttlSeconds: 0 }, /ttlSeconds/],
     ['milliseconds', { ttlSeconds: 3_600_000 }, /ttlSeconds/],
-    ['more than a day of staleness', { staleSeconds: '2d' }, /a day at most/],
+    ['more than a day of staleness', { staleSeconds: '2d' }, /at most a day/],
     ['no bytes', { maxBytes: 0 }, /maxBytes/],
     ['no hosts', { hosts: [] }, /hosts/],
     ['a vary that never matches', { vary: ['*'] }, /vary/],

@@ -9,13 +9,13 @@ import type { MemcacheSessionOptions } from '../src/index.ts'
 import { EXPRESSES, listen } from './open-app.ts'
 import type { ContractServer } from './session-store-contract.ts'
 
-/** What a handler of a test does, by its path. */
+/** The handlers of a test, by path. */
 type Routes = Record<string, (req: Request, res: Response) => unknown>
 
 const promised = (call: (callback: (error?: unknown) => void) => unknown): Promise<void> =>
   new Promise((resolve, reject) => call((error) => (error ? reject(error as Error) : resolve())))
 
-/** What express-session's documentation says of `req.session` and its options, option by option. */
+/** Tests express-session's documentation of `req.session` and its options, option by option. */
 export function describeSessionEngine(launch: () => Promise<ContractServer>): void {
   let memcached: ContractServer
   let cache: Memcache

@@ -88,7 +88,7 @@ async function openSite(
 
 const cookieOf = ({ headers }: request.Response): string =>
   (headers['set-cookie'] as unknown as string[])[0]!.split(';')[0]!
-/** As JavaScript calls it, without a callback. */
+/** Calls `destroy` as from JavaScript, without a callback. */
 const destroyAndForget = (session: Request['session']): unknown => session.destroy(undefined as never)
 const idOf = (cookie: string): string => decodeURIComponent(cookie.split('=')[1]!).slice(2).split('.')[0]!
 
@@ -443,9 +443,9 @@ describe('a new id for a session', () => {
       { proxy: false },
     )
     const cookie = await site.login()
-    expect((await site.visit('/late', cookie)).text).toContain('the response can carry no cookie any more')
+    expect((await site.visit('/late', cookie)).text).toContain('the head of the response was already sent')
     await site.visit('/me', cookie).expect({ user: 'ann' })
-    expect((await site.visit('/insecure', cookie)).text).toContain('its cookie is secure, and the connection is not')
+    expect((await site.visit('/insecure', cookie)).text).toContain('its cookie is Secure, and the connection is not')
     await site.visit('/me', cookie).expect({ user: 'ann' })
   })
 

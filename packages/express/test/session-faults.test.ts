@@ -94,7 +94,7 @@ async function openSite(cache: Memcache, handle: Handle, others: Store): Promise
   return { url, sessions, [Symbol.asyncDispose]: async () => server[Symbol.asyncDispose]() }
 }
 
-/** What the client gets, and what is stored afterwards. */
+/** The response that the client gets, and the session that is stored afterwards. */
 interface Outcome {
   /** 0: the connection was closed. */
   readonly status: number

@@ -383,7 +383,7 @@ describe.each(EXPRESSES)('a session on %s', (version, express) => {
   })
 })
 
-/** What a handler does with its session, and what is stored afterwards under the id that its client has. */
+/** Changes of a session by a handler, and the session that is stored afterwards under the client's id. */
 const CHANGES: Record<
   string,
   { change: (req: Request) => unknown; stored: { way: string } | undefined; saves?: boolean }
@@ -448,7 +448,7 @@ const LONG_WAYS: Record<string, (res: Response) => void> = {
 /** They end no response that has no client. */
 const ENDLESS_WAYS = new Set(['sendFile', 'pipeline', 'events', 'nothing'])
 
-/** When the client leaves. */
+/** The moments at which the client disconnects. */
 const MOMENTS = [
   'before the handler changes the session',
   'before the handler answers',
@@ -534,7 +534,7 @@ describe.each(Object.keys(LONG_WAYS))('clients that leave a response by %s', (wa
       const server = await listenFor(app, protocol)
       const ask = PROTOCOLS[protocol]!
 
-      /** Has a client for each change leave at a moment; returns the ids of sessions that are to have ended. */
+      /** Lets a client for each change disconnect at a moment; returns the ids of sessions that must have ended. */
       async function leaveAt(moment: (typeof MOMENTS)[number]): Promise<string[]> {
         // Nothing tells of a change after the client has left if the response is never ended: only `save()` stores it.
         const isUnseen = moment === MOMENTS[0] && ENDLESS_WAYS.has(way)

@@ -20,8 +20,8 @@ const KEY = 'a secret of more than thirty-two characters, 1'
 const OTHER_KEY = 'a secret of more than thirty-two characters, 2'
 
 /**
- * What express-session, and those who call a store themselves, expect of one: its documentation's "Session Store
- * Implementation", and what the suites of connect-redis, connect-mongo and their like hold a store to.
+ * Tests the contract of a session store: express-session's "Session Store Implementation", and the requirements in the
+ * suites of connect-redis, connect-mongo and similar stores.
  */
 export function describeSessionStore(launch: () => Promise<ContractServer>): void {
   let server: ContractServer
@@ -47,7 +47,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
     return { store: new MemcacheStore({ ...options, cache }), cache }
   }
 
-  /** Under whichever generation: clearing gives a new one. */
+  /** Returns the remaining lifetime of a session, under any generation. */
   async function secondsLeft(cache: Memcache, id: string): Promise<number | undefined> {
     const generation = await cache.client.get<string>('session::generation')
     const key = generation === undefined ? `session:${id}` : `session:${generation}:${id}`
@@ -116,7 +116,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       await store.set('a', { ...sessionOf(), n: 1 } as never)
       await store.set('a', { ...sessionOf(), n: 2 } as never)
       expect(await store.get('a')).toMatchObject({ n: 2 })
-      // The last one counts, whoever has written the same object before, and under which id.
+      // The last write counts, even if the same object was written before under another id.
       const [one, other] = [
         { ...sessionOf(), n: 1 },
         { ...sessionOf(), n: 2 },
@@ -336,7 +336,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       circular['self'] = circular
       await expect(store.set('a', circular as never)).rejects.toMatchObject({
         code: 'ERR_MEMCACHE_OPTION',
-        message: expect.stringMatching(/^the session cannot be stored: it has to be JSON \(Converting circular/),
+        message: expect.stringMatching(/^the session cannot be stored as JSON \(Converting circular/),
       })
       await expect(store.set('a', { ...sessionOf(), big: 1n } as never)).rejects.toThrow('BigInt')
     })
@@ -354,7 +354,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       await store.set('a', Object.assign(mine.session, { mine: 1 }))
       const read = (await store.get('a')) as unknown as Record<string, unknown>
       expect([read['theirs'], read['mine'], read['random'] === random]).toEqual([1, 1, true])
-      // A piece of it is lost, so all of it is: the next write begins anew instead of failing for good.
+      // A chunk is lost, and with it the session: the next write starts a new one instead of failing forever.
       const { session } = await hold(store, 'a')
       const chunks: string[] = []
       await cache.client.metadump(({ key }) => {

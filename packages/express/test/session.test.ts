@@ -346,7 +346,7 @@ describe('the secret of sessions', () => {
       return made.get('/', (req, res) => res.json({ views: (req.session.views = (req.session.views ?? 0) + 1) }))
     })
     expect(warn.mock.calls.map(([message]) => message)).toEqual([
-      'SESSION_SECRET is not set: using a random one, so sessions end with this process',
+      'SESSION_SECRET is not set: a random secret is used, so all sessions end when this process exits; set SESSION_SECRET to keep them',
     ])
     warn.mockRestore()
     const first = await request(one!).get('/').expect({ views: 1 })

@@ -14,7 +14,7 @@ const haveOneShape = new Function('a', 'b', 'return %HaveSameMap(a, b)') as (a: 
 // oxlint-disable-next-line typescript/no-implied-eval -- the syntax is V8's own
 const isFast = new Function('object', 'return %HasFastProperties(object)') as (object: object) => boolean
 
-/** Has two requests meet in their handlers, and looks at both. */
+/** Runs two requests until both are in their handlers, and compares them. */
 async function meet<Found>(
   makeApp: (handler: RequestListener) => RequestListener,
   look: (first: Parameters<RequestListener>, second: Parameters<RequestListener>) => Found,

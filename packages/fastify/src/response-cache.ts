@@ -15,7 +15,7 @@ declare module 'fastify' {
   interface FastifyInstance {
     /**
      * Invalidates the stored responses of a path, or of a pattern such as `/cities/*` with the option `wildcards`;
-     * resolves to whether that was confirmed.
+     * resolves to whether memcached has confirmed it.
      */
     purgeResponses: Purge
   }

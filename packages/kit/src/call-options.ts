@@ -12,7 +12,7 @@ import { requireType } from './option-types.ts'
 
 /** Options of `set`. */
 export interface SetOptions {
-  /** The lifetime of the value. Default: the cache's. */
+  /** The lifetime of the value. Default: the default lifetime of the cache. */
   ttlSeconds?: Ttl | undefined
   /** The tags of the value, for `invalidateTags`. */
   tags?: readonly string[] | undefined
@@ -20,7 +20,7 @@ export interface SetOptions {
 
 /** Options of `lock`. */
 export interface LockOptions {
-  /** When the lock expires if its holder dies. Default 30. */
+  /** The time after which the lock expires if its holder dies, in seconds. Default 30. */
   ttlSeconds?: Ttl | undefined
   /** How long to wait for another caller to release it, in milliseconds. Default 0. */
   waitMs?: number | undefined
@@ -57,7 +57,7 @@ export function toLockOptions(
   const { ttlSeconds = 30, waitMs = 0, signal } = options
   if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
     throw new MemcacheOptionError(
-      `waitMs must be a number of 0 or more, got ${typeof waitMs === 'number' ? waitMs : kindOf(waitMs)}`,
+      `waitMs must be a number of milliseconds, at least 0, got ${typeof waitMs === 'number' ? waitMs : kindOf(waitMs)}`,
     )
   }
   checkCallOptions({ signal })
@@ -67,7 +67,7 @@ export function toLockOptions(
 /**
  * Returns a lifetime or options as options.
  *
- * @param owner the method that they are given to, for errors.
+ * @param owner the method that takes the options, for error messages.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function toSetOptions(options: Ttl | SetOptions | undefined, owner = 'set'): SetOptions {

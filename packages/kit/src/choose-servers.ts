@@ -18,8 +18,9 @@ export interface ChosenServers {
 }
 
 /**
- * Returns the servers of the option, or of `MEMCACHE_SERVERS`, or the server in this process. The last is logged once:
- * as a warning in production, or in a cluster, whose workers would each have their own server.
+ * Returns the servers of the option, or of `MEMCACHE_SERVERS`, or the server in this process. The use of the server in
+ * this process is logged once: as a warning in production, or in a cluster, whose workers would each have their own
+ * server.
  *
  * @throws MemcacheOptionError if a list of servers cannot be parsed.
  */
@@ -76,7 +77,7 @@ const embeddedServer: ServerStream = {
   name: 'embedded',
   connect(): Duplex {
     const [ours, theirs] = duplexPair()
-    // One end of a pair does not notice that the other one was destroyed.
+    // One end of a pair does not notice that the other end was destroyed.
     ours.once('close', () => theirs.destroy())
     server ??= import('memcache-ts-server').then((module) => new module.MemcachedServer())
     server.then(

@@ -7,20 +7,24 @@ import { isCache } from './option-types.ts'
 const DEFAULT = Symbol.for('memcache-ts.default')
 const holder = globalThis as { [DEFAULT]?: Memcache }
 
-/** Returns the cache of this process: that of `setDefaultMemcache`, or `memcache()`, created at its first use. */
+/**
+ * Returns the default cache of this process: the cache that was passed to `setDefaultMemcache`, or `memcache()`,
+ * created at the first use.
+ */
 export function getDefaultMemcache(): Memcache {
   return (holder[DEFAULT] ??= memcache())
 }
 
-/** Returns the cache of this process, if it exists already. */
+/** Returns the default cache of this process; `undefined` if it does not exist yet. */
 export function peekDefaultMemcache(): Memcache | undefined {
   return holder[DEFAULT]
 }
 
 /**
- * Sets the cache of this process.
+ * Sets the default cache of this process.
  *
- * @throws MemcacheOptionError if it is no cache, or another one is already in use: its users could not be switched.
+ * @throws MemcacheOptionError if the argument is not a cache, or another cache is already in use, whose users could not
+ *   be switched.
  */
 export function setDefaultMemcache(cache: Memcache): void {
   if (!isCache(cache)) {
@@ -34,7 +38,7 @@ export function setDefaultMemcache(cache: Memcache): void {
   holder[DEFAULT] = cache
 }
 
-/** Replaces the cache of this process for a test, and returns a function that restores the previous one. */
+/** Replaces the default cache of this process for a test, and returns a function that restores the previous cache. */
 export function replaceDefaultMemcache(cache: Memcache): () => void {
   const before = holder[DEFAULT]
   holder[DEFAULT] = cache

@@ -30,7 +30,7 @@ export class KeyvMemcache extends EventEmitter implements KeyvStoreAdapter {
 
   /**
    * @param cache a cache, which `disconnect` leaves open; or servers or options to open one, which `disconnect` closes.
-   *   Default: this process's cache.
+   *   Default: the default cache of this process.
    * @throws MemcacheOptionError if an option is unknown or invalid.
    */
   constructor(cache?: Memcache | Servers | MemcacheOptions) {
@@ -50,8 +50,8 @@ export class KeyvMemcache extends EventEmitter implements KeyvStoreAdapter {
   }
 
   /**
-   * Stores a value, and resolves to whether that is confirmed. @param ttlMs the lifetime in milliseconds; `undefined`
-   * means none.
+   * Stores a value, and resolves to whether memcached has confirmed it. @param ttlMs the lifetime in milliseconds;
+   * `undefined` means none.
    */
   async set(key: string, value: unknown, ttlMs?: number): Promise<boolean> {
     return this.#values.set([key], value, lifetime(ttlMs))

@@ -1,6 +1,6 @@
 import { reportUncaught } from 'memcache-ts-client'
 
-/** The operator's log; `console` is one. */
+/** The operator's log; `console` has the same methods. */
 export interface Logger {
   info(message: string): void
   warn(message: string): void

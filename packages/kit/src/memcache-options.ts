@@ -107,11 +107,11 @@ const MAX_LEASE_SECONDS = 3600
 /** A hashed key of the kit has up to 145 bytes, and a key of memcached up to 250. */
 const MAX_PREFIX_BYTES = 100
 
-/** @throws MemcacheOptionError if an option is unknown or invalid. */
+/** Returns the options with their defaults. @throws MemcacheOptionError if an option is unknown or invalid. */
 export function resolveMemcacheOptions(options: MemcacheOptions, env: NodeJS.ProcessEnv): ResolvedMemcacheOptions {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new MemcacheOptionError(
-      `memcache takes its servers as text, or its options as an object, got ${kindOf(options)}`,
+      `memcache takes its servers as a string, or its options as an object, got ${kindOf(options)}`,
     )
   }
   checkOptions('memcache', options, MEMCACHE_OPTIONS, HINTS)
@@ -142,7 +142,7 @@ function prefixOf(given: unknown): string {
   const bytes = Buffer.byteLength(prefixText(prefix))
   if (bytes > MAX_PREFIX_BYTES) {
     throw new MemcacheOptionError(
-      `prefix must have at most ${MAX_PREFIX_BYTES} bytes, so that there is room for keys: ${quoted} has ${bytes}`,
+      `prefix must have at most ${MAX_PREFIX_BYTES} bytes, so that there is room for keys: ${quoted} has ${bytes} bytes`,
     )
   }
   return prefix
@@ -151,7 +151,7 @@ function prefixOf(given: unknown): string {
 function leaseOf(seconds: number): number {
   if (positiveOption('leaseSeconds', seconds) >= MIN_LEASE_SECONDS && seconds <= MAX_LEASE_SECONDS) return seconds
   throw new MemcacheOptionError(
-    `leaseSeconds must be ${MIN_LEASE_SECONDS} to ${MAX_LEASE_SECONDS}, since memcached counts whole seconds, got ${seconds}`,
+    `leaseSeconds must be from ${MIN_LEASE_SECONDS} to ${MAX_LEASE_SECONDS}, got ${seconds}`,
   )
 }
 
@@ -181,10 +181,15 @@ function compressionOf(given: boolean | CompressionOptions): CompressionOptions 
   return compression
 }
 
-/** `null`, as of a value that is missing elsewhere, is not taken for the default servers. */
+/**
+ * Returns the option `servers`. It refuses `null`, such as from a missing setting, instead of using the default
+ * servers.
+ */
 function serversOf(given: Servers | undefined | null): Servers | undefined {
   if (given === null)
-    throw new MemcacheOptionError("servers must be a text such as 'localhost:11211', or a list of such, got null")
+    throw new MemcacheOptionError(
+      "servers must be a string such as 'localhost:11211', or a list of such strings, got null",
+    )
   return given
 }
 
@@ -198,7 +203,7 @@ function loggerOf(given: Logger | false): Logger {
   if (given === false) return SILENT
   if (typeof given?.info !== 'function' || typeof given.warn !== 'function') {
     throw new MemcacheOptionError(
-      `logger must have info() and warn(), as console has, or be false; got ${kindOf(given)}`,
+      `logger must have the methods info() and warn(), like console, or be false; got ${kindOf(given)}`,
     )
   }
   return guardedLogger(given)

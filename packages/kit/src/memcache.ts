@@ -44,7 +44,7 @@ export interface InvalidateOptions {
 
 /**
  * A cache that an application does not depend on: if memcached is away, values are loaded as if there were no cache,
- * and no error of it reaches the caller.
+ * and the errors of the cache do not reach the caller.
  */
 export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMethods, AsyncDisposable {
   /** The client of this cache, for every memcached command. Unlike the cache, it rejects if a server fails. */
@@ -169,7 +169,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
 
   /**
    * Invalidates all values that carry one of these tags: one operation per tag, however many values there are. Resolves
-   * to whether that is confirmed; if not, it is done as soon as the server is back.
+   * to whether memcached has confirmed this; if not, the invalidation is repeated as soon as the server is back.
    *
    * @throws MemcacheOptionError if an option is unknown or invalid.
    */

@@ -32,20 +32,21 @@ export interface CacheMethods {
     options?: RevivingOptions,
   ): Promise<Map<Given, Value>>
   /**
-   * Stores a value, and resolves to whether that was confirmed. If not, the key is deleted as soon as the server is
-   * back.
+   * Stores a value, and resolves to whether memcached has confirmed it. If not, the key is deleted as soon as the
+   * server is back.
    *
    * @throws MemcacheOptionError if the value cannot be stored, or an option is unknown or invalid.
    */
   set(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean>
   /**
-   * Deletes a value, also for loads that are running: they cannot store theirs. Resolves to whether that is confirmed;
-   * if not, it is done as soon as the server is back.
+   * Deletes a value. Loads that are running can no longer store theirs. Resolves to whether memcached has confirmed the
+   * delete; if not, it is repeated as soon as the server is back.
    */
   delete(key: Key): Promise<boolean>
   /**
    * Marks a value stale, so that one caller of `getOrSet` in all processes reloads it while the others are served the
-   * old value. Resolves to whether that is confirmed; if not, the value is deleted as soon as the server is back.
+   * old value. Resolves to whether memcached has confirmed this; if not, the value is deleted as soon as the server is
+   * back.
    */
   markStale(key: Key): Promise<boolean>
   /** @deprecated Use `markStale`. */
@@ -56,8 +57,8 @@ export interface CacheMethods {
    */
   getOrSet<Value>(key: Key, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value>
   /**
-   * Returns many values by id, in the order of the ids; the missing ones are loaded by one call. Values that the loader
-   * does not return are missing from the result.
+   * Returns many values by id, in the order of the ids; the missing values are loaded by one call. Values that the
+   * loader does not return are missing from the result.
    */
   getOrSetMany<Id, Value>(
     ids: readonly Id[],
@@ -75,9 +76,9 @@ export interface CacheMethods {
   /** Deletes a value and returns it, to one caller alone; `undefined` is a miss, or a cache that does not answer. */
   pull<Value = unknown>(key: Key): Promise<Value | undefined>
   /**
-   * Adds to a number atomically, whatever other callers do. A missing number counts as 0; an existing one keeps its
-   * remaining lifetime. Resolves to the new number, or to `undefined` if the cache does not answer, or others kept
-   * changing the number for longer than `leaseSeconds`.
+   * Adds to a number atomically. A missing number counts as 0; an existing one keeps its remaining lifetime. Resolves
+   * to the new number, or to `undefined` if the cache does not answer, or others kept changing the number for longer
+   * than `leaseSeconds`.
    *
    * @throws MemcacheOptionError if the stored value is not a number, or an option is unknown or invalid.
    */
@@ -93,10 +94,10 @@ export interface CacheMethods {
   namespace(name: Key): CacheNamespace
 }
 
-/** The number of remembered lifetimes: literals of an application are few, but it may compute any number of them. */
+/** The number of remembered lifetimes: an application has few literals, but may compute any number of lifetimes. */
 const MAX_LIFETIMES = 100
 
-/** Where a namespace is in its cache. */
+/** The place of a namespace in its cache. */
 interface NamespacePlace {
   /** The client's key prefix, which counts towards the length of keys. */
   readonly prefix: string
@@ -171,7 +172,7 @@ export class CacheNamespace implements CacheMethods {
     return hits
   }
 
-  /** Returns a value revived from the stored one; `undefined` if its reviver throws. */
+  /** Returns the revived value; `undefined` if the reviver throws. */
   async #revived(name: string, stored: unknown, revive: Reviver): Promise<unknown> {
     try {
       return await reviveWithin(stored, revive, { name, hardTimeoutMs: this.#engine.loading.hardTimeoutMs })
@@ -217,7 +218,7 @@ export class CacheNamespace implements CacheMethods {
     return { name, hardTimeoutMs: hardTimeoutMs ?? this.#engine.loading.hardTimeoutMs, signal }
   }
 
-  /** With `type` or `revive`, values are instances again. */
+  /** Runs `getOrSet`; with `type` or `revive`, the values become instances. */
   #getOrSetRevived<Value>(key: Key, load: Loader<Value>, options: Ttl | GetOrSetOptions | undefined): Promise<Value> {
     if (options === null) checkObject('getOrSet', options)
     const revive = typeof options === 'object' ? reviverOf(options) : undefined
@@ -324,7 +325,7 @@ export class CacheNamespace implements CacheMethods {
     const { ttlSeconds, waitMs, signal } = toLockOptions(options)
     // A text is one part, so that the name 'a:b' is another lock than ['a', 'b'].
     const text = typeof name === 'string' && name !== '' ? keyText([name]) : keyText(name)
-    if (text === '') throw new MemcacheOptionError('a lock needs a name')
+    if (text === '') throw new MemcacheOptionError("a lock needs a name, such as cache.lock('report')")
     const key = storedKey(ownKeyText('mutex', [this.#path, text]), this.#prefix)
     return this.#engine.lock({ key, ttlSeconds, waitMs, signal })
   }
@@ -337,7 +338,10 @@ export class CacheNamespace implements CacheMethods {
 
   namespace(name: Key): CacheNamespace {
     const path = typeof name === 'string' && name !== '' ? keyText([name]) : keyText(name)
-    if (path === '') throw new MemcacheOptionError('a namespace needs a name: its keys begin with it')
+    if (path === '')
+      throw new MemcacheOptionError(
+        "a namespace needs a name, such as cache.namespace('cities'): its keys begin with it",
+      )
     const whole = this.#path + path
     const tagKeys = [...this.#tagKeys, this.#engine.namespaceKey(whole)]
     return new CacheNamespace(this.#engine, {
@@ -348,7 +352,7 @@ export class CacheNamespace implements CacheMethods {
     })
   }
 
-  /** Invalidates all values of this namespace in one operation; resolves to whether that is confirmed. */
+  /** Invalidates all values of this namespace in one operation; resolves to whether memcached has confirmed it. */
   async clear(): Promise<boolean> {
     return this.#engine.invalidateTags(this.#tagKeys.slice(-1), {
       soft: false,
@@ -360,7 +364,7 @@ export class CacheNamespace implements CacheMethods {
    * Loads and stores the values that are not stored yet. For `warm`.
    *
    * @param about `vary` returns the lifetime to store a value with, in place of `jitter`; `isPatient`: whether a
-   *   memcached that does not answer is asked again after a pause.
+   *   request is repeated after a pause if memcached does not respond.
    */
   warmMany<Id, Value>(
     ids: readonly Id[],
@@ -408,7 +412,10 @@ export class CacheNamespace implements CacheMethods {
     return loading
   }
 
-  /** One literal for every read, so that all requests have one shape: the engine's hot paths stay monomorphic. */
+  /**
+   * Returns the request of a read. All requests come from this literal, so that they have one shape and the engine's
+   * hot paths stay monomorphic.
+   */
   #request(
     name: string,
     { loading, tags, signal, load, fault }: RequestParts,
@@ -444,7 +451,7 @@ interface RequestParts {
 const NO_OPTIONS: GetOrSetOptions = {}
 const NO_LATE_TAGS = { tags: undefined, fault: undefined }
 
-/** Stands in the requests of a batch, which are loaded together. */
+/** The loader in the requests of a batch, which are loaded together. */
 function noLoader(): never {
   throw new Error('a batch has one loader for all')
 }

@@ -2,10 +2,10 @@ import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 
 type Kind = 'function' | 'boolean'
 
-/** An example for each kind. */
+/** Examples of the types, for messages. */
 const EXAMPLES: Readonly<Record<Kind, string>> = { function: '(id) => …', boolean: 'true or false' }
 
-/** @throws MemcacheOptionError if one of the options is set and of another type. */
+/** Checks the types of options. @throws MemcacheOptionError if one of them is set and has another type. */
 export function requireType(owner: string, kind: Kind, options: Readonly<Record<string, unknown>>): void {
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || typeof value === kind) continue
@@ -22,7 +22,7 @@ export function requireSync(owner: string, options: Readonly<Record<string, unkn
   requireType(owner, 'function', options)
   for (const [name, value] of Object.entries(options)) {
     if ((value as { [Symbol.toStringTag]?: unknown } | undefined)?.[Symbol.toStringTag] === 'AsyncFunction') {
-      throw new MemcacheOptionError(`${owner}: ${name} must not be async: it is called before anything is awaited`)
+      throw new MemcacheOptionError(`${owner}: ${name} must not be async, since its result is used synchronously`)
     }
   }
 }
@@ -37,16 +37,19 @@ export function syncResult<Result>(name: string, result: Result): Result {
   if (typeof result !== 'object' || result === null || !('then' in result)) return result
   if (typeof result.then !== 'function') return result
   Promise.resolve(result).catch(() => {})
-  throw new MemcacheOptionError(`${name} must not return a promise: it is called before anything is awaited`)
+  throw new MemcacheOptionError(`${name} must not return a promise, since its result is used synchronously`)
 }
 
-/** @throws MemcacheOptionError if the options are not an object, for example a list or a function. */
+/** Checks options. @throws MemcacheOptionError if they are not an object, for example a list or a function. */
 export function requireOptions(owner: string, options: unknown): asserts options is object {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return
   throw new MemcacheOptionError(`${owner} takes its options as an object, got ${describeValue(options)}`)
 }
 
-/** @throws MemcacheOptionError if the option `cache` is given, and is none, as a client or the promise of a cache. */
+/**
+ * Checks the option `cache`. @throws MemcacheOptionError if it is set and not a cache, for example a client or the
+ * promise of a cache.
+ */
 export function requireCache(owner: string, cache: unknown): void {
   if (cache === undefined || isCache(cache)) return
   const { then } = Object(cache) as { then?: unknown }
@@ -55,13 +58,13 @@ export function requireCache(owner: string, cache: unknown): void {
   )
 }
 
-/** Returns whether a value is a cache, of whichever copy of this package. */
+/** Returns whether a value is a cache of any copy of this package. */
 export function isCache(value: unknown): boolean {
   const { namespace } = Object(value) as { namespace?: unknown }
   return typeof value === 'object' && typeof namespace === 'function'
 }
 
-/** @throws MemcacheOptionError if a list is not an array. */
+/** Checks a list. @throws MemcacheOptionError if it is not an array. */
 export function requireList(owner: string, list: unknown): asserts list is readonly unknown[] {
   if (!Array.isArray(list)) throw new MemcacheOptionError(`${owner} takes an array, got ${describeValue(list)}`)
 }
@@ -100,7 +103,7 @@ export function functionOf(option: unknown): unknown {
   return typeof option === 'function' ? option : undefined
 }
 
-/** @throws MemcacheOptionError if the tags are neither a list of non-empty strings nor a function. */
+/** Checks the option `tags`. @throws MemcacheOptionError if it is neither a list of non-empty strings nor a function. */
 export function requireTags(owner: string, tags: unknown): void {
   if (tags === undefined || typeof tags === 'function') return
   if (!isTagList(tags)) throw notTags(owner, tags)
@@ -113,7 +116,7 @@ function isTagList(tags: unknown): tags is readonly string[] {
 function notTags(owner: string, tags: unknown): MemcacheOptionError {
   const list = typeof tags === 'string' ? `: ['${tags}']` : ''
   return new MemcacheOptionError(
-    `${owner}: tags must be a list of texts that are not empty, or a function that returns one${list}; got ${describeValue(tags)}`,
+    `${owner}: tags must be a list of non-empty strings, or a function that returns such a list${list}; got ${describeValue(tags)}`,
   )
 }
 

@@ -215,7 +215,7 @@ it.each([
   [
     'increment',
     (cache: Memcache) => cache.increment('k', 1, { tags: 'a' } as never),
-    "tags must be a list of texts: ['a']",
+    "tags must be a list of strings: ['a']",
   ],
   ['set', (cache: Memcache) => cache.set('k', 1, { tags: [1] } as never), 'a tag must be text, got a number'],
   ['set, a list', (cache: Memcache) => cache.set('k', 1, [] as never), 'set takes a lifetime or an object of options'],

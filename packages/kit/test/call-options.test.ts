@@ -79,7 +79,7 @@ describe('ids and arguments', () => {
 
   it('of cacheOf and cached say how they are written', async () => {
     await expect(called().cache.get(42)).rejects.toThrow(
-      'get takes the arguments of a call as an array, as in get([42]), got 42',
+      'get takes the arguments of a call as an array, such as get([42]), got 42',
     )
   })
 })

@@ -72,7 +72,7 @@ const WAYS: Record<
   },
 }
 
-/** What callers get on a miss, on a joined load, on a hit, and twice from memory. */
+/** Returns the values that callers get on a miss, on a joined load, on a hit, and twice from memory. */
 async function answers(
   way: string,
   load: (id: number) => Promise<unknown>,
@@ -330,7 +330,7 @@ describe('an instance that is stored explicitly, and of which type loses what hi
 })
 
 describe('what a reviver cannot read', () => {
-  /** Of a newer version of the program, which has a field that is not in what was stored. */
+  /** The reviver of a newer version of the program, with a field that the stored value lacks. */
   const revive = (stored: { id: number; roles: string[] }) => ({ id: stored.id, role: stored.roles[0]! })
   const current = async (id: number) => ({ id, roles: ['admin'] })
 

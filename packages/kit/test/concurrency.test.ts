@@ -206,7 +206,7 @@ describe('concurrency', () => {
     [{ max: Number.NaN }, 'max must be a whole number from 1'],
     [{ max: '2' }, 'max must be a whole number from 1'],
     [{ max: 1, queue: -1 }, 'queue must be a whole number from 0'],
-    [{ max: 1, waitMs: Number.NaN }, 'waitMs must be a number of milliseconds from 0 on, got NaN'],
+    [{ max: 1, waitMs: Number.NaN }, 'waitMs must be a number of milliseconds, at least 0, got NaN'],
     [{ max: 1, leaseMs: 10 }, 'leaseMs must be a whole number from 1000'],
     [{ max: 1, limit: 3 }, '`limit` is `max` here'],
     [{ max: 1, name: '' }, 'name must be a string that is not empty'],
@@ -218,7 +218,7 @@ describe('concurrency', () => {
   it('refuses an id that is none, and options that are none', async () => {
     await using test = await openCache()
     const limiter = concurrency({ max: 1, cache: test.cache })
-    await expect(limiter.acquire(5 as never)).rejects.toThrow('an id must be a string')
+    await expect(limiter.acquire(5 as never)).rejects.toThrow('the id must be a string')
     await expect(limiter.acquire('id', { timeout: 5 } as never)).rejects.toThrow('`timeout` is `waitMs` here')
     await expect(limiter.acquire('id', { waitMs: -1 })).rejects.toThrow('waitMs must be a number of milliseconds')
   })
@@ -246,12 +246,12 @@ describe('a turn at the slots', () => {
         for (const { process, action, ms } of steps) {
           nowMs += ms
           const me = processes[process]!
-          // Whoever lives renews in time; here all do.
+          // Living processes renew in time; here all are alive.
           for (const other of processes) other.seenMs = nowMs
           const released: string[] = []
           if (action === 'want') me.wanted.push(`${count++}`)
           if (action === 'release' && me.held.length > 0) released.push(me.held.shift()!)
-          // Whoever releases first, then the others.
+          // First the releasing callers, then the others.
           for (const each of [me, ...processes.filter((other) => other !== me)]) {
             const wanted = each.wanted.map((token) => ({ token, mayWait: true }))
             const mine = each === me ? released : []

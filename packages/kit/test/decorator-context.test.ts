@@ -262,7 +262,7 @@ describe('options of a wrong type', () => {
     ['@Cached takes its options as an object, got null', () => Cached(null as never)],
     ["@Cached: key must be a function, (id) => …; got 'id'", () => Cached({ key: 'id' as never })],
     [
-      "@Cached: tags must be a list of texts that are not empty, or a function that returns one: ['a']; got 'a'",
+      "@Cached: tags must be a list of non-empty strings, or a function that returns such a list: ['a']; got 'a'",
       () => Cached({ tags: 'a' as never }),
     ],
     ['@Cached: condition must not be async', () => Cached({ condition: (async () => false) as never })],
@@ -278,18 +278,21 @@ describe('options of a wrong type', () => {
     ['@CacheEvict: soft must be a boolean', () => CacheEvict({ tags: ['a'], soft: 1 as never })],
     ['@CacheEvict: key must be a function, (id) => …; got a list', () => CacheEvict({ key: ['find', 1] as never })],
     ['@CacheEvict: tags must be a list', () => CacheEvict({ tags: [''] })],
-    ['@CacheConfig needs a name that is a text and not empty, got number', () => CacheConfig({ name: 5 as never })],
-    ['@CacheConfig: version must be a whole number, got 1.5', () => CacheConfig({ version: 1.5 })],
+    ['@CacheConfig: name must be a string that is not empty, got number', () => CacheConfig({ name: 5 as never })],
+    ['@CacheConfig: version must be a whole number of at least 0, got 1.5', () => CacheConfig({ version: 1.5 })],
     ['@CacheConfig takes its options as an object', () => CacheConfig('cities' as never)],
     ['cached: the first argument must be a function', () => cached(5 as never, { name: 'a' })],
     ['cached takes its options as an object, got undefined', () => cached(load, undefined as never)],
-    ['needs a name that is a text', () => cached(load, {} as never)],
+    ['name must be a string that is not empty', () => cached(load, {} as never)],
     ['jitter must be from 0 to under 1', () => cached(load, { name: 'a', jitter: 2 })],
     ['defineCache: load must be a function', () => defineCache({ name: 'a', load: 5 as never })],
-    ['needs a name that is a text', () => defineCache({ load } as never)],
+    ['name must be a string that is not empty', () => defineCache({ load } as never)],
     ['defineCache: tags must be a list', () => defineCache({ name: 'a', load, tags: 'a' as never })],
     ['must be over 0', () => defineCache({ name: 'a', load, ttlSeconds: 0 })],
-    ['version must be a whole number, got 2', () => defineCache({ name: 'a', load, version: '2' as never })],
+    [
+      'version must be a whole number of at least 0, got 2',
+      () => defineCache({ name: 'a', load, version: '2' as never }),
+    ],
   ])('are refused where they are written: %s', (message, write) => {
     expect(write).toThrow(message)
   })

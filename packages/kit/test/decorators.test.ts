@@ -26,7 +26,7 @@ describe('@CacheConfig', () => {
     expect(test.cache.stats().loads).toBe(1)
     await new Villages().find(1)
     expect(await test.cache.get(['villages', 'find', 1])).toEqual({ id: 1, name: 'city 1' })
-    expect(() => CacheConfig({ name: '' })).toThrow('not empty')
+    expect(() => CacheConfig({ name: '' })).toThrow('must not be empty')
     expect(() => CacheConfig({ prefix: 'x' } as never)).toThrow('has no option')
   })
 
@@ -165,7 +165,7 @@ describe('@CachePut and @CacheEvict', () => {
 
   it('refuses what cannot be', () => {
     expect(() => CacheEvict({})).toThrow('nothing to evict')
-    expect(() => CacheEvict({ all: true, soft: true })).toThrow('all cannot be soft')
+    expect(() => CacheEvict({ all: true, soft: true })).toThrow('all and soft cannot be combined')
     expect(() => CacheEvict({ all: true, when: 'during' as never })).toThrow(`'after' or 'before'`)
     expect(() => CacheEvict({ allEntries: true } as never)).toThrow('`allEntries` is `all` here')
     // @ts-expect-error it has to be known where it is stored

@@ -56,7 +56,7 @@ const UNCONDITIONAL: typeof WRITERS = {
   'a tagged set': (cache, ttlSeconds) => cache.set('k', 1, { ttlSeconds, tags: ['t'] }),
 }
 
-/** What readers that take no stale value make of a fresh 1, and of a miss. */
+/** The results of readers that accept no stale value, for a fresh 1 and for a miss. */
 const READERS: Record<string, { read(cache: Memcache): Promise<unknown>; fresh: unknown; miss: unknown }> = {
   get: { read: (cache) => cache.get('k'), fresh: 1, miss: undefined },
   getMany: { read: async (cache) => (await cache.getMany(['k'])).get('k'), fresh: 1, miss: undefined },

@@ -177,7 +177,7 @@ describe('fetchSession', () => {
     const opened = await sessions.open(request)
     await opened.session.regenerate({ keep: true })
     Object.assign(opened.session, { self: opened.session })
-    await expect(opened.commit(new Response())).rejects.toThrow('it has to be JSON')
+    await expect(opened.commit(new Response())).rejects.toThrow('cannot be stored as JSON')
     const response = await opened.commit(new Response('', { status: 503 }))
     ann.cookie = response.headers.getSetCookie()[0]!.split(';')[0]!
     expect(await (await ann.get('/')).json()).toEqual({ views: 2 })

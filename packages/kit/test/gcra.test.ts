@@ -81,7 +81,7 @@ describe('gcra', () => {
     expect(await limits.consume('a', 1, nowMs)).toMatchObject({ allowed: false, remaining: 0, retryAfterMs: 6000 })
     expect(swaps).toBe(64)
     await expect(limits.penalty('a', 1, nowMs)).rejects.toThrow(
-      "the rate limit 'busy' of a is changed by too many at once",
+      "too many processes change the rate limit 'busy' of a at once",
     )
   })
 })

@@ -13,7 +13,7 @@ const WAYS: readonly [name: string, prepare: (response: ServerResponse) => void]
   ['by its methods', gateMethods],
 ]
 
-/** What an application sends, and the state that it sees afterwards. */
+/** Responses of an application, and the state that it sees afterwards. */
 const SENT: Readonly<Record<string, (response: ServerResponse) => void>> = {
   'a whole body': (response) => void response.end('a page'),
   'a body in parts': (response) => {

@@ -35,10 +35,12 @@ describe('allow and deny lists', () => {
     expect(new IdList('deny', ((id: string) => /^a/.exec(id)) as never).has('abc')).toBe(true)
     expect(new IdList('deny', (() => undefined) as never).has('abc')).toBe(false)
     const list = new IdList('deny', (async () => false) as never)
-    expect(() => list.has('abc')).toThrow('deny must be a function that returns true or false, and not a promise')
+    expect(() => list.has('abc')).toThrow(
+      'deny must be a function that returns true or false, but it returned a promise',
+    )
   })
 
   it.each([['10.0.0.0/33'], ['10.0.0.0/x'], ['2001:db8::/129'], ['10.0.0.0/8/8']])('refuses the range %s', (entry) => {
-    expect(() => new IdList('allow', [entry])).toThrow(`allow has a range of addresses that is none: '${entry}'`)
+    expect(() => new IdList('allow', [entry])).toThrow(`allow has an invalid address range, '${entry}'`)
   })
 })

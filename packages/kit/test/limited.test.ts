@@ -62,15 +62,15 @@ describe('blockUntilReady', () => {
   })
 
   it.each([
-    [{ waitMs: -1 }, 'waitMs must be a number of milliseconds from 0 on'],
-    [{ waitMs: Number.NaN }, 'waitMs must be a number of milliseconds from 0 on'],
-    [{ cost: 0 }, 'cost must be a whole number over 0'],
+    [{ waitMs: -1 }, 'waitMs must be a number of milliseconds, at least 0'],
+    [{ waitMs: Number.NaN }, 'waitMs must be a number of milliseconds, at least 0'],
+    [{ cost: 0 }, 'cost must be a whole number greater than 0'],
     [{ timeout: 5 }, '`timeout` is `waitMs` here'],
   ])('refuses %j: %s', async (options, message) => {
     await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 1, cache: test.cache })
     await expect(limiter.blockUntilReady('id', options as never)).rejects.toThrow(message)
-    await expect(limiter.blockUntilReady(5 as never)).rejects.toThrow('an id must be a string')
+    await expect(limiter.blockUntilReady(5 as never)).rejects.toThrow('the id must be a string')
   })
 })
 
@@ -145,7 +145,9 @@ describe('limited', () => {
   })
 
   it('refuses what is no function, and options that are none', () => {
-    expect(() => limited('fn' as never, { perSecond: 1 })).toThrow('limited takes a function, got string')
+    expect(() => limited('fn' as never, { perSecond: 1 })).toThrow(
+      'the first argument of limited must be a function, got string',
+    )
     expect(() => limited(() => 1, { perSecond: 1, max: 5 } as never)).toThrow('`max` is `maxConcurrent` here')
     expect(() => limited(() => 1, {})).toThrow('needs a limit')
     expect(() => limited(() => 1, { perSecond: 1, waitMs: Number.NaN })).toThrow('waitMs must be')

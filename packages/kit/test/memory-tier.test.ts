@@ -98,7 +98,7 @@ describe('l1', () => {
       expect(await test.cache.getOrSet('k', () => 'never')).toBe(value)
     }
     expect(written() - before).toBeLessThan(5000)
-    // It is fetched anew when its own time is over.
+    // It is fetched again when its own time is over.
     test.clock.advanceSeconds(3)
     expect(await test.cache.getOrSet('k', () => 'never')).toBe(value)
     expect(written() - before).toBeGreaterThan(100_000)

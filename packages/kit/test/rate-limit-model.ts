@@ -1,12 +1,12 @@
 import type { RateLimitAlgorithm, RateLimitWindow } from '../src/rate-limit/index.ts'
 
-/** What was counted, and when. */
+/** An amount that was counted, and its time. */
 interface Entry {
   readonly atMs: number
   readonly cost: number
 }
 
-/** What a limiter should have, by a list of all that it has counted: the windows of one id. */
+/** The expected windows of one id, computed from a list of all counted amounts. */
 export interface WindowModel {
   allows(nowMs: number, cost: number): boolean
   count(nowMs: number, cost: number): void
@@ -95,7 +95,7 @@ class GcraModel implements WindowModel {
     this.#entries.push({ atMs: nowMs, cost: -cost })
   }
 
-  /** What is in the bucket, which runs out evenly. */
+  /** Returns the content of the bucket, which drains evenly. */
   #owedUs(nowMs: number): number {
     let owedUs = 0
     let lastMs = -Infinity
@@ -110,7 +110,7 @@ class GcraModel implements WindowModel {
 
 const MODELS = { fixed: FixedModel, sliding: SlidingModel, gcra: GcraModel }
 
-/** What a limiter should say to the calls of one id, by an exact list of them. */
+/** The expected results for the calls of one id, computed from an exact list of them. */
 export class LimiterModel {
   readonly #windows: readonly WindowModel[]
   readonly #blockMs: number | undefined
@@ -145,8 +145,8 @@ export class LimiterModel {
 }
 
 /**
- * The times that denied calls were told to come back at: whoever does is not denied again, if nothing was counted
- * meanwhile.
+ * The times at which denied calls may be repeated: a call that waits until then is not denied again, if nothing was
+ * counted meanwhile.
  */
 export class Promises {
   #promises: { readonly atMs: number; readonly cost: number }[] = []
@@ -172,7 +172,7 @@ export class Promises {
     return broken && `a call at cost ${cost} was denied at ${nowMs}, and told ${broken.atMs} for cost ${broken.cost}`
   }
 
-  /** What is told before a penalty or a block is no promise. */
+  /** Forgets earlier results, which do not hold after a penalty or a block. */
   forget(): void {
     this.#promises = []
   }

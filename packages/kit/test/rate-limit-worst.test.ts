@@ -6,7 +6,7 @@ import { openCache } from './open-cache.ts'
 const LIMIT = 100
 const WINDOW_MS = 60_000
 
-/** When calls of one client come, in milliseconds from the start of a window. */
+/** The times of the calls of one client, in milliseconds from the start of a window. */
 type Arrivals = Iterable<number>
 
 /** A burst at the end of a window, and from then on a call every 100 ms, with a burst at each seam. */

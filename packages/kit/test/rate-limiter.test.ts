@@ -109,8 +109,8 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect(await limiter.penalty('a', { cost: 2 })).toMatchObject({ allowed: false, remaining: 0 })
     expect(await limiter.reward('a', { cost: 5 })).toMatchObject({ allowed: true, remaining: 3 })
     expect(await limiter.reward('a', 100)).toMatchObject({ allowed: true, remaining: 10 })
-    await expect(limiter.penalty('a', 0)).rejects.toThrow('amount must be a whole number over 0')
-    await expect(limiter.reward('a', -1)).rejects.toThrow('amount must be a whole number over 0')
+    await expect(limiter.penalty('a', 0)).rejects.toThrow('amount must be a whole number greater than 0')
+    await expect(limiter.reward('a', -1)).rejects.toThrow('amount must be a whole number greater than 0')
   })
 
   it('lets a call in that was denied, once it was rewarded or reset', async () => {
@@ -242,9 +242,9 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
       expect(await limiter.consume('client')).toMatchObject({ allowed: true, remaining: 9 })
     }
     await expect(limiter.block('client')).rejects.toThrow(
-      'block needs a time in milliseconds: block(id, 600_000), or give the option blockMs',
+      'block needs a time in milliseconds: call block(id, 600_000), or set the option blockMs',
     )
-    await expect(limiter.block('client', 0.5)).rejects.toThrow('blockMs must be a whole number over 0')
+    await expect(limiter.block('client', 0.5)).rejects.toThrow('blockMs must be a whole number greater than 0')
   })
 
   it('gives back no more than was used, in a window in which it blocked', async () => {
@@ -349,7 +349,7 @@ describe('rateLimiter', () => {
     const limiter = rateLimiter({ perMinute: 10, cache: test.cache })
     for (const id of [undefined, null, 5, {}]) {
       for (const method of ['consume', 'peek', 'penalty', 'reward', 'reset'] as const) {
-        await expect(limiter[method](id as never)).rejects.toThrow('an id must be a string')
+        await expect(limiter[method](id as never)).rejects.toThrow('the id must be a string')
       }
     }
   })
@@ -412,26 +412,28 @@ describe('rateLimiter', () => {
     await expect(limiter.consume('a', { costs: 5 } as never)).rejects.toThrow('`costs` is `cost` here')
     await expect(limiter.consume('a', { points: 5 } as never)).rejects.toThrow('`points` is `cost` here')
     await expect(limiter.consume('a', 5 as never)).rejects.toThrow(
-      'consume takes its cost in an object, { cost: 2 }, got 5',
+      'consume takes its cost in an object, such as { cost: 2 }, got 5',
     )
     await expect(limiter.peek('a', { Cost: 1 } as never)).rejects.toThrow('`Cost` is `cost` here')
     await expect(limiter.penalty('a', { amount: 5 } as never)).rejects.toThrow('`amount` is `cost` here')
     await expect(limiter.penalty('a', '3' as never)).rejects.toThrow(
-      "amount must be a whole number over 0, got the string '3'",
+      "amount must be a whole number greater than 0, got the string '3'",
     )
-    await expect(limiter.reward('a', Number.NaN)).rejects.toThrow('amount must be a whole number over 0, got NaN')
+    await expect(limiter.reward('a', Number.NaN)).rejects.toThrow(
+      'amount must be a whole number greater than 0, got NaN',
+    )
     await expect(limiter.reward('a', 1, Number.NaN)).rejects.toThrow('atMs must be milliseconds since 1970, got NaN')
     await expect(limiter.block('a', '5000' as never)).rejects.toThrow(
-      "blockMs must be a whole number over 0, got the string '5000'",
+      "blockMs must be a whole number greater than 0, got the string '5000'",
     )
     expect((await limiter.peek('a')).remaining).toBe(10)
   })
 
-  it('refuses a cost that is no whole number from 0 on', async () => {
+  it('refuses a cost that is no whole number of at least 0', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 10, cache: test.cache })
     for (const cost of [-1, 0.5, Number.NaN, Infinity, '2' as never]) {
-      await expect(limiter.consume('a', { cost })).rejects.toThrow('cost must be a whole number from 0 on')
+      await expect(limiter.consume('a', { cost })).rejects.toThrow('cost must be a whole number of at least 0')
     }
     // One that can never be allowed is denied, and in nobody's way.
     for (const cost of [11, 2 ** 36, Number.MAX_SAFE_INTEGER]) {
@@ -447,27 +449,27 @@ describe('rateLimiter', () => {
 
   it.each([
     [{}, 'needs a limit'],
-    [{ perMinute: 0 }, 'perMinute must be a whole number over 0'],
-    [{ perMinute: 2e9 }, 'perMinute must be a whole number over 0 and up to 1000000000'],
+    [{ perMinute: 0 }, 'perMinute must be a whole number from 1'],
+    [{ perMinute: 2e9 }, 'perMinute must be a whole number from 1 to 1000000000'],
     [{ limit: 5 }, 'limit and windowMs belong together'],
-    [{ limit: 5, windowMs: 0.5 }, 'windowMs must be a whole number of milliseconds over 0'],
+    [{ limit: 5, windowMs: 0.5 }, 'windowMs must be a whole number of milliseconds'],
     [{ max: 5 }, '`max` is `limit` here'],
     [{ perMinute: 5, blockDuration: 5 }, '`blockDuration` is `blockMs` here'],
     [{ perMinute: 5, onCacheDown: 'maybe' }, "onCacheDown must be 'local', 'open' or 'closed'"],
     [{ perMinute: 5, algorithm: 'leaky' }, "algorithm must be 'sliding', 'fixed' or 'gcra', got 'leaky'"],
-    [{ perMinute: 5, burst: 5 }, "burst goes with algorithm: 'gcra'"],
-    [{ perMinute: 5, perHour: 5, algorithm: 'gcra', burst: 5 }, 'burst goes with one window'],
-    [{ perMinute: 5, blockMs: 0 }, 'blockMs must be a whole number over 0'],
+    [{ perMinute: 5, burst: 5 }, "burst works only with algorithm: 'gcra'"],
+    [{ perMinute: 5, perHour: 5, algorithm: 'gcra', burst: 5 }, 'burst works only with one window'],
+    [{ perMinute: 5, blockMs: 0 }, 'blockMs must be a whole number greater than 0'],
     [
       { perMinute: 5, allow: 'office' },
       'allow must be a list of ids and address ranges, or a function of an id, got string',
     ],
-    [{ perMinute: 5, deny: [5] }, 'deny must be a list of strings, got one that is number'],
-    [{ perMinute: 5, deny: ['10.0.0.0/33'] }, "deny has a range of addresses that is none: '10.0.0.0/33'"],
+    [{ perMinute: 5, deny: [5] }, 'deny must be a list of strings, got an entry of type number'],
+    [{ perMinute: 5, deny: ['10.0.0.0/33'] }, "deny has an invalid address range, '10.0.0.0/33'"],
     [{ perMinute: 5, whitelist: [] }, '`whitelist` is `allow` here'],
     [{ perMinute: 5, normalize: 'lower' }, 'normalize must be true or false, got 'lower''],
     [{ perMinute: 5, name: '' }, 'name must be a string that is not empty'],
-    [{ perMinute: '5' }, 'perMinute must be a whole number over 0'],
+    [{ perMinute: '5' }, 'perMinute must be a whole number from 1'],
     [
       { limit: 5e8, windowMs: 31 * 86_400_000, algorithm: 'fixed' },
       'can count up to 16777216, got a limit of 500000000',

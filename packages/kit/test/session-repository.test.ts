@@ -230,7 +230,7 @@ describe('a session repository', () => {
       await test.cache.client.set('session:a', value, 600)
       expect(await sessions.read('a')).toBeUndefined()
     }
-    expect(warned).toEqual([expect.stringContaining('a stored session cannot be opened')])
+    expect(warned).toEqual([expect.stringContaining('a stored session cannot be read')])
   })
 })
 

@@ -204,7 +204,7 @@ describe('namespace', () => {
   })
 })
 
-/** What a server has done that is counted. */
+/** Returns the number of operations that a server has counted. */
 function operations(statistics: Readonly<Record<string, unknown>>): number {
   const counted = [
     'get_hits',

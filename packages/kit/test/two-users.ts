@@ -4,7 +4,7 @@ import { expect } from 'vitest'
 /** How long the runs may take on a busy machine, in milliseconds. */
 export const PROPERTY_MS = 120_000
 
-/** What a handler answers, whatever its framework. */
+/** The response of a handler in any framework. */
 interface PlainResponse {
   readonly status: number
   readonly fields: Record<string, string>
@@ -31,7 +31,7 @@ export interface UsersOptions {
 /** Fields by which a handler, or a framework before it, knows its users. */
 const CREDENTIALS = ['authorization', 'x-api-key', 'cookie', 'x-forwarded-user'] as const
 
-/** None of these says that a response may be shared although its client is known. */
+/** Fields that do not allow sharing a response whose client is known. */
 const FIELDS = fc.record(
   {
     'Cache-Control': fc.constantFrom('max-age=60', 'no-cache', 'private', 'max-age=60, stale-if-error=60'),
@@ -62,7 +62,7 @@ const STEP = fc.record({
   ),
 })
 
-/** Who the handler takes its client for, and what it answers: a range where it sees that one is requested. */
+/** Responds with the user that the handler sees, or with a range if one is requested. */
 function respond(fields: Record<string, string>): PlainHandler {
   return (seen, _path, known) => {
     const credentials = CREDENTIALS.map((name) => seen(name)).filter((value) => value !== undefined)

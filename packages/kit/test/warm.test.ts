@@ -230,7 +230,7 @@ describe('warming again and longer', () => {
   })
 })
 
-/** Another object with the same content. */
+/** Returns another object with the same content. */
 function structuredCloneOf(value: unknown): unknown {
   return value instanceof URL ? new URL(value) : structuredClone(value)
 }

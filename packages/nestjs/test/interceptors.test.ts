@@ -56,7 +56,7 @@ beforeEach(() => {
 })
 afterEach(() => vi.restoreAllMocks())
 
-/** What an interceptor around the cache is told, in the order in which it is. */
+/** An interceptor around the cache that records its notifications in order. */
 class Around implements NestInterceptor {
   underWay = 0
   readonly told: string[] = []

@@ -291,6 +291,6 @@ describe('what is wrong is one sentence at the start', () => {
   it('what defineCache did not make', async () => {
     await using test = await testMemcache()
     const root = MemcacheModule.forRoot({ cache: test.cache })
-    await expect(start(root, MemcacheModule.forFeature([{}]))).rejects.toThrow('only what defineCache returned')
+    await expect(start(root, MemcacheModule.forFeature([{}]))).rejects.toThrow('a cache that defineCache has returned')
   })
 })

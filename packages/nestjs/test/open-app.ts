@@ -20,13 +20,13 @@ export interface TestApp extends TestMemcache {
   pass(seconds: number): Promise<void>
 }
 
-/** What a test's application is made of. */
+/** The parts of a test's application. */
 export interface TestAppOptions extends ModuleMetadata {
   platform?: Platform
   /** The module itself. Default: `forRoot` without options. */
   root?: ReturnType<typeof MemcacheModule.forRoot>
   memcache?: TestMemcacheOptions
-  /** What is done with the application before it listens. */
+  /** Called with the application before it listens. */
   prepare?: (app: INestApplication) => unknown
   /** The cache, in place of the test's own: that of another process on its server, for instance. */
   cache?: Memcache

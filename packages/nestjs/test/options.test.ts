@@ -39,7 +39,7 @@ describe('options that cannot be', () => {
       () => onMethod(CacheResponse({ key: 'id' as never })),
     ],
     ['@CacheResponse: condition must be a function', () => onMethod(CacheResponse({ condition: true as never }))],
-    ['@CacheResponse: tags must be a list of texts', () => onMethod(CacheResponse({ tags: [1 as never] }))],
+    ['@CacheResponse: tags must be a list of non-empty strings', () => onMethod(CacheResponse({ tags: [1 as never] }))],
     ['@CacheResponse: cache must be a memcache()', () => onMethod(CacheResponse({ cache: 1 as never }))],
     ['takes its options as an object, got 10', () => onMethod(RateLimit(10 as never))],
     [

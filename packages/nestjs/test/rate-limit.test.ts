@@ -273,11 +273,11 @@ describe('the limit of the application', () => {
 describe('what cannot be is told where it is written', () => {
   it.each<[RateLimitOptions, string]>([
     [{} as RateLimitOptions, 'a rate limit needs a limit'],
-    [{ perMinute: 0 }, 'perMinute must be a whole number over 0'],
+    [{ perMinute: 0 }, 'perMinute must be a whole number from 1'],
     [{ perMinute: 1, max: 3 } as RateLimitOptions, '`max` is `limit` here'],
     [{ limit: 1, ttl: 60 } as RateLimitOptions, '`ttl` is `windowMs` here'],
     [{ perMinute: 1, key: 'usr' as never }, "key must be 'ip', 'user' or a function"],
-    [{ perMinute: 1, cost: -1 }, 'cost must be a whole number from 0 on'],
+    [{ perMinute: 1, cost: -1 }, 'cost must be a whole number of at least 0'],
     [{ perMinute: 1, headers: 'draft-3' as never }, 'headers must be'],
   ])('%j', async (options, message) => {
     expect(() => {

@@ -404,7 +404,7 @@ describe('what cannot be is told where it is written', () => {
     [{ ttl: 60 } as CacheResponseOptions, '`ttl` is `ttlSeconds` here'],
     [{ ttlSeconds: 0 }, 'ttlSeconds'],
     [{ tags: 'cities' as never }, 'tags must be a list'],
-    [{ staleSeconds: '7d' }, 'a day at most'],
+    [{ staleSeconds: '7d' }, 'at most a day'],
   ])('%j', (options, message) => {
     expect(() => {
       class Shows {

@@ -158,7 +158,7 @@ describe('MemcacheThrottlerStorage', () => {
     await expect(storage.increment('d', 1000, Number.NaN, 0, 'odd')).rejects.toThrow(
       'a limit must be a number, got NaN',
     )
-    await expect(storage.increment('e', Infinity, 1, 0, 'odd')).rejects.toThrow('a window must be a whole number')
+    await expect(storage.increment('e', Infinity, 1, 0, 'odd')).rejects.toThrow('windowMs must be a whole number')
   })
 
   it('does not pile up limits that are computed', async () => {

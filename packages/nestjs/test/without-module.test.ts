@@ -50,7 +50,7 @@ async function start(metadata: ModuleMetadata): Promise<void> {
   await app.close()
 }
 
-/** As another copy of the package would have it: its own classes and symbols. */
+/** Returns another copy of the package, with its own classes and symbols. */
 function otherCopy() {
   const token = Symbol('the name of this MemcacheModule')
   @Module({ providers: [{ provide: token, useValue: '' }] })

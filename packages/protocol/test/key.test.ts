@@ -42,7 +42,7 @@ const part: fc.Arbitrary<KeyPart> = fc.oneof(
   fc.boolean(),
 )
 
-/** What makes two parts the same one: exact whole numbers are their text, and the two zeros are one number. */
+/** Returns the identity of a key part: safe integers are their text, and the two zeros are one number. */
 function identity(value: KeyPart): string {
   if (typeof value === 'string') return `text ${value}`
   if (Number.isSafeInteger(value)) return `text ${String(value)}`

@@ -172,7 +172,7 @@ $('#ratio').append(
   el('p', { class: 'note' }, 'As memcached counts: a get that makes a missing item (mg with N, a lease) is a hit.'),
 )
 
-/** What is known: the past of each server, and the last snapshot. */
+/** The state of the page: the history of each server, and the last snapshot. */
 const state = {
   histories: new Map(),
   snapshot: undefined,

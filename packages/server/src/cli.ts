@@ -88,8 +88,8 @@ function requireReadable(file: string | undefined): void {
 }
 
 /**
- * As memcached, the process ends at once; on SIGUSR1 it ends after its responses were sent and, with `-e`, its items
- * saved.
+ * Ends the process on a signal: as in memcached, it ends at once; on SIGUSR1 it ends after its responses were sent and,
+ * with `-e`, its items saved.
  */
 function endBySignal(server: MemcachedServer): void {
   process.once('SIGINT', () => process.exit(0))

@@ -19,7 +19,7 @@ export interface ConnectionOwner extends AdminActions {
   readonly credentials: Credentials | undefined
   /** The passwords for SASL (`-S`); `undefined` without authentication. */
   readonly passwords: PasswordDatabase | undefined
-  /** A client has sent wrong credentials; `user` is empty if they name nobody. */
+  /** Called when a client has sent wrong credentials; `user` is empty if they contain no user name. */
   refusedCredentials(user: Buffer): void
   /** Reports that running a request has thrown: a fault of the server. */
   failed(error: unknown, peer: string): void

@@ -30,7 +30,7 @@ export class Connection implements ReplyTarget, SessionHost {
   readonly context: CommandContext
   /** The second in which it last sent something. */
   lastCommandAt: number
-  /** Why it was closed, once it is; a client that disconnects gives no reason. */
+  /** The reason why it was closed; a client that disconnects gives none. */
   #closeReason: CloseReason = 'error'
   /** Chosen by the first byte. */
   #session: Session | undefined
@@ -224,7 +224,7 @@ export class Connection implements ReplyTarget, SessionHost {
     return true
   }
 
-  /** As memcached, closes a connection that has pipelined more requests than responses may be pending. */
+  /** Closes a connection, as memcached does, that has pipelined more requests than responses may be pending. */
   #checkPendingResponses(): void {
     const { replies, counters } = this.context
     if (this.#hasEndedTurn || !this.owner.limitsResponses) return

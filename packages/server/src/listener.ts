@@ -10,7 +10,7 @@ import type { PeerVerification } from './tls/tls-acceptor.ts'
 /** How a listener differs from the options of TLS: plain, without client certificates, or requiring them. */
 export type TlsPrefix = 'notls' | 'btls' | 'mtls'
 
-/** Where to listen. */
+/** An address to listen on. */
 export type ListenAddress =
   | { readonly host: string; readonly port: number; readonly tls?: TlsPrefix | undefined }
   | { readonly path: string; readonly mode: number }
@@ -33,7 +33,7 @@ export class Listener {
   /** The TCP port; `undefined` for a unix socket. */
   readonly port: number | undefined
   readonly host: string
-  /** As `stats conns` names it: `tcp:127.0.0.1:11211`, `tcp6:[::1]:11211`, `unix:/run/memcached.sock`. */
+  /** The address in the form of `stats conns`: `tcp:127.0.0.1:11211`, `tcp6:[::1]:11211`, `unix:/run/memcached.sock`. */
   readonly address: string
   /** Whether TLS verifies clients; `undefined` for a listener that is not encrypted. */
   readonly verification: PeerVerification | undefined
@@ -103,7 +103,7 @@ export function readListenAddress(
       text,
     )
   const host = match?.[2] ?? match?.[3] ?? match?.[4]
-  if (host === undefined) throw new MemcacheOptionError(`-l wants a host or host:port, got '${text}'`)
+  if (host === undefined) throw new MemcacheOptionError(`-l needs a host or host:port, got '${text}'`)
   return {
     host: host === '*' ? '::' : host,
     port: match?.[5] === undefined ? port : Number(match[5]),
@@ -132,7 +132,7 @@ function limitPermissions(mode: number): (() => void) | undefined {
   return () => process.umask(before)
 }
 
-/** A stale socket is removed; a file of another kind belongs to somebody else. */
+/** A stale socket is removed; a file of another kind belongs to another program. */
 function removeStaleSocket(path: string): void {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) unlinkSync(path)
 }

@@ -59,7 +59,7 @@ export class Maintenance {
   #crawl: Crawl | undefined
   #crawlKind: CrawlKind = 'background'
   #dumpVisitor: DumpVisitor | undefined
-  /** When an unfinished dump is ended, in the store's seconds. */
+  /** The time when an unfinished dump is ended, in the store's seconds. */
   #dumpDeadline = 0
   #timer: NodeJS.Timeout | undefined
   #idleMs = BUSY_MS

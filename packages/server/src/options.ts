@@ -23,14 +23,14 @@ export interface MemcachedServerOptions {
   udpPort?: number | undefined
   /**
    * The longest response, in bytes, to a UDP request from an address other than loopback; a longer request allows a
-   * response of its own length. The sender of a datagram can be forged: with a higher limit, the server can be used to
+   * response of the same length. The sender of a datagram can be forged: with a higher limit, the server can be used to
    * flood others. Default 0: no reply is longer than its request.
    */
   udpReplyMaxBytes?: number | undefined
   /** Whether the server listens on UDP only (`-p 0`). Default false. */
   disableTcp?: boolean | undefined
   /**
-   * Address to listen on, or several, each with or without a port of its own: `'127.0.0.1'`, `'[::1]:11212'`. Default
+   * Address to listen on, or several, each with or without its own port: `'127.0.0.1'`, `'[::1]:11212'`. Default
    * 127.0.0.1, because there is no password by default. With `tls`, `notls:` before an address leaves it unencrypted,
    * `mtls:` requires client certificates there, `btls:` asks for none.
    */
@@ -69,12 +69,12 @@ export interface MemcachedServerOptions {
   disableWatch?: boolean | undefined
   /**
    * File of users and passwords, one `user:password` a line: clients have to authenticate by the text protocol's `set`
-   * first (`-Y`). Default: anybody may connect.
+   * first (`-Y`). Default: every client may connect.
    */
   authFile?: string | undefined
   /**
    * File of users and passwords, one `user:password` a line: clients have to authenticate by SASL PLAIN in the binary
-   * protocol, and no other protocol is spoken (`-S` with `MEMCACHED_SASL_PWDB`). Default: anybody may connect.
+   * protocol, and no other protocol is spoken (`-S` with `MEMCACHED_SASL_PWDB`). Default: every client may connect.
    */
   saslPasswordFile?: string | undefined
   /** Encrypts TCP connections (`-Z`, `-o ssl_…`); a unix socket stays plain. Default: nothing is encrypted. */
@@ -211,7 +211,7 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
   if (base.saslPasswordFile !== '') {
     if (base.authFile !== '') {
       throw new MemcacheOptionError(
-        'authFile and saslPasswordFile exclude each other: each wants a protocol of its own',
+        'authFile and saslPasswordFile exclude each other, since each needs another protocol: set one of them',
       )
     }
     if (given['protocol'] !== undefined && base.protocol !== 'binary') {

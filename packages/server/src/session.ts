@@ -19,7 +19,7 @@ export interface Session {
   dispose(): void
 }
 
-/** Why a connection was closed, in the lines of watchers. */
+/** The reason why a connection was closed, in the lines of watchers. */
 export type CloseReason = 'error' | 'normal' | 'idle_timeout' | 'shutdown'
 
 /** The parts of a connection that its session uses. */

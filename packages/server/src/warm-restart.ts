@@ -57,8 +57,8 @@ export class WarmRestart {
   }
 
   /**
-   * Removes the file, because a later start must not find what is deleted from now on; if that fails, its items are not
-   * served.
+   * Removes the file, because a later start must not find items that are deleted from now on; if that fails, its items
+   * are not served.
    */
   removeSaved(): void {
     if (!this.#hasRestored) return

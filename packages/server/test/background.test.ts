@@ -8,7 +8,7 @@ import { total } from '../src/store/store-statistics.ts'
 import { MoveOrder, PageMover } from '../src/store/page-mover.ts'
 import { MIB, StoreDriver, valueOf } from './store-driver.ts'
 
-/** Where an item's key is in the LRU. */
+/** Returns the LRU segment of an item's key. */
 function segmentOf(driver: StoreDriver, key: string): number {
   return driver.store.listOf(driver.find(key)) & Segment.temp
 }

@@ -15,7 +15,7 @@ function comparable(answer: string): string {
   return answer.replaceAll(/(VALUE \S+ \d+ \d+ )\d+/g, '$1<cas>').replaceAll(/\b(t|exp=)\d{9}\b/g, '$1<until 2038>')
 }
 
-/** What ours answers otherwise than it was recorded. */
+/** Returns the responses of our server that differ from the recorded ones. */
 async function differences(recording: string): Promise<{ sent: string; recorded: string; received: string }[]> {
   await using server = new MemcachedServer({ clock: new FakeClock() })
   const found = []

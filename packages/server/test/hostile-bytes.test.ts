@@ -11,7 +11,7 @@ import { frame, UdpClient } from './udp-client.ts'
 /** Requests of each kind; `HOSTILE_REQUESTS=100000` is the long run. */
 const REQUESTS = Number(process.env['HOSTILE_REQUESTS'] ?? 3000)
 const PER_CONNECTION = 50
-/** What the process may grow by: its items, and what the collector has not yet come to. */
+/** The allowed growth of the process: its items, and garbage that is not collected yet. */
 const MAX_GROWTH_BYTES = 96 * 1024 * 1024
 const STATUSES: ReadonlySet<number> = new Set(Object.values(Status))
 

@@ -109,7 +109,7 @@ describe('SASL', () => {
     expect(server.stats()).toMatchObject({ auth_cmds: 3, auth_errors: 2 })
   })
 
-  /** As memcached 1.6.45, built with its password database, answered the same requests. */
+  /** The responses of memcached 1.6.45, built with its password database, to the same requests. */
   it.each([
     ['the mechanism in lower case', [auth(GOOD, 'plain'), get], '0 1'],
     ['the identity given', [auth('foo\0foo\0bar'), get], '0 1'],

@@ -66,10 +66,7 @@ async function send(socket: Socket, request: string | Buffer, end = '\r\n'): Pro
   return received
 }
 
-/**
- * What a client gets that tries to be served: the reply, or an empty one if it is refused during or after the
- * handshake.
- */
+/** Returns the reply that a client gets, or an empty reply if it is refused during or after the handshake. */
 async function attempt(port: number, options: ConnectionOptions): Promise<string> {
   const socket = connect({ port, host: '127.0.0.1', ca, ...options })
   socket.on('error', () => {})

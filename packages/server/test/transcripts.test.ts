@@ -38,7 +38,7 @@ const WAYS: Record<string, { options: MemcachedServerOptions; open?: (port: numb
   },
 }
 
-/** What `npm run conformance` does with processes, in this one and with a clock of its own. */
+/** The comparison of `npm run conformance`, in this process and with its own clock. */
 describe.each(
   [['text-and-meta.memcached-1.6.45.txt', 140] as const, ['more.memcached-1.6.45.txt', 153] as const].flatMap(
     ([file, count]) => Object.keys(WAYS).map((way) => [file, way, count] as const),

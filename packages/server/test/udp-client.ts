@@ -2,7 +2,7 @@ import { createSocket } from 'node:dgram'
 import type { Socket } from 'node:dgram'
 import { once } from 'node:events'
 
-/** What came back for one request, in the order of the sequence numbers. */
+/** The datagrams of the response to one request, in the order of the sequence numbers. */
 export interface UdpReply {
   readonly text: string
   readonly datagrams: number
@@ -18,7 +18,7 @@ export class UdpClient implements AsyncDisposable {
   #requestId = 160
   readonly #received = new Map<number, Map<number, Buffer>>()
   readonly #waiting = new Map<number, (reply: UdpReply) => void>()
-  /** Datagrams received, whoever asked. */
+  /** The number of received datagrams, for any request. */
   datagrams = 0
 
   private constructor(socket: Socket, port: number, host: string) {

@@ -23,6 +23,27 @@ export class TestCertificates {
     return this.#make(name, options.selfSigned === true ? undefined : this.ca)
   }
 
+  /** Creates a certificate that `ca` signed, and that has expired. */
+  issueExpired(name: string): CertificateFiles {
+    const files = this.issue(name)
+    const request = join(this.folder, `${name}.csr`)
+    openssl([
+      'x509',
+      '-x509toreq',
+      '-in',
+      files.cert,
+      '-signkey',
+      files.key,
+      '-copy_extensions',
+      'copyall',
+      '-out',
+      request,
+    ])
+    const signing = ['-CA', this.ca.cert, '-CAkey', this.ca.key, '-copy_extensions', 'copyall']
+    openssl(['x509', '-req', '-days', '0', '-in', request, '-out', files.cert, ...signing])
+    return files
+  }
+
   dispose(): void {
     rmSync(this.folder, { recursive: true, force: true })
   }
@@ -36,9 +57,11 @@ export class TestCertificates {
     const args = ['req', '-x509', '-nodes', '-days', '30', '-subj', `/CN=${name}`, '-out', files.cert]
     const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-keyout', files.key]
     const names = ['-addext', 'subjectAltName=DNS:localhost,IP:127.0.0.1']
-    execFileSync('openssl', [...args, ...key, ...names, ...signing], {
-      stdio: 'pipe',
-    })
+    openssl([...args, ...key, ...names, ...signing])
     return files
   }
+}
+
+function openssl(args: readonly string[]): void {
+  execFileSync('openssl', args, { stdio: 'pipe' })
 }

@@ -23,7 +23,7 @@ export class CitiesService {
     return this.table.update(id, change)
   }
 
-  /** What `find` is warmed with when the application starts, by one process of all. */
+  /** Returns the ids that `find` is warmed with when the application starts; one process loads each of them. */
   @Warm('find') protected largest(): Promise<number[]> {
     return this.table.largestIds(WARMED)
   }

@@ -16,7 +16,7 @@ export class NearCityDto extends CityDto {
   @ApiProperty({ example: 12.5, description: 'kilometres from the point' }) km!: number
 }
 
-/** What can be changed of a city: at least one of these. */
+/** The properties of a city that can be changed; at least one is required. */
 export class CityChangeDto implements CityChange {
   @ApiPropertyOptional({ example: 'Paris' }) name?: string
   @ApiPropertyOptional({ example: 2_103_778 }) population?: number

@@ -121,12 +121,16 @@ export class Connection implements ResponseSink {
     return this.#pending.isWriting
   }
 
-  /** Returns why an operation cannot be taken now, or `undefined`. */
-  refusal(): MemcacheError | undefined {
+  /**
+   * Returns why an operation cannot be taken now, or `undefined`.
+   *
+   * @param batchSize the number of operations beyond `maxQueue` that are taken, since they belong to one batch.
+   */
+  refusal(batchSize = 0): MemcacheError | undefined {
     const { server } = this
     if (this.#closing) return new MemcacheClosedError('this client was closed', { server })
     if (this.#state === 'down') return this.#retries.errorOf(server)
-    return this.#pending.overflow(this.#options.maxQueue)
+    return this.#pending.overflow(this.#options.maxQueue + batchSize)
   }
 
   /** Sends an operation; it fails immediately if the server's protocol has no command for it. */
@@ -295,8 +299,10 @@ export class Connection implements ResponseSink {
 
   /** Handles the end of the stream, with or without an error. */
   #lost(cause: Error | undefined): void {
-    const error = streamError(cause, this.server)
-    if (this.#state !== 'ready') {
+    const isOpening = this.#state !== 'ready'
+    const isOpeningTls = isOpening && this.#options.tls !== undefined
+    const error = streamError(cause, { server: this.server, isOpeningTls })
+    if (isOpening) {
       this.#connectingFailed('hungUp', error, isHangUp(cause))
       return
     }

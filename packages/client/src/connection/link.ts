@@ -11,6 +11,7 @@ import {
   writeLineEnd,
 } from 'memcache-ts-protocol'
 import type { ServerAddress } from '../server-address.ts'
+import { tlsConnectOptions, tlsProblem } from './tls.ts'
 
 const RECEIVE_BUFFER_BYTES = 256 * 1024
 
@@ -109,7 +110,7 @@ function openStream(
     return stream
   }
   if (tls !== undefined) {
-    const stream = connectTls({ ...tls, ...endpoint(address), ...serverName(address, tls) })
+    const stream = connectTls({ ...tlsConnectOptions(address, tls), ...endpoint(address) })
     stream.on('data', (chunk: Buffer) => received(chunk, chunk.length))
     stream.once('secureConnect', opened)
     return stream
@@ -138,28 +139,27 @@ function endpoint({ host, ip, port, path }: ServerAddress) {
   return { host: ip ?? host!, port: port!, noDelay: true, keepAlive: true }
 }
 
-/** Returns the name that the certificate is checked against. An address cannot be sent as a server name. */
-function serverName({ host }: ServerAddress, tls: TlsOptions): { servername?: string; host?: string } {
-  return tls.servername !== undefined || host === undefined || /^[\d.]+$|:/.test(host) ? {} : { servername: host }
-}
-
-/** Returns the error of operations whose stream has ended, with or without an error of Node's. */
-export function streamError(cause: Error | undefined, server: string): MemcacheConnectionError {
-  const reason = cause === undefined ? 'the server closed the connection' : streamProblem(cause)
-  return new MemcacheConnectionError(`${server}: ${reason}`, { server, cause })
+/**
+ * Returns the error of operations whose stream has ended, with or without an error of Node's.
+ *
+ * @param place.isOpeningTls whether the handshakes over TLS were not done yet.
+ */
+export function streamError(
+  cause: Error | undefined,
+  { server, isOpeningTls }: { readonly server: string; readonly isOpeningTls: boolean },
+): MemcacheConnectionError {
+  const hangUp = 'the server closed the connection'
+  // TLS 1.3 servers check the client's certificate after the handshake, and many close without an alert.
+  const mayRefuse = isOpeningTls && (cause === undefined || (cause as { code?: unknown }).code === 'ECONNRESET')
+  const advice = mayRefuse ? '; it may not speak TLS, or not accept the client certificate' : ''
+  const reason = cause === undefined ? hangUp : (tlsProblem(cause) ?? cause.message)
+  return new MemcacheConnectionError(`${server}: ${reason}${advice}`, { server, cause })
 }
 
 /** Returns whether the server itself has ended a stream, and not the network. */
 export function isHangUp(cause: Error | undefined): boolean {
   const { code } = (cause ?? {}) as { code?: unknown }
   return code === undefined || code === 'ECONNRESET' || code === 'EPIPE'
-}
-
-/** Returns the message of a stream's error, without the source lines that OpenSSL's own messages name. */
-function streamProblem(error: Error): string {
-  const { code, reason } = error as { code?: unknown; reason?: unknown }
-  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'it does not speak TLS: leave tls out, or use its TLS port'
-  return typeof code === 'string' && code.startsWith('ERR_SSL_') ? `TLS failed: ${String(reason)}` : error.message
 }
 
 let isReacting = false

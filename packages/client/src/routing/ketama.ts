@@ -20,15 +20,20 @@ function spymemcachedName({ host, port, path, name }: ServerAddress, socketName:
   return host === undefined ? name : `/${host}:${port}`
 }
 
+/** The number of servers that fit in the numbers that are sorted. */
+const SERVERS = 2 ** 16
+
 /** Points of servers on a ring of 32 bits: a key belongs to the first point at or after its hash. */
 export class Continuum {
   readonly #points: Uint32Array
   readonly #servers: Uint16Array
 
-  constructor(points: readonly { readonly point: number; readonly server: number }[]) {
-    const sorted = points.toSorted((a, b) => a.point - b.point)
-    this.#points = Uint32Array.from(sorted, ({ point }) => point)
-    this.#servers = Uint16Array.from(sorted, ({ server }) => server)
+  /** @param points the points of each server, by its index; at most 65,536 servers. */
+  constructor(points: readonly (readonly number[])[]) {
+    // A point and its server in one number, so that they are sorted without objects: a list may have 1000 servers.
+    const sorted = Float64Array.from(points.flatMap((of, server) => of.map((point) => point * SERVERS + server))).sort()
+    this.#points = Uint32Array.from(sorted, (pair) => Math.floor(pair / SERVERS))
+    this.#servers = Uint16Array.from(sorted, (pair) => pair % SERVERS)
   }
 
   /** Returns the server at a hash; with `attempt` above 0, the next other servers on the ring. */
@@ -67,8 +72,8 @@ export class Ketama implements Router {
   /** @param nameOf returns a server's name for hashing. */
   constructor(servers: readonly ServerAddress[], socketName: SocketName, nameOf = libmemcachedName) {
     const totalWeight = servers.reduce((sum, server) => sum + server.weight, 0)
-    const points: { point: number; server: number }[] = []
-    for (const [index, server] of servers.entries()) {
+    const points = servers.map((server) => {
+      const own: number[] = []
       // libmemcached computes with floats of 32 bits, which affects the number of points.
       const share = Math.fround(server.weight / totalWeight)
       const perHash = Math.fround(Math.fround(share * POINTS_PER_SERVER) / POINTS_PER_HASH)
@@ -76,9 +81,10 @@ export class Ketama implements Router {
       const name = nameOf(server, socketName)
       for (let hash = 0; hash < hashes; hash++) {
         const digest = md5(`${name}-${hash}`)
-        for (let part = 0; part < POINTS_PER_HASH; part++) points.push({ point: digest[part]! >>> 0, server: index })
+        for (let part = 0; part < POINTS_PER_HASH; part++) own.push(digest[part]! >>> 0)
       }
-    }
+      return own
+    })
     this.#continuum = new Continuum(points)
   }
 

@@ -5,7 +5,7 @@ import { runForeign } from './foreign-program.ts'
 
 const PHP = '/usr/bin/php'
 const LONG = 'Zürich ☂ '.repeat(10_000)
-/** What neither a run of one letter nor noise is: matches near and far. */
+/** Text that is neither a run of one letter nor noise: it has matches near and far. */
 const MIXED = Array.from({ length: 3000 }, (_, index) => `${index * 7919} ${'ab'.repeat(index % 40)}`).join('\n')
 
 const PROGRAM = `

@@ -2,7 +2,7 @@ import { describe } from 'vitest'
 import { fresh, inSeconds, notStored, scenario, stored } from './scenario.ts'
 import type { Step } from './scenario.ts'
 
-/** What a response says, and whether it is still fresh three seconds later. */
+/** Steps for a response with these fields, and for a request three seconds later. */
 function says(fields: NonNullable<Step['says']>, then: Step): readonly Step[] {
   return [{ says: fields, thenSeconds: 3 }, then]
 }

@@ -10,7 +10,7 @@ import { cacheResponse } from '../../src/index.ts'
 import type { CacheResponseOptions } from '../../src/index.ts'
 import { listen, TestFleet } from '../open-app.ts'
 
-/** What a client got. */
+/** The response that a client received. */
 export interface Answer {
   readonly status: number
   readonly headers: IncomingHttpHeaders
@@ -21,7 +21,7 @@ export interface Answer {
   readonly isHit: boolean
 }
 
-/** What a handler answers. */
+/** The response of a handler. */
 export interface Reply {
   readonly status?: number
   readonly headers?: OutgoingHttpHeaders

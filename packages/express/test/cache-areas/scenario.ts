@@ -13,7 +13,10 @@ export interface Step {
   /** The response's fields; a number is a moment, so many seconds from now. */
   readonly says?: Readonly<Record<string, string | string[] | Moment>>
   readonly body?: string
-  /** Who answers: the handler, the cache, or the cache after the handler has said 304 to its `ETag` or `Last-Modified`. */
+  /**
+   * The source of the response: the handler, the cache, or the cache after the handler has replied 304 to its `ETag` or
+   * `Last-Modified`.
+   */
   readonly from?: 'handler' | 'cache' | 'etag' | 'lastModified'
   /** The status that the client gets, where it is not the handler's. */
   readonly gets?: number

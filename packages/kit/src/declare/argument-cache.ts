@@ -12,11 +12,14 @@ import type { WarmOptions, WarmReport } from './warm/warm.ts'
 export interface ArgumentCache<Args extends readonly unknown[], Value> {
   /** Returns the stored result for these arguments; `undefined` is a miss. */
   get(args: Readonly<Args>): Promise<Value | undefined>
-  /** Stores a result for these arguments, and resolves to whether that was confirmed. */
+  /** Stores a result for these arguments, and resolves to whether memcached has confirmed it. */
   set(args: Readonly<Args>, value: Value, ttl?: Ttl): Promise<boolean>
-  /** Deletes the stored result for these arguments, and resolves to whether that was confirmed. */
+  /** Deletes the stored result for these arguments, and resolves to whether memcached has confirmed it. */
   delete(args: Readonly<Args>): Promise<boolean>
-  /** Marks the stored result stale, so that one caller runs the function again; resolves to whether that was confirmed. */
+  /**
+   * Marks the stored result stale, so that one caller runs the function again; resolves to whether memcached has
+   * confirmed it.
+   */
   markStale(args: Readonly<Args>): Promise<boolean>
   /** @deprecated Use `markStale`. */
   expire(args: Readonly<Args>): Promise<boolean>
@@ -104,9 +107,11 @@ async function* cachedOf<Args extends readonly unknown[]>(
   }
 }
 
-/** @throws MemcacheOptionError for the argument itself in place of the list of all. */
+/** Checks the arguments of a call. @throws MemcacheOptionError if they are not an array, such as a single argument. */
 function requireArguments(owner: string, args: unknown): void {
   if (Array.isArray(args)) return
   const got = describeValue(args)
-  throw new MemcacheOptionError(`${owner} takes the arguments of a call as an array, as in ${owner}([42]), got ${got}`)
+  throw new MemcacheOptionError(
+    `${owner} takes the arguments of a call as an array, such as ${owner}([42]), got ${got}`,
+  )
 }

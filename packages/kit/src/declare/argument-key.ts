@@ -13,7 +13,7 @@ const MAX_DEPTH = 200
  * everything else as a tag with a hash of its content. Equal content gives equal parts, in whatever order the keys of
  * objects, Maps and Sets were added; different content gives different parts.
  *
- * @param owner the function or method, for errors.
+ * @param owner the function or method, for error messages.
  * @param self the instance, if it is a method.
  * @throws MemcacheOptionError if an argument's content cannot be read completely: a function, a symbol, a stream, an
  *   instance of a class that may hide state, a circular value.
@@ -53,10 +53,10 @@ class ContentWriter {
   write(value: unknown, path: string, depth: number): void {
     switch (typeof value) {
       case 'string':
-        if (!value.isWellFormed()) throw this.#error(path, 'is text with half of a surrogate pair')
+        if (!value.isWellFormed()) throw this.#error(path, 'is a string with half of a surrogate pair')
         return this.#text('s', value)
       case 'number':
-        // -0 is 0, as it is everywhere in keys.
+        // -0 is written as 0, as everywhere in keys.
         return this.#text('n', String(value))
       case 'bigint':
         return this.#text('i', String(value))
@@ -73,14 +73,14 @@ class ContentWriter {
 
   #object(value: object, path: string, depth: number): void {
     if (this.#within.has(value)) throw this.#error(path, 'is circular')
-    if (depth > MAX_DEPTH) throw this.#error(path, `is nested over ${MAX_DEPTH} deep`)
+    if (depth > MAX_DEPTH) throw this.#error(path, `is nested more than ${MAX_DEPTH} levels deep`)
     this.#within.add(value)
     this.#content(value, path, depth)
     this.#within.delete(value)
   }
 
   #content(value: object, path: string, depth: number): void {
-    if (isDecorated(value)) throw this.#error(path, `is ${kindOf(value)} with properties or state of its own besides`)
+    if (isDecorated(value)) throw this.#error(path, `is ${kindOf(value)} with additional properties or state`)
     if (Array.isArray(value)) return this.#array(value, path, depth)
     if (types.isDate(value)) return this.#text('d', String(value.getTime()))
     if (types.isRegExp(value)) return this.#text('r', `${value.flags}${value.lastIndex || ''}/${value.source}`)
@@ -168,7 +168,7 @@ const BY_CONTENT: ReadonlySet<object | null> = new Set(
   [Array, Date, RegExp, Map, Set, URL, URLSearchParams].map((Class) => Class.prototype as object),
 )
 
-/** Returns whether a value of such a kind has more than that content: own properties, or state that a subclass may hide. */
+/** Returns whether a value of such a kind has more than its content: own properties, or state that a subclass may hide. */
 function isDecorated(value: object): boolean {
   const prototype = Object.getPrototypeOf(value) as object | null
   const isByContent =

@@ -19,7 +19,7 @@ import {
 import { taggedLoad, tagsFor } from './late-facts.ts'
 import type { TagsOf } from './late-facts.ts'
 
-/** How a function's results are cached. */
+/** Options of `cached`. */
 export interface CachedOptions<Args extends readonly unknown[]> extends NamespaceDeclaration, LoadingOptions {
   /**
    * Returns the parts of the key for these arguments. Default: the arguments themselves, with objects by a hash of
@@ -32,7 +32,7 @@ export interface CachedOptions<Args extends readonly unknown[]> extends Namespac
 
 /** The cached results of a function that has its own namespace. */
 export interface FunctionCache<Args extends readonly unknown[], Value> extends ArgumentCache<Args, Value> {
-  /** Invalidates all stored results in one operation; resolves to whether that was confirmed. */
+  /** Invalidates all stored results in one operation; resolves to whether memcached has confirmed it. */
   clear(): Promise<boolean>
 }
 

@@ -15,8 +15,8 @@ interface Frame {
 }
 
 /**
- * Identifies a synchronous run: a loop makes several declarations at one place in one run; a module that is evaluated
- * again makes them in another.
+ * Identifies a synchronous run. A loop makes several declarations at one place in one run; a module that is evaluated
+ * again makes them in another run.
  */
 let run: object | undefined
 
@@ -44,7 +44,7 @@ export class DeclarationSite {
     if (isWritable) Error.stackTraceLimit = stackTraceLimit
   }
 
-  /** `file:line` for a message; `undefined` if the stack does not tell it. */
+  /** `file:line` for a message; `undefined` if the stack does not contain it. */
   get place(): string | undefined {
     const [frame] = this.#userFrames()
     return frame?.file === undefined
@@ -52,7 +52,7 @@ export class DeclarationSite {
       : `${frame.file.replace(/^file:\/\//, '')}:${frame.position.split(':')[0]}`
   }
 
-  /** The frame of the declaration, if the stack tells it. */
+  /** The frame of the declaration; `undefined` if the stack does not contain it. */
   get frame(): Frame | undefined {
     return this.#userFrames()[0]
   }
@@ -62,7 +62,7 @@ export class DeclarationSite {
    * reloading or by a test runner. A function that declares something on each call makes several declarations.
    */
   isEvaluatedAgain(before: DeclarationSite): boolean {
-    // Only public properties of the other one are read: it may come from another copy of this package.
+    // Only public properties of the other site are read: it may come from another copy of this package.
     const { frame, run } = before
     if (this.frame?.file === undefined || this.frame.file !== frame?.file || this.frame.position !== frame.position)
       return false

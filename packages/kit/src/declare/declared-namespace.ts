@@ -3,17 +3,17 @@ import type { CacheNamespace } from '../namespace.ts'
 import { DeclarationSite } from './declaration-site.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
+import { describeValue } from '../option-types.ts'
 import { claimNamespace } from './namespace-owners.ts'
 import type { NamespaceClaim, NamespaceOwner } from './namespace-owners.ts'
-import { describeValue } from '../option-types.ts'
 
-/** The namespace of something that is declared before its cache exists. */
+/** The namespace of a declaration, which may be made before its cache exists. */
 export interface NamespaceDeclaration {
   /** The namespace of its keys. */
   name: string
   /** Part of the namespace: raise it when the shape of the stored values changes. */
   version?: number | undefined
-  /** The cache that holds the values. Default: this process's. */
+  /** The cache that holds the values. Default: the default cache of this process. */
   cache?: Memcache | undefined
 }
 
@@ -24,8 +24,8 @@ export class DeclaredNamespace {
   #found: { cache: Memcache; namespace: CacheNamespace; claim: NamespaceClaim; changes: number } | undefined
 
   /**
-   * @param owner the declaration that stores values in it, to tell it apart from others of the same name.
-   * @throws MemcacheOptionError if the name, the version or the cache is invalid.
+   * @param owner the declaration that stores values in the namespace; it distinguishes declarations with the same name.
+   *   Checks a declaration. @throws MemcacheOptionError if the name, the version or the cache is invalid.
    */
   constructor(owner: NamespaceOwner, declaration: NamespaceDeclaration) {
     checkDeclaration(owner.title, declaration)
@@ -37,7 +37,10 @@ export class DeclaredNamespace {
     return this.#declaration.cache ?? getDefaultMemcache()
   }
 
-  /** @throws MemcacheOptionError if another class uses the same name, and both only by their class names. */
+  /**
+   * The namespace in the current cache. @throws MemcacheOptionError if two classes have the same name, and no
+   * `@CacheConfig` names either of them.
+   */
   get namespace(): CacheNamespace {
     const { cache } = this
     const found = this.#found
@@ -57,17 +60,19 @@ export function declaredOwner(title: string, above: Function): NamespaceOwner {
   return { title, site: new DeclarationSite(above), naming: 'written' }
 }
 
-/** @throws MemcacheOptionError if the name, the version or the cache is invalid. */
+/** Checks a declaration. @throws MemcacheOptionError if the name, the version or the cache is invalid. */
 export function checkDeclaration(owner: string, { name, version, cache }: Partial<NamespaceDeclaration>): void {
   if (typeof name !== 'string' || name === '') {
     throw new MemcacheOptionError(
-      `${owner} needs a name that is a text and not empty, got ${name === '' ? "''" : typeof name}: it is the namespace of its keys`,
+      `${owner}: name must be a string that is not empty, got ${name === '' ? "''" : typeof name}: it is the namespace of the keys`,
     )
   }
   if (!name.isWellFormed())
     throw new MemcacheOptionError(`${owner}: the name has half of a surrogate pair: ${JSON.stringify(name)}`)
   if (version !== undefined && !(Number.isSafeInteger(version) && version >= 0)) {
-    throw new MemcacheOptionError(`${owner}: version must be a whole number, got ${describeValue(version)}`)
+    throw new MemcacheOptionError(
+      `${owner}: version must be a whole number of at least 0, got ${describeValue(version)}`,
+    )
   }
   if (cache !== undefined && (typeof cache !== 'object' || typeof cache?.namespace !== 'function')) {
     throw new MemcacheOptionError(`${owner}: cache must be a memcache(), got ${cache === null ? 'null' : typeof cache}`)

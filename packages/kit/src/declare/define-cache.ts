@@ -41,7 +41,7 @@ export interface CacheDefinition<Id> extends NamespaceDeclaration, LoadingOption
 export interface LoadingCacheDefinition<Id, Value> extends CacheDefinition<Id> {
   /** Fetches one value. */
   load: (id: Id, context: LoadContext) => Value | Promise<Value>
-  /** Fetches many at once: a Map, or an array in the order of the ids. */
+  /** Fetches many values at once; returns a Map by id, or an array in the order of the ids. */
   loadMany?:
     | ((ids: readonly Id[], context: LoadContext) => LoadedMany<Id, Value> | Promise<LoadedMany<Id, Value>>)
     | undefined
@@ -55,15 +55,15 @@ export interface DeclaredCacheMethods<Id, Value> {
   get(id: Id): Promise<Value | undefined>
   /** Returns the hits among many ids. */
   getMany(ids: readonly Id[]): Promise<Map<Id, Value>>
-  /** Stores a value, and resolves to whether that was confirmed. */
+  /** Stores a value, and resolves to whether memcached has confirmed it. */
   set(id: Id, value: Value, ttl?: Ttl): Promise<boolean>
-  /** Deletes the stored value, and resolves to whether that was confirmed. */
+  /** Deletes the stored value, and resolves to whether memcached has confirmed it. */
   delete(id: Id): Promise<boolean>
-  /** Marks the stored value stale, so that one caller reloads it; resolves to whether that was confirmed. */
+  /** Marks the stored value stale, so that one caller reloads it; resolves to whether memcached has confirmed it. */
   markStale(id: Id): Promise<boolean>
   /** @deprecated Use `markStale`. */
   expire(id: Id): Promise<boolean>
-  /** Invalidates all values of this cache in one operation; resolves to whether that was confirmed. */
+  /** Invalidates all values of this cache in one operation; resolves to whether memcached has confirmed it. */
   clear(): Promise<boolean>
   /** Returns the most requested ids of all processes, the hottest first; an empty list without the option `hotKeys`. */
   hotKeys(): Promise<Id[]>
@@ -71,17 +71,17 @@ export interface DeclaredCacheMethods<Id, Value> {
 
 /** A declared cache without a loader: `getOrSet` takes one. */
 export interface CacheOf<Id, Value> extends DeclaredCacheMethods<Id, Value> {
-  /** Returns the value of an id; a missing one is loaded. */
+  /** Returns the value of an id; a missing value is loaded. */
   getOrSet(id: Id, load: Loader<Value>, options?: Ttl | GetOrSetOptions): Promise<Value>
-  /** Returns many values; the missing ones are loaded by one call. */
+  /** Returns many values; the missing values are loaded by one call. */
   getOrSetMany(ids: readonly Id[], load: BatchLoader<Id, Value>, options?: CallOptions): Promise<Map<Id, Value>>
 }
 
 /** A declared cache with a loader. */
 export interface LoadingCacheOf<Id, Value> extends DeclaredCacheMethods<Id, Value> {
-  /** Returns the value of an id; a missing one is loaded. */
+  /** Returns the value of an id; a missing value is loaded. */
   getOrSet(id: Id, options?: CallOptions): Promise<Value>
-  /** Returns many values; the missing ones are loaded by one `loadMany` call. */
+  /** Returns many values; the missing values are loaded by one `loadMany` call. */
   getOrSetMany(ids: readonly Id[], options?: CallOptions): Promise<Map<Id, Value>>
   /** Loads the values that are not stored yet, before they are needed. */
   warm(ids: Iterable<Id> | AsyncIterable<Id>, options?: WarmOptions): Promise<WarmReport>
@@ -147,14 +147,15 @@ const ANY_TTL: Ttl = 60
 const DEFINITIONS = new WeakMap<object, { definition: CacheDefinition<never>; owner: NamespaceOwner }>()
 
 /**
- * Returns a declared cache that uses this `Memcache`, for applications that do not use the process's cache. A
- * definition with its own `cache` keeps it.
+ * Returns a declared cache that uses this `Memcache`, for applications that do not use the default cache of the
+ * process. A definition with its own `cache` keeps it.
  *
  * @throws MemcacheOptionError if `defineCache` did not return the argument.
  */
 export function bindCache<Declared extends object>(declared: Declared, cache: Memcache): Declared {
   const known = DEFINITIONS.get(declared)
-  if (known === undefined) throw new MemcacheOptionError('only what defineCache returned can be bound to a cache')
+  if (known === undefined)
+    throw new MemcacheOptionError('bindCache takes a cache that defineCache has returned as its first argument')
   const { definition, owner } = known
   const bound = declare({ ...definition, cache: definition.cache ?? cache }, owner)
   // Reports a name that another declaration uses now, not at the first use.
@@ -187,7 +188,7 @@ abstract class DeclaredCache<Id, Value> implements DeclaredCacheMethods<Id, Valu
     const { hotKeys = 0 } = definition
     if (!Number.isSafeInteger(hotKeys) || hotKeys < 0) {
       throw new MemcacheOptionError(
-        `${owner.title}: hotKeys must be a whole number of 0 or more, got ${describeValue(hotKeys)}`,
+        `${owner.title}: hotKeys must be a whole number of at least 0, got ${describeValue(hotKeys)}`,
       )
     }
     if (hotKeys > 0) {
@@ -315,7 +316,7 @@ class LoadingCache<Id, Value> extends DeclaredCache<Id, Value> implements Loadin
     new Map(await Promise.all(ids.map(async (id) => [id, await this.#load(id, context)] as const)))
 }
 
-/** @throws MemcacheOptionError if an option of a call is unknown or invalid. */
+/** Checks the options of a call. @throws MemcacheOptionError if an option is unknown or invalid. */
 function checkCall(owner: string, options: CallOptions): void {
   requireOptions(owner, options)
   checkOptions(owner, options, ['signal'], OPTION_HINTS)

@@ -7,7 +7,7 @@ import type { CacheNamespace } from '../namespace.ts'
 /** Tags of a value: a fixed list, or a function of the arguments. */
 export type TagsOf<Args extends readonly unknown[]> = readonly string[] | ((...args: Args) => readonly string[])
 
-/** Returns the tags for these arguments, as `oneTagOrMany` makes them. */
+/** Returns the tags for these arguments, normalized by `oneTagOrMany`. */
 export function tagsFor<Args extends readonly unknown[]>(
   tags: TagsOf<Args> | undefined,
   args: Args,
@@ -16,8 +16,8 @@ export function tagsFor<Args extends readonly unknown[]>(
 }
 
 /**
- * Normalizes the result of a function of tags: a text is one tag, as for `setTags`. Other values are checked where they
- * are used.
+ * Normalizes the result of a function of tags: a string is one tag, as for `setTags`. Other values are checked where
+ * they are used.
  */
 export function oneTagOrMany(returned: unknown): readonly string[] | undefined {
   if (returned === null) return undefined
@@ -45,7 +45,7 @@ export function taggedLoad<Value>(
 /**
  * Stores a value whose lifetime may come with it, like the `expires_in` of a token. Such a lifetime may be over 30
  * days. With 0 the value is not stored, and the old value is deleted, since it is out of date. Resolves to whether the
- * value is stored and the server confirmed it.
+ * value is stored and memcached has confirmed it.
  *
  * @throws MemcacheOptionError if the value cannot be stored, or the lifetime is invalid.
  */

@@ -47,8 +47,8 @@ const CLAIMS = (shared[SHARED_CLAIMS] ??= new WeakMap())
  * Claims the name of a namespace. If a second owner claims it, a warning with both places is logged once, since each
  * would get the other's values.
  *
- * @throws MemcacheOptionError if both owners are classes that use it only because it is their class name: nobody has
- *   chosen to share it, and it gives wrong values.
+ * @throws MemcacheOptionError if both owners are classes that use the name only because it is their class name: it was
+ *   not chosen to be shared, and each would get wrong values.
  */
 export function claimNamespace(
   cache: Memcache,
@@ -93,7 +93,7 @@ function share({ cache, name, claim }: NameInUse, first: NamespaceOwner, owner: 
   engineOf(cache).host.log.warn(`memcache-ts: ${message}`)
 }
 
-/** Returns whether nobody has chosen the name: it is the name of a class, declared at its own site. */
+/** Returns whether the name was not chosen: it is the name of a class that is declared at its own site. */
 function isImplied({ naming, isInherited }: NamespaceOwner): boolean {
   return naming === 'implied' && isInherited !== true
 }

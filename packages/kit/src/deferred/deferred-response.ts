@@ -100,7 +100,7 @@ export function isDiscarded(response: AnyResponse): boolean {
   return deferredResponses.get(response)?.isDiscarded === true
 }
 
-/** Returns whether the head of a response was passed to its connection, and is not only held. */
+/** Returns whether the head of a response was passed to its connection, rather than only held. */
 export function isHeadSent(response: AnyResponse): boolean {
   if (!response.headersSent || deferredResponses.get(response)?.isHeadHeld === true) return false
   // A response has no socket before its turn on the connection, when its head is queued, and after its end.

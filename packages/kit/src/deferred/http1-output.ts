@@ -36,7 +36,7 @@ interface Internals extends Omit<ServerResponse, 'finished' | 'socket'> {
   _flush(): void
 }
 
-/** The fields of a response that hold how far it was written; `restart` resets them. */
+/** The fields that record how far a response was written; `restart` resets them. */
 const PROGRESS_FIELDS = [
   '_contentLength',
   '_hasBody',
@@ -110,7 +110,7 @@ export class Http1Output implements ResponseOutput {
     if (!this.#isHolding) return
     this.#letGo()
     const response = this.#response
-    // If it is not its turn, Node flushes it later.
+    // If an earlier response is still being sent, Node flushes this one later.
     if (response.socket?._httpMessage === response) response._flush()
   }
 
@@ -124,7 +124,7 @@ export class Http1Output implements ResponseOutput {
     response._onPendingData(1)
     response._writeRaw = function (_data, encoding, callback) {
       process.nextTick(() => {
-        // After the end, this callback belongs to the end of the response, which the client has not got.
+        // After the end, this callback belongs to the end of the response, which the client has not received.
         if (response.finished) return onEnded()
         const written = typeof encoding === 'function' ? encoding : callback
         written?.()

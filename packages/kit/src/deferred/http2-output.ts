@@ -1,7 +1,7 @@
 import type { Http2ServerResponse, ServerHttp2Stream } from 'node:http2'
 import type { AnyResponse, ResponseOutput } from './deferred-response.ts'
 
-/** How many bytes are held before the writer is told to wait. */
+/** The number of held bytes at which the writer has to wait. */
 const HIGH_WATER_MARK = 65_536
 
 type Step = { readonly method: 'respond' | 'write' | 'end'; readonly args: unknown[] }

@@ -3,7 +3,7 @@ import type { AnyResponse, ResponseOutput } from './deferred-response.ts'
 import { IS_NODE } from './http1-output.ts'
 import { isHttp2 } from './http2-output.ts'
 
-/** How many bytes are held before the writer is told to wait. */
+/** The number of held bytes at which the writer has to wait. */
 const HIGH_WATER_MARK = 65_536
 const SENDING_METHODS = ['writeHead', 'write', 'end', 'flushHeaders'] as const
 const FIELD_METHODS = ['setHeader', 'setHeaders', 'appendHeader', 'removeHeader'] as const

@@ -9,7 +9,7 @@ import { sentHostOf } from './policy/request-key.ts'
 /** Fields that a background request does not have, besides credentials: the client's conditions and directives. */
 const LEFT_OUT = new Set<string>([...CONDITIONAL_FIELDS, 'cache-control', 'cookie', 'pragma', 'upgrade'])
 
-/** The socket of a missing client: it reads nothing and sends nothing. */
+/** A socket without a client: it delivers nothing and discards what is written. */
 class NobodySocket extends Duplex {
   readonly remoteAddress: string | undefined
   readonly remotePort: number | undefined
@@ -64,7 +64,7 @@ export function backgroundExchange(
   const headers = Object.entries(like.headers).filter(
     ([name]) => keyed.includes(name) || !(LEFT_OUT.has(name) || isCredentialField(name) || name.startsWith(':')),
   )
-  // HTTP/2 has its own field for this.
+  // HTTP/2 has `:authority` instead of `Host`.
   const host = sentHostOf(like)
   if (like.headers.host === undefined && host !== undefined) headers.push(['host', host])
   request.headers = Object.fromEntries(headers)
@@ -74,7 +74,7 @@ export function backgroundExchange(
   request.push(null)
   const response = new ServerResponse(request)
   response.assignSocket(socket)
-  // As Node's server would do.
+  // Node's server emits it too.
   response.once('finish', () => process.nextTick(() => response.emit('close')))
   return { request, response }
 }

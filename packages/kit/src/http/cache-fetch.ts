@@ -27,7 +27,7 @@ export interface CachedFetch<Rest extends readonly unknown[]> {
   (request: Request, ...rest: Rest): Promise<Response>
   /**
    * Invalidates the stored responses of a path, or of a pattern such as `/cities/*` with the option `wildcards`;
-   * resolves to whether that was confirmed.
+   * resolves to whether memcached has confirmed this.
    */
   readonly purge: Purge
 }
@@ -41,9 +41,10 @@ export interface CachedFetch<Rest extends readonly unknown[]> {
  * @example
  *   export default { fetch: cacheFetch(app.fetch, { ttlSeconds: 60 }) }
  *
- * @param handler if its response may be stored, it gets a request of its own: without the client's conditions, and with
- *   a signal that is not aborted while other clients wait for the response. Its errors are passed on unchanged.
- * @param options or just the lifetime of responses that do not state their own.
+ * @param handler the handler. If its response may be stored, it receives a separate request: without the client's
+ *   conditions, and with a signal that is not aborted while other clients wait for the response. Its errors are passed
+ *   on unchanged.
+ * @param options the options, or only the lifetime of responses that do not state their own.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function cacheFetch<Rest extends readonly unknown[]>(
@@ -112,14 +113,17 @@ export function cacheFetch<Rest extends readonly unknown[]>(
   return Object.assign(cached, { purge: responses.purge })
 }
 
-/** The host of a request's `Host` field, if its URL has another host: handlers see both. */
+/**
+ * Returns a further part of the key if the host of a request's URL differs from its `Host` field, since handlers see
+ * both.
+ */
 function hostScope({ headers, host, scheme }: VirtualRequest): string | undefined {
   return headers.host?.toLowerCase() === host ? undefined : `${scheme}://${host}`
 }
 
 /**
- * The request as its handler sees it: without hidden fields and parameters, and with a signal that aborts when its
- * client disconnects.
+ * Returns the request as its handler sees it: without hidden fields and parameters, and with a signal that aborts when
+ * its client disconnects.
  */
 function shownRequest(
   request: Request,

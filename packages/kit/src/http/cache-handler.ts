@@ -21,7 +21,7 @@ export interface CachedHandler<Request, Response> {
   (request: Request, response: Response): void
   /**
    * Invalidates the stored responses of a path, or of a pattern such as `/cities/*` with the option `wildcards`;
-   * resolves to whether that was confirmed.
+   * resolves to whether memcached has confirmed this.
    */
   readonly purge: Purge
 }
@@ -35,7 +35,7 @@ export interface CachedHandler<Request, Response> {
  *   createServer(cacheHandler((request, response) => response.end(render(request.url)), { ttlSeconds: 60 }))
  *
  * @param handler the handler; its errors are passed on unchanged.
- * @param options or just the lifetime of responses that do not state their own.
+ * @param options the options, or only the lifetime of responses that do not state their own.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function cacheHandler<

@@ -1,7 +1,7 @@
-/** Why a request was forwarded to the handler (RFC 9211, section 2.2). */
+/** The reason why a request was forwarded to the handler (RFC 9211, section 2.2). */
 export type ForwardReason = 'bypass' | 'method' | 'uri-miss' | 'vary-miss' | 'miss' | 'request' | 'stale' | 'partial'
 
-/** What a cache did with a request (RFC 9211). */
+/** The treatment of a request by a cache (RFC 9211). */
 export type CacheStatus =
   | {
       readonly hit: true
@@ -32,7 +32,7 @@ export function cacheStatusField(status: CacheStatus, before?: string): string {
     if (status.forward !== undefined) parts.push(`fwd=${status.forward}`)
     if (status.forwardStatus !== undefined) parts.push(`fwd-status=${status.forwardStatus}`)
   }
-  // Together with an Age of whole seconds, it adds up to the lifetime.
+  // Rounded up, so that it and an `Age` in whole seconds add up to the lifetime.
   if (status.ttlSeconds !== undefined) parts.push(`ttl=${Math.ceil(status.ttlSeconds)}`)
   if (!status.hit) {
     if (status.stored === true) parts.push('stored')

@@ -5,20 +5,20 @@ import type { HandlerRun } from './capture/handler-run.ts'
 import { Abandonment } from '../engine/engine.ts'
 import type { StopSource } from '../engine/engine.ts'
 
-/** How long requests for a key do not wait for each other after a response that could not be shared. */
+/** How long requests for a key do not wait for each other after a response that could not be shared, in seconds. */
 export const PASS_SECONDS = 10
 const MAX_REMEMBERED = 10_000
 
-/** The running handler calls of one response cache, and which of them other requests may wait for. */
+/** Keeps the running handler calls of one response cache, and decides which of them other requests may wait for. */
 export class CallsUnderWay {
   readonly #nowMs: () => number
   /** Calls under a lease, by key. */
   readonly #live = new Map<string, LiveRun>()
   /** The keys of running calls for a range or for a HEAD: other requests do not wait for them. */
   readonly #aside = new Set<string>()
-  /** Until when requests do not wait for each other, since a response cannot be shared; by key. */
+  /** The time until which requests do not wait for each other, since a response could not be shared; by key. */
   readonly #alone = new LRUCache<string, number>({ max: MAX_REMEMBERED })
-  /** When the last call ended whose response is stored, by key and `performance.now()`. */
+  /** The time, by `performance.now()`, when the last call ended; by key. */
   readonly #ended = new LRUCache<string, number>({ max: MAX_REMEMBERED })
 
   constructor(nowMs: () => number) {
@@ -47,12 +47,12 @@ export class CallsUnderWay {
     run.outcome.then(end, end)
   }
 
-  /** Whether a request waits for the call of another one. */
+  /** Returns whether a request waits for the handler call of another request. */
   isShared(name: string): boolean {
     return !this.#aside.has(name) && !this.isAlone(name)
   }
 
-  /** Whether a response to this key could not be shared a moment ago. */
+  /** Returns whether a response to this key could not be shared within the last seconds. */
   isAlone(name: string): boolean {
     return (this.#alone.get(name) ?? 0) > this.#nowMs()
   }
@@ -68,13 +68,13 @@ export class CallsUnderWay {
     else this.leaveAlone(name)
   }
 
-  /** Whether a request that began at this time has waited for the last call, which ended later. */
+  /** Returns whether the last call ended after this time, so that a request that began then has waited for it. */
   hasWaited(name: string, startedMs: number): boolean {
     return (this.#ended.get(name) ?? Infinity) > startedMs
   }
 }
 
-/** How long a request waits for another request's response before it runs the handler itself. */
+/** How long a request waits for another request's response before it runs its own handler. */
 const MAX_WAIT_MS = 10_000
 
 /**
@@ -97,7 +97,7 @@ export class Waiting implements StopSource {
   }
 
   get reason(): unknown {
-    return new Error('the request waits no longer')
+    return new Error('the request has stopped waiting for the response of another request')
   }
 
   /** Whether the client has disconnected. */

@@ -73,12 +73,12 @@ export class CapturedHandlers {
     this.#nowMs = nowMs
   }
 
-  /** Whether this cache made the request, to revalidate a stored response or to load a whole response. */
+  /** Returns whether this cache made the request, to revalidate a stored response or to load a whole response. */
   isBackground(request: IncomingMessage): boolean {
     return this.#background.has(request) || this.#uncached.has(request)
   }
 
-  /** Whether this cache made the request, and its response is for one client only. */
+  /** Returns whether this cache made the request, and its response is for one client only. */
   isUncached(request: IncomingMessage): boolean {
     return this.#uncached.has(request)
   }
@@ -118,7 +118,7 @@ export class CapturedHandlers {
       const stale = await unpacked(staleOf(this.#records, context, lookup))
       if (signal.aborted) {
         // The request was already passed to its handler.
-        load.end(Promise.reject(new UnstoredError('aborted', 'its client has left')))
+        load.end(Promise.reject(new UnstoredError('aborted', 'its client has disconnected')))
         return false
       }
       const run = this.runOf(lookup, stale)
@@ -176,7 +176,7 @@ export class CapturedHandlers {
     this.#background.set(request, { run, lookup })
     // The application may respond before the request reaches this cache: then nothing is stored.
     response.once('close', () => run.onAbort())
-    // No client could disconnect, and no other request revalidates until it ends.
+    // A time limit is needed, since no client can disconnect and no other request revalidates until this one ends.
     const limit = setTimeout(() => response.destroy(), MAX_IN_BACKGROUND_MS).unref()
     response.once('close', () => clearTimeout(limit))
     exchange.dispatch(request, response)
@@ -184,8 +184,8 @@ export class CapturedHandlers {
   }
 
   /**
-   * Stores a handler's response, and returns for how long. @throws UnstoredError for a response that must not be
-   * stored.
+   * Waits for a handler's response; returns the record to store, and sets its lifetime and tags. @throws UnstoredError
+   * if the response must not be stored.
    */
   async #keep(engine: CacheEngine, lookup: ResponseLookup, run: HandlerRun, context: LoadContext): Promise<Buffer> {
     try {

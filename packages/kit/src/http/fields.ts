@@ -95,21 +95,21 @@ export function storableFields(fields: Fields, named: Iterable<string>): Fields 
   return stored
 }
 
-/** The members of a list of tokens, in lower case. */
+/** Returns the members of a list of tokens, in lower case. */
 export function listOf(line: string | undefined): string[] {
   if (line === undefined) return []
   const members = line.split(',').map((member) => member.trim().toLowerCase())
   return members.filter((member) => member !== '')
 }
 
-/** Whether two values of a field are the same. */
+/** Returns whether two values of a field are equal. */
 export function sameValue(one: string | string[] | undefined, other: string | string[] | undefined): boolean {
   return Array.isArray(one) && Array.isArray(other)
     ? one.length === other.length && one.every((line, index) => line === other[index])
     : one === other
 }
 
-/** Has something done when the head of a response is about to be sent, with the fields that it has by then. */
+/** Calls a hook when the head of a response is about to be sent, with its status and fields. */
 export function beforeHead(response: ServerResponse, hook: (status: number, fields: Fields) => void): void {
   const writeHead = Reflect.get(response, 'writeHead') as WriteHead
   response.writeHead = (status: number, ...rest: readonly unknown[]) => {

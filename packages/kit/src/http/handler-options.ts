@@ -10,7 +10,7 @@ export interface HandlerOptions<Request> extends ResponseCacheOptions {
   tags?: readonly string[] | ((request: Request) => readonly string[]) | undefined
   /** Replaces path and query in the key. The key must contain everything in the request that the response depends on. */
   key?: ((request: Request) => string) | undefined
-  /** Selects the requests that are answered from the cache. Default: all that can be. */
+  /** Returns whether a request may be served from the cache. Default: every request that can be. */
   condition?: ((request: Request) => boolean) | undefined
 }
 
@@ -22,9 +22,9 @@ const OPTION_NAMES = [
 ] as const satisfies readonly (keyof HandlerOptions<never>)[]
 
 /**
- * A lifetime or options, as options.
+ * Returns options, given options or only a lifetime.
  *
- * @param owner what the options are given to, for errors.
+ * @param owner the name of the function that takes the options, for error messages.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function toHandlerOptions<Options extends object>(owner: string, options: Ttl | Options): Options {
@@ -40,10 +40,15 @@ export function toHandlerOptions<Options extends object>(owner: string, options:
   return options
 }
 
-/** @throws MemcacheOptionError if the handler is no function: an application has one, as `app.fetch`. */
+/**
+ * Checks a handler. @throws MemcacheOptionError if it is not a function; the message names `app.fetch` if an
+ * application was passed.
+ */
 export function requireHandler(owner: string, handler: unknown): void {
   if (typeof handler === 'function') return
   const { fetch } = Object(handler) as { fetch?: unknown }
   const advice = typeof fetch === 'function' ? `: write ${owner}(app.fetch, …)` : ''
-  throw new MemcacheOptionError(`${owner} takes a handler, a function, first; got ${kindOf(handler)}${advice}`)
+  throw new MemcacheOptionError(
+    `the first argument of ${owner} must be a handler function, got ${kindOf(handler)}${advice}`,
+  )
 }

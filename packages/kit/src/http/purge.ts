@@ -8,7 +8,7 @@ import { routedPath, urlTags } from './policy/response-tags.ts'
 const MAX_DIRECTORIES = 8
 
 /**
- * The tags of a path's directories, for caches with the option `wildcards`: `under:/` and `under:/cities/` for
+ * Returns the tags of a path's directories, for caches with the option `wildcards`: `under:/` and `under:/cities/` for
  * `/cities`, since routers treat `/cities` and `/cities/` alike.
  */
 export function directoryTags(url: string): string[] {
@@ -23,20 +23,22 @@ export function directoryTags(url: string): string[] {
 }
 
 /**
- * The tags to invalidate for a pattern: a path, or a path with wildcards, which stands for everything under the last
- * directory before the first `*`.
+ * Returns the tags to invalidate for a pattern: a path, or a path with wildcards, which stands for everything under the
+ * last directory before the first `*`.
  *
  * @throws MemcacheOptionError if the pattern is invalid, or has wildcards but the responses have no tags for them.
  */
 export function tagsOfPattern(pattern: string, hasWildcards: boolean): string[] {
   if (typeof pattern !== 'string' || !pattern.startsWith('/') || /[?#]/.test(pattern))
     throw new MemcacheOptionError(
-      `purge takes a path without a query, as '/cities/42' or '/cities/*', got ${JSON.stringify(pattern)}`,
+      `purge takes a path without a query, such as '/cities/42' or '/cities/*', got ${JSON.stringify(pattern)}`,
     )
   const star = pattern.indexOf('*')
   if (star === -1) return urlTags(pattern)
   if (!hasWildcards)
-    throw new MemcacheOptionError(`purge('${pattern}') needs the option wildcards: true where the responses are cached`)
+    throw new MemcacheOptionError(
+      `purge('${pattern}') has a wildcard: set the option wildcards: true of the cache that stores the responses`,
+    )
   const before = pattern.slice(0, star)
   return directoryTags(before.slice(0, before.lastIndexOf('/') + 1)).slice(-1)
 }
@@ -48,8 +50,8 @@ function routedSegments(path: string): string[] {
 }
 
 /**
- * Invalidates the stored responses of a path, or of a pattern such as `/cities/*`; resolves to whether that was
- * confirmed.
+ * Invalidates the stored responses of a path, or of a pattern such as `/cities/*`; resolves to whether memcached has
+ * confirmed this.
  */
 export type Purge = (pattern: string) => Promise<boolean>
 
@@ -57,7 +59,7 @@ export type Purge = (pattern: string) => Promise<boolean>
 export interface PurgeHandlerOptions {
   /** The token that clients send as `Authorization: Bearer …`; at least 16 characters. */
   token?: string | undefined
-  /** Decides about a request in place of a token. */
+  /** Returns whether a request may purge, as an alternative to the token. */
   authorize?: ((request: IncomingMessage) => boolean | Promise<boolean>) | undefined
 }
 
@@ -79,10 +81,12 @@ export function purgeHandler(
   const { token, authorize } = options
   if (token === undefined && authorize === undefined)
     throw new MemcacheOptionError(
-      'purgeHandler needs a token, or a function authorize: otherwise every client could purge',
+      'purgeHandler needs the option token or authorize, or every client could purge responses',
     )
   if (token !== undefined && (typeof token !== 'string' || token.length < MIN_TOKEN_LENGTH || /\s/.test(token)))
-    throw new MemcacheOptionError(`token must have ${MIN_TOKEN_LENGTH} characters at least, and no spaces`)
+    throw new MemcacheOptionError(
+      `token must have at least ${MIN_TOKEN_LENGTH} characters and no spaces: generate one by openssl rand -hex 32`,
+    )
   const isAllowed = async (request: IncomingMessage): Promise<boolean> =>
     (token !== undefined && isBearer(request.headers.authorization, token)) || (await authorize?.(request)) === true
 
@@ -110,8 +114,8 @@ export function purgeHandler(
 }
 
 /**
- * Whether a request was sent as PURGE. A POST that middleware takes for one, by a field or a form's `_method`, can come
- * from a page of another site, with the cookies of its visitor.
+ * Returns whether a request was sent as PURGE. A POST that middleware turns into a PURGE, by a field or by `_method` of
+ * a form, does not count: it can come from a page of another site, with the cookies of its visitor.
  */
 function isPurge(request: IncomingMessage): boolean {
   const { method, originalMethod = method } = request as { method?: string; originalMethod?: unknown }

@@ -4,7 +4,7 @@ import { syncResult } from '../option-types.ts'
 import type { HandlerOptions } from './handler-options.ts'
 import { isReadMethod } from './policy/request-key.ts'
 
-/** What an application's functions return for a request, for an `HttpExchange`. */
+/** The results of an application's functions for a request, for an `HttpExchange`. */
 export interface RequestFacts {
   readonly key?: string | undefined
   readonly tags?: readonly string[] | undefined

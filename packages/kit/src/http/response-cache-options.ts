@@ -9,13 +9,14 @@ import type { VaryRules } from './policy/vary.ts'
 /** Options of the response cache that all its adapters share. */
 export interface ResponseCacheOptions {
   /**
-   * How long a response is fresh if it does not state a lifetime (`Cache-Control`, `Expires`). Default: if it has a
-   * `Last-Modified`, a tenth of its age.
+   * How long a response is fresh if it does not state a lifetime (`Cache-Control`, `Expires`), in seconds. Default: if
+   * it has a `Last-Modified`, a tenth of the time since then; otherwise it is not stored, or revalidated each time if
+   * it has an `ETag`.
    */
   ttlSeconds?: Ttl | undefined
   /**
-   * How long a response may be served after its lifetime if it does not state this time: while one process reloads it,
-   * and if the reload fails. Default 0; at most a day.
+   * How long a response may be served after its lifetime if it does not state this time, in seconds: while one process
+   * reloads it, and if the reload fails. Default 0; at most a day.
    */
   staleSeconds?: Ttl | undefined
   /** Request fields that responses depend on, in addition to those in their `Vary`. */
@@ -31,7 +32,7 @@ export interface ResponseCacheOptions {
    * not matter, and the handler does not see them.
    */
   encodings?: readonly string[] | undefined
-  /** The values of `Host` that are served from the cache. Default: any; each host has its own responses. */
+  /** The values of `Host` that are served from the cache. Default: all hosts; each has its own responses. */
   hosts?: readonly string[] | undefined
   /** Larger bodies, in bytes, are sent but not stored. Default 5 000 000. */
   maxBytes?: number | undefined
@@ -69,7 +70,7 @@ export interface ResponseCacheOptions {
    * round trip, and an invalidation by another process takes effect within a second. Default false.
    */
   l1?: boolean | undefined
-  /** The cache that stores the responses. Default: this process's. */
+  /** The cache that stores the responses. Default: the default cache of this process. */
   cache?: Memcache | undefined
 }
 
@@ -92,7 +93,7 @@ export const RESPONSE_CACHE_OPTIONS = [
   'cache',
 ] as const satisfies readonly (keyof ResponseCacheOptions)[]
 
-/** Option names of other caches, and the names here. */
+/** The option names of other caches, with the names in this package. */
 export const RESPONSE_CACHE_HINTS: Readonly<Record<string, string>> = {
   ttl: 'ttlSeconds',
   maxAge: 'ttlSeconds',
@@ -130,7 +131,7 @@ export interface ResolvedResponseCache {
   readonly rules: KeyRules
 }
 
-/** @throws MemcacheOptionError if a value is invalid. */
+/** Returns the options with their defaults. @throws MemcacheOptionError if a value is invalid. */
 export function resolveResponseCache(options: ResponseCacheOptions): ResolvedResponseCache {
   const { ttlSeconds, staleSeconds = 0, maxBytes = DEFAULT_MAX_BYTES, ignoreCookies = false } = options
   const { languages, encodings } = options
@@ -140,10 +141,13 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
   requireCache('a response cache', options.cache)
   positiveOption('maxBytes', maxBytes)
   const stale = staleSeconds === 0 ? 0 : ttlToSeconds(staleSeconds, 'staleSeconds')
-  if (stale > KEPT_STALE_SECONDS) throw new MemcacheOptionError('staleSeconds must be a day at most')
-  if (hosts?.length === 0) throw new MemcacheOptionError('hosts must not be empty: no request could be answered')
+  if (stale > KEPT_STALE_SECONDS) throw new MemcacheOptionError('staleSeconds must be at most a day (86400)')
+  if (hosts?.length === 0)
+    throw new MemcacheOptionError(
+      'hosts must not be empty, or no request could be served from the cache: name your hosts, or leave the option out to allow all',
+    )
   if (vary.includes('*'))
-    throw new MemcacheOptionError("vary must name request fields: '*' would be none that is ever the same")
+    throw new MemcacheOptionError("vary must name request fields: with '*', no two requests would share a response")
   return {
     defaultSeconds: ttlSeconds === undefined ? undefined : Math.min(MAX_DELTA_SECONDS, ttlToSeconds(ttlSeconds)),
     staleSeconds: stale,
@@ -173,11 +177,13 @@ function ignoredCookies(names: boolean | readonly string[]): true | ReadonlySet<
   return new Set(nameListOption('ignoreCookies', names))
 }
 
-/** @throws MemcacheOptionError if the value is not a list of tokens. */
+/** Returns names in lower case. @throws MemcacheOptionError if the value is not a list of tokens. */
 function lowerCase(option: string, names: readonly string[] | undefined): readonly string[] | undefined {
   if (names === undefined) return undefined
   const isList = Array.isArray(names) && names.length > 0
   if (!isList || !names.every((name) => typeof name === 'string' && /^[\w-]+$/.test(name)))
-    throw new MemcacheOptionError(`${option} must be a list of names, got ${describeValue(names)}`)
+    throw new MemcacheOptionError(
+      `${option} must be a list of names, such as ${option === 'languages' ? "['en', 'de']" : "['br', 'gzip']"}, got ${describeValue(names)}`,
+    )
   return names.map((name) => name.toLowerCase())
 }

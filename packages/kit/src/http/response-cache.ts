@@ -55,10 +55,11 @@ interface Found {
 const MAX_ATTEMPTS = 3
 
 /**
- * A shared HTTP cache (RFC 9111) in front of handlers, on `node:http`: below Express, below Nest on Express or Fastify.
+ * A shared HTTP cache (RFC 9111) in front of handlers. It works on requests and responses of `node:http`, below
+ * Express, Nest, Fastify and other frameworks.
  *
  * ```text
- * no GET or QUERY, a cookie, another host … ─────→ the handler (fwd=method, fwd=bypass)
+ * another method, a cookie, another host … ─────→ the handler (fwd=method, fwd=bypass)
  * stored, fresh, or stale and allowed ──────────→ served; stale: one process revalidates in the background
  * stale, revalidate first ──┐
  * nothing stored ───────────┴ leader ───────────→ the handler, whose response is captured and stored
@@ -98,7 +99,10 @@ export class ResponseCache {
     return this.#options.cache ?? getDefaultMemcache()
   }
 
-  /** Whether the cache itself made this request, to revalidate a stale response. Always pass such a request to `answer`. */
+  /**
+   * Returns whether the cache itself made this request, to revalidate a stale response. Always pass such a request to
+   * `answer`.
+   */
   isBackground(request: IncomingMessage): boolean {
     return this.#handlers.isBackground(request)
   }
@@ -155,7 +159,7 @@ export class ResponseCache {
 
   async #answerRead(exchange: HttpExchange, directives: RequestDirectives, content?: KnownContent): Promise<boolean> {
     const { request, url } = exchange
-    // Only the query of a URL can have parts that make no difference.
+    // Only the query of a URL can have parts that do not matter.
     const hasQuery = exchange.key === undefined && content === undefined && url.includes('?')
     const searchRule = hasQuery ? await this.#searchRules.of(exchange) : undefined
     const key = responseKey(exchange, this.#resolved, searchRule)
@@ -187,11 +191,11 @@ export class ResponseCache {
 
   /**
    * Invalidates the stored responses of a path, or of a pattern such as `/cities/*`: everything under the last
-   * directory before the first `*`. Resolves to whether that was confirmed.
+   * directory before the first `*`. Resolves to whether memcached has confirmed this.
    *
-   * @throws MemcacheOptionError if it is not a path, or is a pattern without the option `wildcards`.
+   * @throws MemcacheOptionError if `pattern` is not a path, or has a wildcard without the option `wildcards`.
    */
-  // A property, so that it can be handed on by itself.
+  // A property, so that it can be passed as a function.
   readonly purge = async (pattern: string): Promise<boolean> =>
     this.cache.invalidateTags(tagsOfPattern(pattern, this.#resolved.hasWildcards))
 

@@ -54,13 +54,13 @@ export interface ResponseLookup {
   readonly directives: RequestDirectives
   /** The purpose of a handler run if no stored response can be used. */
   readonly purpose: RunPurpose
-  /** Whether the user of the request is known by anything that is not in the key. */
+  /** Whether the user of the request is identified by a part of the request that is not in the key. */
   readonly isAuthorized: boolean
   readonly tagKeys: readonly string[]
   readonly varyRules: VaryRules
   /** The `No-Vary-Search` rule of an earlier response of the path; part of the key. */
   readonly searchRule: SearchRule | undefined
-  /** When the request came, by `performance.now()`. */
+  /** The time when the request arrived, by `performance.now()`. */
   readonly startedMs: number
 }
 
@@ -112,8 +112,8 @@ export function staleOf(
 }
 
 /**
- * Whether the validators of a stored response may be sent with a request. The response for a known user may have the
- * same validators as an anonymous response, and another body.
+ * Returns whether the validators of a stored response may be sent with a request. The response for a known user may
+ * have the same validators as an anonymous response, and another body.
  */
 export function isValidatorFor(
   { lifetimes }: Pick<StoredResponse, 'lifetimes'>,
@@ -136,8 +136,8 @@ export function purposeOf({ method, headers }: IncomingMessage): RunPurpose {
 }
 
 /**
- * Whether the response to a HEAD or to a request for a range may be captured: a HEAD may freshen the stored response,
- * and a range may be stored, or combined with a stored part. A whole response is not replaced by a part.
+ * Returns whether the response to a HEAD or to a request for a range may be captured: a HEAD may freshen the stored
+ * response, and a range may be stored, or combined with a stored part. A whole response is not replaced by a part.
  */
 export function mayLoad({ purpose, exchange }: ResponseLookup, found: StoredRecord | undefined): boolean {
   if (purpose === 'head') return found?.kind === 'response'
@@ -185,7 +185,7 @@ export function freshnessFor(record: StoredRecord, lookup: ResponseLookup, nowMs
     const isOfUse = purpose === 'range' && freshness === 'fresh' && hasRangeOf(exchange, record)
     return isOfUse ? 'fresh' : 'unusable'
   }
-  // A request that cannot be made again cannot be revalidated in the background.
+  // A request that cannot be repeated cannot be revalidated in the background.
   if (freshness === 'stale' && lookup.content?.kind === 'parsed') return 'unusable'
   return freshness === 'fresh' || freshness === 'stale' ? freshness : 'unusable'
 }

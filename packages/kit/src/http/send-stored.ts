@@ -10,7 +10,7 @@ import type { StoredPartial, StoredResponse } from './records/stored-record.ts'
 /** Fields about the content, which a 304 does not have. */
 const OF_CONTENT = /^content-(?:type|length|encoding|language|range)$/
 
-/** How a stored response is sent. */
+/** The conditions for sending a stored response. */
 export interface SendConditions {
   /** The client's own fields. */
   readonly headers: IncomingHttpHeaders
@@ -43,7 +43,7 @@ export function sentValidators(
   return isAdded ? { ...fields, ...added } : fields
 }
 
-/** Whether the body of a stored response is sent: not for a HEAD, and not to a client that already has it. */
+/** Returns whether the body of a stored response is sent: not for a HEAD, and not to a client that already has it. */
 export function needsBody(
   response: ServerResponse,
   stored: Sendable,
@@ -54,7 +54,7 @@ export function needsBody(
 }
 
 /**
- * Sends a stored response: the whole, a range, or 304 if the client already has it; with `Age` and `Cache-Status`.
+ * Sends a stored response, a range of it, or 304 if the client already has it; with `Age` and `Cache-Status`.
  *
  * @param body `undefined` if `needsBody` returns `false`.
  */
@@ -86,7 +86,7 @@ export function sendStored(
   send(status, length === 0 ? undefined : body)
 }
 
-/** Returns the range of a stored body that is sent; `undefined` means the whole. */
+/** Returns the range of a stored body that is sent; `undefined` means the whole body. */
 function selectRange(
   stored: Sendable,
   headers: IncomingHttpHeaders,

@@ -11,8 +11,8 @@ import type { HttpExchange } from './response-lookup.ts'
 /**
  * Invalidates stored responses when an unsafe request has succeeded: those of its URL, of `Location` and
  * `Content-Location` on the same host (RFC 9111, section 4.4), and of the groups in `Cache-Group-Invalidation` (RFC
- * 9875). The response is sent after that, so that a client that has it never sees an older state; for the application
- * it looks sent as soon as it is written.
+ * 9875). The response is sent after that, so that a client that has received it never sees an older state. To the
+ * application, the response looks sent as soon as it is written.
  *
  * @returns a promise that resolves when this is done.
  */
@@ -55,7 +55,7 @@ const BASE_HOST = 'same.invalid'
 
 function resolveUrl(value: string, base: string): URL | undefined {
   try {
-    // Joined as text: a path that begins with two slashes is none of another host.
+    // The base is built as text, so that a path that begins with two slashes does not name another host.
     return new URL(value, `http://${BASE_HOST}${pathOf(base)}`)
   } catch {
     return undefined

@@ -140,7 +140,7 @@ function traceReads(
     // Without an SDK, or where tracing is suppressed, the API returns a span that does nothing.
     if (span.spanContext().traceId === INVALID_TRACEID) return
     context[running] = span
-    // Operations of the client, and what a loader traces, become children of the span.
+    // Operations of the client and spans of a loader become children of the span.
     const { around } = context
     const active = trace.setSpan(activeContext.active(), span)
     context.around = (work) => activeContext.with(active, around === undefined ? work : () => around(work))

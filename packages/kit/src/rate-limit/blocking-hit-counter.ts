@@ -39,9 +39,10 @@ interface Blocked {
 }
 
 /**
- * Hits by key, in windows that start at a key's first hit, with blocks after which the count begins at 1 again; for the
- * storages of other libraries. The first hit over the limit moves the start of its window so that the window ends when
- * the block does, and marks the counter. So the whole state is in one counter, and a hit takes one round trip.
+ * Counts hits by key, in windows that start at a key's first hit, with blocks after which the count begins at 1 again;
+ * for the storages of other libraries. The first hit over the limit moves the start of its window so that the window
+ * ends when the block does, and marks the counter. So the whole state is in one counter, and a hit takes one round
+ * trip.
  *
  * While memcached is away, this process counts its own hits.
  */

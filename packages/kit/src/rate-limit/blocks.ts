@@ -17,7 +17,7 @@ export interface BlockHost<Of extends ClientState> {
   read(state: Of, nowMs: number): Promise<void>
 }
 
-/** Ids that are denied everything until a time: the end of a block is stored under a key of its own. */
+/** Blocks ids: all their calls are denied until a time. The end of a block is stored under a separate key. */
 export class Blocks<Of extends ClientState> {
   readonly #options: LimitsOptions
   readonly #host: BlockHost<Of>
@@ -27,11 +27,11 @@ export class Blocks<Of extends ClientState> {
     this.#host = host
   }
 
-  /** Reads until when an id is blocked. */
+  /** Reads the end of an id's block. */
   async read(state: Of): Promise<void> {
     const { blockedUntilMs, blockKey, groupKey } = state
     const stored = await this.#options.store.get(blockKey, groupKey)
-    // Unless this process has blocked it meanwhile.
+    // This process may have blocked the id meanwhile.
     if (state.blockedUntilMs === blockedUntilMs) state.blockedUntilMs = blockEnd(stored)
   }
 

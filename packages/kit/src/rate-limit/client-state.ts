@@ -80,8 +80,8 @@ export class FirstHitClientState extends ClientState {
 }
 
 /**
- * Returns whether state of this age may still be used. State from the future is from before the clock was set back, and
- * may not.
+ * Returns whether state of this age may still be used. State from the future was read before the clock was set back,
+ * and may not be used.
  */
 export function isYoung(ageMs: number, believedMs: number): boolean {
   return ageMs >= 0 && ageMs < believedMs

@@ -4,7 +4,7 @@ import { describeValue, requireCache } from '../option-types.ts'
 
 /** Options of `concurrency`. */
 export interface ConcurrencyOptions {
-  /** How many may run at once for one id, in all processes. */
+  /** How many calls may run at once for one id, in all processes. */
   max: number
   /** Limiters with the same name share their slots. Default `default`. */
   name?: string | undefined
@@ -18,11 +18,11 @@ export interface ConcurrencyOptions {
    */
   leaseMs?: number | undefined
   /**
-   * What happens while memcached is away: this process counts its own slots (`local`), every call gets a slot (`open`),
-   * or none does (`closed`). Default `local`.
+   * The behaviour while memcached is away: this process counts its own slots (`local`), every call gets a slot
+   * (`open`), or no call does (`closed`). Default `local`.
    */
   onCacheDown?: 'local' | 'open' | 'closed' | undefined
-  /** The cache that counts. Default: this process's. */
+  /** The cache that counts. Default: the default cache of this process. */
   cache?: Memcache | undefined
 }
 
@@ -74,7 +74,7 @@ export interface ResolvedConcurrencyOptions {
   readonly cache: Memcache | undefined
 }
 
-/** @throws MemcacheOptionError if an option is unknown or invalid. */
+/** Returns the options with their defaults. @throws MemcacheOptionError if an option is unknown or invalid. */
 export function resolveConcurrencyOptions(options: ConcurrencyOptions): ResolvedConcurrencyOptions {
   checkOptions('concurrency', options, CONCURRENCY_OPTIONS, HINTS)
   const { max, name = 'default', waitMs, leaseMs = DEFAULT_LEASE_MS, onCacheDown = 'local', cache } = options
@@ -93,10 +93,10 @@ export function resolveConcurrencyOptions(options: ConcurrencyOptions): Resolved
   return { max, name, queue, waitMs: waitMs ?? Infinity, leaseMs, onCacheDown, cache }
 }
 
-/** @throws MemcacheOptionError if the value is not a time to wait. */
+/** Checks the option `waitMs`. @throws MemcacheOptionError if the value is not a time to wait. */
 export function checkWaitMs(waitMs: unknown): void {
   if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
-    throw new MemcacheOptionError(`waitMs must be a number of milliseconds from 0 on, got ${describeValue(waitMs)}`)
+    throw new MemcacheOptionError(`waitMs must be a number of milliseconds, at least 0, got ${describeValue(waitMs)}`)
   }
 }
 

@@ -23,11 +23,11 @@ const RENEWALS = 3
  */
 export type TurnResult = ConcurrencyTurn | 'allowed' | 'denied' | 'busy'
 
-/** What a room needs of its limiter. */
+/** The parts of a limiter that a room needs. */
 export interface RoomHost {
   readonly rules: ConcurrencyRules
   nowMs(): number
-  /** Changes an id's state in memcached, or in this process while that is away. */
+  /** Changes an id's state in memcached, or in this process while memcached is away. */
   change(change: (store: RateLimitStore) => Promise<ConcurrencyTurn | 'busy'>): Promise<TurnResult>
   /** Called when the room has become empty. */
   left(): void
@@ -89,7 +89,7 @@ export class ConcurrencyRoom {
     return this.#takeTurns()
   }
 
-  /** Takes one turn at a time; calls that come meanwhile are in the next turn. */
+  /** Takes one turn at a time; calls that arrive meanwhile are in the next turn. */
   #takeTurns(): Promise<void> {
     this.#again = true
     this.#running ??= this.#run().finally(() => {

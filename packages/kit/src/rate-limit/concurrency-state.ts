@@ -3,7 +3,7 @@ type Lease = readonly [token: string, untilMs: number]
 
 /** The stored state of an id: the leases of its slots and of its waiting calls, the oldest first. */
 export interface ConcurrencyState {
-  /** When it was stored, by the clock of its process; 0 if it is not known. */
+  /** The time when it was stored, by the clock of its process; 0 if it is not known. */
   readonly atMs: number
   readonly slots: readonly Lease[]
   readonly waiting: readonly Lease[]
@@ -11,7 +11,7 @@ export interface ConcurrencyState {
 
 export const NOBODY: ConcurrencyState = { atMs: 0, slots: [], waiting: [] }
 
-/** What one process requests for an id. */
+/** The requests of one process for an id. */
 export interface Wishes {
   readonly held: readonly string[]
   readonly released: readonly string[]
@@ -19,7 +19,7 @@ export interface Wishes {
   readonly wanted: readonly { readonly token: string; readonly mayWait: boolean }[]
 }
 
-/** How slots are given. */
+/** The rules by which slots are given. */
 export interface ConcurrencyRules {
   readonly max: number
   /** How many calls may wait, in all processes together. */
@@ -41,8 +41,8 @@ export interface ConcurrencyTurn {
 }
 
 /**
- * One process's turn at the state of an id: drops leases that have ended, renews the process's slots, frees the slots
- * that it released, and gives free slots to the calls of all processes that have waited longest.
+ * Takes one process's turn at the state of an id: drops leases that have ended, renews the process's slots, frees the
+ * slots that it released, and gives free slots to the calls of all processes that have waited longest.
  */
 export function takeTurn(
   before: ConcurrencyState,
@@ -119,7 +119,7 @@ export function withCurrentLeases(state: ConcurrencyState, nowMs: number, keptMs
   return { atMs: nowMs, slots: state.slots.map(moved), waiting: state.waiting.map(moved) }
 }
 
-/** A lease that ends too far in the future was made before the clock was set back. */
+/** Returns whether a lease is valid. A lease that ends too far in the future was created before the clock was set back. */
 function isAlive(untilMs: number, nowMs: number, leaseMs: number): boolean {
   return untilMs > nowMs && untilMs <= nowMs + 2 * leaseMs
 }

@@ -15,7 +15,10 @@ import { callAt } from './ready-queue.ts'
 import { MemcachedCounters } from './rate-limit-store.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
 
-/** Many times a poll's interval; a process that was killed while it waited blocks its place for no longer. */
+/**
+ * The time for which the place of a waiting process is kept without a poll: many poll intervals. The place of a killed
+ * process is free after it.
+ */
 const WAIT_LEASE_MS = 3000
 
 const INSTEAD = {
@@ -72,9 +75,12 @@ export class ConcurrencyLimiter {
   async acquire(id: string, options: AcquireOptions = {}): Promise<Slot> {
     const slot = await this.#acquire(id, options)
     if (slot !== undefined) return slot
-    throw new MemcacheLimitError(`all ${this.max} slots of the concurrency limit '${this.name}' are taken`, {
-      retryable: true,
-    })
+    throw new MemcacheLimitError(
+      `all ${this.max} slots of the concurrency limit '${this.name}' are taken: try again later, or raise max, queue or waitMs`,
+      {
+        retryable: true,
+      },
+    )
   }
 
   /** Returns a slot of `id` if one is free now, or `undefined`. @throws MemcacheOptionError if the id is not a string. */
@@ -105,7 +111,7 @@ export class ConcurrencyLimiter {
     const { waitMs = this.#options.waitMs, signal } = options
     checkWaitMs(waitMs)
     if (typeof id !== 'string') {
-      throw new MemcacheOptionError(`an id must be a string, got ${id === null ? 'null' : typeof id}`)
+      throw new MemcacheOptionError(`the id must be a string, got ${id === null ? 'null' : typeof id}`)
     }
     requireSignal('acquire', signal)
     signal?.throwIfAborted()
@@ -127,7 +133,12 @@ export class ConcurrencyLimiter {
         token,
         mayWait: waitMs > 0,
         settle: (granted) => end(() => resolve(granted ? slotOf(room, token, lost.signal) : undefined)),
-        lose: () => lost.abort(new MemcacheLimitError(`a slot of the concurrency limit '${this.name}' was lost`)),
+        lose: () =>
+          lost.abort(
+            new MemcacheLimitError(
+              `a slot of the concurrency limit '${this.name}' was lost, since this process did not renew it within leaseMs`,
+            ),
+          ),
       }
       if (signal !== undefined) {
         const abort = (): void => giveUp(() => reject(signal.reason))
@@ -164,7 +175,7 @@ export class ConcurrencyLimiter {
       try {
         return await change(this.#store!)
       } catch (error) {
-        // No caller is left to receive the error, and a slot that cannot be counted counts in this process.
+        // No caller is left that could receive the error; the slot is counted in this process instead.
         this.#insurance.noteAll(cache, error)
       }
     }

@@ -11,7 +11,7 @@ export class CountedCall {
   readonly id: string
   cost: number
   result: RateLimitResult
-  /** What was consumed for the request: more than one part if a limiter with a higher cost came later. */
+  /** The amounts consumed for the request: several if a limiter with a higher cost came later. */
   #parts: (readonly [cost: number, result: RateLimitResult])[]
   /** The call that another limiter has counted for the same request before. */
   readonly before: CountedCall | undefined
@@ -35,7 +35,7 @@ export class CountedCall {
    * Consumes for a request. If a limiter with the same name and limits has already counted the request for the same id,
    * the request counts once, with the higher of the two costs.
    *
-   * @throws MemcacheOptionError like `consume`, and if limiters with the same name share only some of their counters.
+   * @throws MemcacheOptionError as `consume`, or if limiters with the same name share only some of their counters.
    */
   static async consume(request: object, limiter: RateLimiter, id: string, cost: number): Promise<CountedCall> {
     const counted = request as { [COUNTED]?: CountedCall }

@@ -7,14 +7,14 @@ const MAX_OVERDUE_MS = 4000
 /** How far a clock may be behind the clock that began the window, for windows shorter than this. */
 const MIN_CLOCK_SKEW_MS = 1000
 const DEFAULT_COUNT_BITS = 26
-/** Room for parallel hits that each cost the whole of a large limit, if the counter has enough bits. */
+/** Bits for parallel hits that each cost the whole of a large limit, if the counter has enough bits. */
 const PARALLEL_BITS = 4
 /** Limits a single addition, so that many parallel changes do not reach the start. */
 const MAX_STEP_BITS = 8
 
 /** The content of a counter whose window starts at its first hit. */
 export interface WindowCount {
-  /** When the window started, in milliseconds since 1970. */
+  /** The time when the window started, in milliseconds since 1970. */
   readonly startMs: number
   /** The counted hits; below 0 if more was given back than was counted. */
   readonly count: number
@@ -23,13 +23,13 @@ export interface WindowCount {
 }
 
 /**
- * How one counter of memcached, 64 bits that `incr` adds to, holds a whole window: from the top, 4 bits of marks, the
- * start of the window in milliseconds, and the count. So one `ma` creates the counter with its start, or counts, and
+ * The layout of a whole window in one counter of memcached, which has 64 bits: from the top, 4 bits of marks, the start
+ * of the window in milliseconds, and the count. So one `ma` creates the counter with its start, or adds to it, and
  * returns both.
  *
- * The start is kept modulo a power of 2 that is far over the item's lifetime, so it is exact. The count has an offset
- * of a quarter of its range, so that subtracting from an empty counter does not borrow from the start. Adding to the
- * marks never reaches the other fields, since the overflow is lost at the top of the 64 bits.
+ * The start is stored modulo a power of 2 that is far longer than the item's lifetime, so it is unambiguous. The count
+ * has an offset of a quarter of its range, so that subtracting from an empty counter does not borrow from the start.
+ * Adding to the marks never reaches the other fields, since the overflow is lost at the top of the 64 bits.
  */
 export class CounterLayout {
   readonly windowMs: number
@@ -55,7 +55,9 @@ export class CounterLayout {
   constructor(windowMs: number, maxCount?: number, maxAheadMs: number = windowMs) {
     for (const milliseconds of [windowMs, maxAheadMs]) {
       if (Number.isSafeInteger(milliseconds) && milliseconds >= 1) continue
-      throw new MemcacheOptionError(`a window must be a whole number of milliseconds over 0, got ${milliseconds}`)
+      throw new MemcacheOptionError(
+        `windowMs must be a whole number of milliseconds greater than 0, got ${milliseconds}`,
+      )
     }
     this.windowMs = windowMs
     this.maxAheadMs = Math.max(maxAheadMs, MIN_CLOCK_SKEW_MS)
@@ -88,7 +90,7 @@ export class CounterLayout {
     return 2 * this.maxCount
   }
 
-  /** @throws MemcacheOptionError if a window cannot count up to `maxCount`. */
+  /** Checks a window. @throws MemcacheOptionError if it cannot count up to `maxCount`. */
   static check(windowMs: number, maxCount: number): CounterLayout {
     return new CounterLayout(windowMs, maxCount)
   }
@@ -102,7 +104,7 @@ export class CounterLayout {
     return (BigInt(marks) << COUNTED_BITS) | (start << this.#countBits) | (BigInt(count) + this.#countOffset)
   }
 
-  /** Decodes a counter. @param nowMs selects the one of the possible starts that is near it. */
+  /** Decodes a counter. @param nowMs of the possible starts, the nearest to this time is chosen. */
   read(word: bigint, nowMs: number): WindowCount {
     const ageMs = this.#ageMs(Number((word >> this.#countBits) & this.#startMask), nowMs)
     return {
@@ -127,7 +129,7 @@ export class CounterLayout {
     return BigInt(startMs) & this.#startMask
   }
 
-  /** Half of the times that a start can mean are before now. */
+  /** Returns the age of a start. Of the possible times, the nearest to now is meant. */
   #ageMs(start: number, nowMs: number): number {
     const modulus = this.#startModulus
     const ageMs = (((nowMs - start) % modulus) + modulus) % modulus

@@ -9,14 +9,14 @@ import { lifetimeOver, MAX_CLOCK_SKEW_MS } from './rate-limit-window.ts'
 const MAX_ATTEMPTS = 64
 
 /**
- * Counters whose windows start at the first hit, exact to the millisecond however coarse the lifetimes of items are. A
- * hit takes one round trip. The first hit after the end of a window whose item still exists takes three: it reads the
- * counter, and starts the next window by compare-and-swap. If several processes do so, one succeeds, and the others
- * count in its window.
+ * Counts in windows that start at the first hit. The windows are exact to the millisecond, although the lifetimes of
+ * items are coarse. A hit takes one round trip. The first hit after the end of a window whose item still exists takes
+ * three: it reads the counter, and starts the next window by compare-and-swap. If several processes do so, one
+ * succeeds, and the others count in its window.
  *
- * All times that callers give and get are by their own clock. If another process has started a window far in the
- * future, one of the two clocks is wrong, and this process counts by the later clock from then on: two processes that
- * each restarted the other's windows would never limit anything.
+ * All times in parameters and results are by the clock of this process. If another process has started a window far in
+ * the future, one of the two clocks is wrong, and this process counts by the later clock from then on: two processes
+ * that each restarted the other's windows would never limit anything.
  */
 export class FirstHitCounter {
   readonly layout: CounterLayout
@@ -24,7 +24,7 @@ export class FirstHitCounter {
   readonly #ttl: Ttl
   /** The counters whose next window this process is starting; its other hits wait for that. */
   readonly #starting = new Map<string, Promise<void>>()
-  /** How far the latest clock that has started a window is ahead of this process's, in milliseconds. */
+  /** How far the latest clock that has started a window is ahead of this process's clock, in milliseconds. */
   #aheadMs = 0
 
   /** @param keptMs how long an item is needed, in milliseconds. Default: as long as its window. */
@@ -88,7 +88,7 @@ export class FirstHitCounter {
   /**
    * Subtracts from the count, down to 0, if the window has not ended.
    *
-   * @param countedAtMs when the amount was counted. Default: in the current window.
+   * @param countedAtMs the time when the amount was counted. Default: in the current window.
    */
   async giveBack(
     key: string,
@@ -189,7 +189,7 @@ export class FirstHitCounter {
   }
 
   #contended(key: string): MemcacheServerError {
-    return new MemcacheServerError(`the rate limit counter ${key} is changed by too many processes at once`, {
+    return new MemcacheServerError(`too many processes change the rate limit counter ${key} at once: try again`, {
       retryable: true,
     })
   }

@@ -12,11 +12,11 @@ import { policiesOf } from './rate-limit-window.ts'
 import { fixedWindow } from './window-algorithms.ts'
 
 /**
- * Fixed windows that start at an id's first hit. A call adds its cost to the counter of each window in one pipeline,
- * and is allowed if the counters are then within the limits: of any number of parallel calls, never more than the limit
- * are allowed. If it is denied, its cost is taken back from all counters.
+ * Limits by fixed windows that start at an id's first hit. A call adds its cost to the counter of each window in one
+ * pipeline, and is allowed if the counters are then within the limits: of any number of parallel calls, never more than
+ * the limit are allowed. If it is denied, its cost is taken back from all counters.
  *
- * Whether the id is blocked is read with the first hit of a window, once a second, and when a counter has another mark.
+ * The block of an id is read with the first hit of a window, once a second, and when the mark of a counter has changed.
  */
 export class FirstHitLimits implements Limits {
   readonly #options: LimitsOptions

@@ -40,18 +40,18 @@ interface Waiting {
  * Limits by GCRA. The whole state of an id is one item, which is changed by compare-and-swap. The calls of a process
  * take their turns together, so that only processes compete.
  *
- * The state has the time of its write. If that is in the future, one of two clocks is wrong, and this process counts by
- * the later clock from then on: by clocks that are apart, each process would see the calls of the other as past.
+ * The state contains the time of its write. If that is in the future, one of two clocks is wrong, and this process
+ * counts by the later clock from then on: otherwise each process would see the calls of the other as past.
  */
 export class GcraLimits implements Limits {
   readonly #options: LimitsOptions
   readonly #gcras: readonly Gcra[]
   readonly #policies: string
   readonly #waiting = new Map<string, Waiting[]>()
-  /** How far the latest clock that has written a state is ahead of this process's, in milliseconds. */
+  /** How far the latest clock that has written a state is ahead of this process's clock, in milliseconds. */
   #aheadMs = 0
 
-  /** @param burst how many calls are allowed at once; default: the limit. */
+  /** @param burst how many calls are allowed at once. Default: the limit. */
   constructor(options: LimitsOptions, burst: number | undefined) {
     this.#options = options
     this.#gcras = options.windows.map((window) => new Gcra(window, burst ?? window.limit))
@@ -127,7 +127,7 @@ export class GcraLimits implements Limits {
       take: (state, atMs) => ({ state: change(state, atMs), result: undefined }),
       giveUp: () => {
         throw new MemcacheServerError(
-          `the rate limit '${this.#options.name}' of ${id} is changed by too many at once`,
+          `too many processes change the rate limit '${this.#options.name}' of ${id} at once: try again`,
           {
             retryable: true,
           },

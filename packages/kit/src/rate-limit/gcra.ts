@@ -3,7 +3,7 @@ import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
 
-/** Limits arrival times to a time that no limit reaches. */
+/** The maximum of arrival times ahead of now, which no limit reaches. */
 const MAX_AHEAD_US = 100 * 365.25 * 86_400 * 1e6
 
 /**
@@ -19,15 +19,15 @@ export class Gcra {
   /** @throws MemcacheOptionError if the burst takes too long to be counted. */
   constructor(window: RateLimitWindow, burst: number) {
     this.window = window
-    // Rounded up, so that never more than the limit is allowed.
+    // Rounded up, so that no more than the limit is ever allowed.
     this.#intervalUs = Math.ceil((window.windowMs * 1000) / window.limit)
     this.#toleranceUs = this.#intervalUs * burst
     if (this.#toleranceUs > MAX_AHEAD_US) {
-      throw new MemcacheOptionError(`a burst of ${burst} takes more than 100 years to come again: make it smaller`)
+      throw new MemcacheOptionError(`a burst of ${burst} takes more than 100 years to refill: make it smaller`)
     }
   }
 
-  /** @throws MemcacheOptionError if a burst takes too long to be counted. */
+  /** Checks a burst. @throws MemcacheOptionError if it takes too long to be counted. */
   static check(window: RateLimitWindow, burst: number): Gcra {
     return new Gcra(window, burst)
   }

@@ -11,7 +11,7 @@ import { BELIEVED_MS, isYoung } from './client-state.ts'
 /** The state of a counter of hits. */
 export interface Hits {
   readonly hits: number
-  /** When its window ends, in milliseconds since 1970. */
+  /** The time when its window ends, in milliseconds since 1970. */
   readonly resetAtMs: number
 }
 
@@ -22,8 +22,8 @@ interface Opened {
 }
 
 /**
- * Hits by key, in windows that start at a key's first hit: for the stores of other libraries, which compare them with
- * limits themselves. All processes share the counters. If the cache fails, methods reject.
+ * Counts hits by key, in windows that start at a key's first hit: for the stores of other libraries, which compare the
+ * counts with their own limits. All processes share the counters. If the cache fails, methods reject.
  */
 export class HitCounter {
   readonly #name: string
@@ -38,7 +38,7 @@ export class HitCounter {
   /**
    * @param name separates these counters from others; counters with the same name and window are shared.
    * @param windowMs how long a window lasts, in milliseconds.
-   * @param cache default: this process's, found at the first use.
+   * @param cache the cache that counts. Default: the default cache of this process, opened at the first use.
    * @throws MemcacheOptionError if a window of this length cannot be counted.
    */
   constructor(name: string, windowMs: number, cache: Memcache | undefined) {
@@ -56,7 +56,7 @@ export class HitCounter {
     return (await reading) === true ? this.#increment(key) : hits
   }
 
-  /** Takes a hit back from the window that has not ended. */
+  /** Takes a hit back from the current window. */
   async decrement(key: string): Promise<void> {
     await this.#checkReset()
     const { counter, nowMs } = this.#open()
@@ -64,7 +64,7 @@ export class HitCounter {
     await counter.giveBack(stored, 1, undefined, nowMs, stored)
   }
 
-  /** Returns a counter's state; `undefined` if nothing was counted in a window that has not ended. */
+  /** Returns a counter's state; `undefined` if nothing was counted in the current window. */
   async get(key: string): Promise<Hits | undefined> {
     await this.#checkReset()
     const { counter, nowMs } = this.#open()
@@ -105,7 +105,7 @@ export class HitCounter {
     const before = this.#generation
     const generationKey = this.#generationKey()
     const reading = store.count(generationKey, generationKey).then((generation) => {
-      // Unless this process has raised it meanwhile, or the item was evicted.
+      // This process may have raised it meanwhile, or the item may have been evicted.
       if (this.#generation === before && generation !== 0) this.#generation = generation
       return this.#generation !== before
     })

@@ -15,7 +15,7 @@ export class IdList {
   readonly #has: (id: string) => boolean
 
   /**
-   * @param name of the option, for errors.
+   * @param name the name of the option, for error messages.
    * @throws MemcacheOptionError if an entry is not a string, or a range is invalid.
    */
   constructor(name: string, option: IdListOption) {
@@ -32,7 +32,7 @@ export class IdList {
     const addresses = new AddressList()
     for (const entry of option) {
       if (typeof entry !== 'string') {
-        throw new MemcacheOptionError(`${name} must be a list of strings, got one that is ${typeof entry}`)
+        throw new MemcacheOptionError(`${name} must be a list of strings, got an entry of type ${typeof entry}`)
       }
       ids.add(entry)
       addresses.add(name, entry)
@@ -51,7 +51,7 @@ class AddressList {
   readonly #ranges = new BlockList()
   /** The IPv6 addresses of the entries. */
   readonly #ipv6: string[] = []
-  /** By prefix length: the networks of the IPv6 entries, in the form of `ipKey`. */
+  /** The networks of the IPv6 entries by prefix length, in the form of `ipKey`. */
   readonly #networks = new Map<number, ReadonlySet<string>>()
 
   get isEmpty(): boolean {
@@ -71,7 +71,9 @@ class AddressList {
     }
     const prefix = /^\d+$/.test(bits) ? Number(bits) : Number.NaN
     if (!(prefix <= (version === 4 ? 32 : IPV6_BITS)) || rest.length > 0) {
-      throw new MemcacheOptionError(`${name} has a range of addresses that is none: '${entry}'`)
+      throw new MemcacheOptionError(
+        `${name} has an invalid address range, '${entry}': write it like 10.0.0.0/8 or 2001:db8::/32`,
+      )
     }
     this.#ranges.addSubnet(address, prefix, versionOf(address))
   }
@@ -107,10 +109,10 @@ function versionOf(address: string): 'ipv4' | 'ipv6' {
   return isIP(address) === 4 ? 'ipv4' : 'ipv6'
 }
 
-/** @throws MemcacheOptionError if the function returned a promise, which would always be true. */
+/** Returns the result of the function. @throws MemcacheOptionError if it returned a promise, which would always be true. */
 function isTrue(name: string, answer: unknown): boolean {
   if (typeof (answer as PromiseLike<unknown> | undefined)?.then === 'function') {
-    throw new MemcacheOptionError(`${name} must be a function that returns true or false, and not a promise`)
+    throw new MemcacheOptionError(`${name} must be a function that returns true or false, but it returned a promise`)
   }
   return Boolean(answer)
 }

@@ -7,7 +7,7 @@ export class Insurance {
   readonly #limiter: string
   readonly #instead: string
 
-  /** @param instead what the limiter does in the meantime, for the log. */
+  /** @param instead the limiter's behaviour in the meantime, for the log. */
   constructor(limiter: string, instead: string) {
     this.#limiter = limiter
     this.#instead = instead

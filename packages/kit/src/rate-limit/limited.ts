@@ -50,7 +50,8 @@ export function limited<Args extends readonly unknown[], Result>(
   run: (...args: Args) => Result | Promise<Result>,
   options: LimitedOptions<Args>,
 ): LimitedFunction<Args, Result> {
-  if (typeof run !== 'function') throw new MemcacheOptionError(`limited takes a function, got ${typeof run}`)
+  if (typeof run !== 'function')
+    throw new MemcacheOptionError(`the first argument of limited must be a function, got ${typeof run}`)
   checkOptions('limited', options, LIMITED_OPTIONS, HINTS)
   const { key, cost = 1, waitMs = Infinity, maxConcurrent, leaseMs, ...limits } = options
   requireType('limited', 'function', { key })
@@ -77,8 +78,8 @@ export function limited<Args extends readonly unknown[], Result>(
     if (allowed) return run(...args)
     throw new MemcacheLimitError(
       retryAfterMs === Infinity
-        ? `the limit '${name}' never allows a call that costs ${amount}`
-        : `the limit '${name}' has room in ${retryAfterMs} ms, and a call may wait for ${waitMs} ms`,
+        ? `the limit '${name}' never allows a call that costs ${amount}: lower the cost, or raise the limit`
+        : `the limit '${name}' has no room for another ${retryAfterMs} ms, but a call may wait only ${waitMs} ms: raise waitMs, or try again later`,
       { retryable: retryAfterMs !== Infinity, retryAfterMs },
     )
   }

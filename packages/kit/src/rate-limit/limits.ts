@@ -20,13 +20,13 @@ export interface LimitsOptions {
  * store fails, methods reject.
  */
 export interface Limits {
-  /** @param cost over 0. */
+  /** Counts a call, unless it is denied. @param cost greater than 0. */
   consume(id: string, cost: number, nowMs: number): Promise<RateLimitResult>
   /** Returns the result that a call of this cost, which may be 0, would get; it uses nothing. */
   peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult>
   /** Uses an amount, even if the limit does not allow it. */
   penalty(id: string, amount: number, nowMs: number): Promise<void>
-  /** Gives an amount back. @param atMs when it was consumed. */
+  /** Gives an amount back. @param atMs the time when it was consumed. */
   reward(id: string, amount: number, atMs: number, nowMs: number): Promise<void>
   /** Denies everything until a time. */
   block(id: string, untilMs: number, nowMs: number): Promise<void>

@@ -161,7 +161,7 @@ function resetSeconds(result: RateLimitResult): number {
   return Math.ceil(WindowResult.nextMsOf(result) / 1000)
 }
 
-/** These fields describe one limit: of several limiters, the one that leaves the least. */
+/** Writes three fields that describe one limit: of several limiters, the limit with the least remaining. */
 function writeThree(target: HeaderTarget, prefix: string, result: RateLimitResult, reset: number): void {
   const said = target.getHeader(`${prefix}-Remaining`)
   if (said !== undefined && Number(said) <= result.remaining) return
@@ -197,7 +197,7 @@ export interface QuotaProblem {
   readonly 'violated-policies': readonly string[]
 }
 
-/** The problem document for a request that a limiter denied. */
+/** Returns the problem document for a request that a limiter denied. */
 export function quotaProblem(
   limiter: Pick<DescribedLimiter, 'name' | 'windows'>,
   result: RateLimitResult,

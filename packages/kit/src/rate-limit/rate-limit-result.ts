@@ -17,7 +17,7 @@ export interface RateLimitResult {
   readonly retryAfterMs: number
 }
 
-/** A result with its window, which is the tightest one of several. As JSON it has only the public properties. */
+/** A result with its window, the tightest of several. Its JSON has only the public properties. */
 export class WindowResult implements RateLimitResult {
   readonly allowed: boolean
   readonly limit: number
@@ -57,7 +57,7 @@ export class WindowResult implements RateLimitResult {
     return #window in result ? result.#nextMs : result.resetMs
   }
 
-  /** Records when a result was consumed, and the limits that have counted it. */
+  /** Records the time when a result was consumed, and the limits that have counted it. */
   static at(result: RateLimitResult, nowMs: number, limits?: Limits): RateLimitResult {
     if (#window in result) {
       result.#atMs = nowMs
@@ -66,7 +66,7 @@ export class WindowResult implements RateLimitResult {
     return result
   }
 
-  /** When a result was consumed, in milliseconds since 1970, if that was recorded. */
+  /** Returns the time when a result was consumed, in milliseconds since 1970; `undefined` if it was not recorded. */
   static atMsOf(result: RateLimitResult): number | undefined {
     return #window in result ? result.#atMs : undefined
   }

@@ -32,8 +32,8 @@ export const WINDOW_OPTIONS = [
 const PERIODS_MS = { perSecond: 1000, perMinute: 60_000, perHour: 3_600_000, perDay: 86_400_000 } as const
 
 /**
- * The highest limit and cost. A counter needs room for parallel calls that are about to be taken back, and for the
- * marks of blocks.
+ * The highest limit and cost. A counter needs spare bits for parallel calls that are about to be taken back, and for
+ * the marks of blocks.
  */
 export const MAX_COUNT = 1_000_000_000
 
@@ -43,7 +43,7 @@ export const MAX_COUNT = 1_000_000_000
  */
 export const MAX_CLOCK_SKEW_MS = 86_400_000
 
-/** Longer exptimes will soon exceed memcached's numbers. */
+/** A longer exptime would soon exceed memcached's 31-bit times. */
 const MAX_EXPTIME_SECONDS = 10 * 365 * 86_400
 
 /** A century. Longer windows are a mistake, and their times in microseconds would not be exact. */
@@ -60,28 +60,33 @@ export function rateLimitWindows(options: RateLimitWindowOptions): RateLimitWind
     if (limit !== undefined) windows.push(checked(name, limit, windowMs))
   }
   if ((options.limit === undefined) !== (options.windowMs === undefined)) {
-    throw new MemcacheOptionError('limit and windowMs belong together: give both, or perMinute')
+    throw new MemcacheOptionError('limit and windowMs belong together: set both, or use perMinute')
   }
   if (options.limit !== undefined) windows.push(checked('limit', options.limit, options.windowMs!))
   if (windows.length === 0) {
-    throw new MemcacheOptionError('a rate limit needs a limit: { perMinute: 100 }, or { limit: 100, windowMs: 60_000 }')
+    throw new MemcacheOptionError(
+      'a rate limit needs a limit: set { perMinute: 100 }, or { limit: 100, windowMs: 60_000 }',
+    )
   }
   return windows.sort((a, b) => a.windowMs - b.windowMs)
 }
 
-/** Windows as text: limits of one name with different windows are different limits, with separate counts and blocks. */
+/**
+ * Returns windows as text. Limits of one name with different windows are different limits, with separate counts and
+ * blocks.
+ */
 export function policiesOf(windows: readonly RateLimitWindow[]): string {
   return windows.map(({ limit, windowMs }) => `${limit}/${windowMs}`).join(',')
 }
 
-/** Returns the index of the window at a time; windows are aligned to 1970, so that all processes use the same ones. */
+/** Returns the index of the window at a time; windows are aligned to 1970, so that all processes use the same windows. */
 export function windowIndex(windowMs: number, nowMs: number): number {
   return Math.floor(nowMs / windowMs)
 }
 
 /**
- * Returns a lifetime that lasts at least so many milliseconds. memcached's seconds are coarse: an item of 1 s may
- * expire after 21 ms.
+ * Returns a lifetime that lasts at least so many milliseconds. memcached's seconds are coarse: an item with a lifetime
+ * of 1 second may expire after a few milliseconds.
  */
 export function lifetimeOver(milliseconds: number): Ttl {
   const seconds = Math.ceil(milliseconds / 1000) + 1
@@ -90,13 +95,11 @@ export function lifetimeOver(milliseconds: number): Ttl {
 
 function checked(name: string, limit: number, windowMs: number): RateLimitWindow {
   if (!Number.isInteger(limit) || limit < 1 || limit > MAX_COUNT) {
-    throw new MemcacheOptionError(
-      `${name} must be a whole number over 0 and up to ${MAX_COUNT}, got ${describeValue(limit)}`,
-    )
+    throw new MemcacheOptionError(`${name} must be a whole number from 1 to ${MAX_COUNT}, got ${describeValue(limit)}`)
   }
   if (!Number.isSafeInteger(windowMs) || windowMs < 1 || windowMs > MAX_WINDOW_MS) {
     throw new MemcacheOptionError(
-      `windowMs must be a whole number of milliseconds over 0 and up to a century, got ${describeValue(windowMs)}`,
+      `windowMs must be a whole number of milliseconds, from 1 to a century, got ${describeValue(windowMs)}`,
     )
   }
   return { limit, windowMs }

@@ -5,7 +5,7 @@ import type { IdListOption } from './id-list.ts'
 import { MAX_COUNT, rateLimitWindows, WINDOW_OPTIONS } from './rate-limit-window.ts'
 import type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit-window.ts'
 
-/** How calls are counted. */
+/** The algorithm that counts calls. */
 export type RateLimitAlgorithm = 'sliding' | 'fixed' | 'gcra'
 
 /** Options of `rateLimiter`. */
@@ -35,11 +35,11 @@ export interface RateLimiterOptions extends RateLimitWindowOptions {
    */
   normalize?: boolean | undefined
   /**
-   * What happens while memcached is away: this process counts its own calls (`local`), all calls are allowed (`open`),
+   * The behaviour while memcached is away: this process counts its own calls (`local`), all calls are allowed (`open`),
    * or all are denied (`closed`). Default `local`.
    */
   onCacheDown?: 'local' | 'open' | 'closed' | undefined
-  /** The cache that counts. Default: this process's. */
+  /** The cache that counts. Default: the default cache of this process. */
   cache?: Memcache | undefined
 }
 
@@ -56,7 +56,7 @@ export const RATE_LIMITER_OPTIONS = [
   'cache',
 ] as const satisfies readonly (keyof RateLimiterOptions)[]
 
-/** Option names of other limiters, and the names here. */
+/** The option names of other limiters, with the names in this package. */
 export const RATE_LIMITER_HINTS = {
   max: 'limit',
   points: 'limit',
@@ -88,7 +88,7 @@ export interface ResolvedRateLimiterOptions {
   readonly cache: Memcache | undefined
 }
 
-/** @throws MemcacheOptionError if an option is unknown or invalid. */
+/** Returns the options with their defaults. @throws MemcacheOptionError if an option is unknown or invalid. */
 export function resolveRateLimiterOptions(options: RateLimiterOptions): ResolvedRateLimiterOptions {
   checkOptions('rateLimiter', options, RATE_LIMITER_OPTIONS, RATE_LIMITER_HINTS)
   const { name = 'default', algorithm = 'sliding', burst, blockMs, onCacheDown = 'local', cache } = options
@@ -105,24 +105,26 @@ export function resolveRateLimiterOptions(options: RateLimiterOptions): Resolved
   const windows = rateLimitWindows(options)
   if (burst !== undefined) {
     wholeNumber('burst', burst)
-    if (algorithm !== 'gcra') throw new MemcacheOptionError("burst goes with algorithm: 'gcra'")
+    if (algorithm !== 'gcra') throw new MemcacheOptionError("burst works only with algorithm: 'gcra'")
     if (windows.length > 1)
-      throw new MemcacheOptionError('burst goes with one window: with several, each has its limit')
+      throw new MemcacheOptionError(
+        'burst works only with one window: of several windows, each allows its limit at once',
+      )
   }
   if (blockMs !== undefined) wholeNumber('blockMs', blockMs)
   return { name, windows, algorithm, burst, blockMs, allow, deny, normalize, onCacheDown, cache }
 }
 
-/** @throws MemcacheOptionError if a value is not a whole number over 0. */
+/** Checks an option. @throws MemcacheOptionError if a value is not a whole number greater than 0. */
 export function wholeNumber(name: string, value: unknown): void {
   if (!Number.isSafeInteger(value) || (value as number) < 1) {
     throw new MemcacheOptionError(
-      `${name} must be a whole number over 0, got ${typeof value === 'string' ? `the string '${value}'` : describeValue(value)}`,
+      `${name} must be a whole number greater than 0, got ${typeof value === 'string' ? `the string '${value}'` : describeValue(value)}`,
     )
   }
 }
 
-/** @throws MemcacheOptionError if a value cannot be counted. */
+/** Checks an amount. @throws MemcacheOptionError if it cannot be counted. */
 export function countable(name: string, value: unknown): void {
   wholeNumber(name, value)
   if ((value as number) > MAX_COUNT)

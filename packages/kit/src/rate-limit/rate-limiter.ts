@@ -110,11 +110,11 @@ export class RateLimiter {
   }
 
   /**
-   * Counts a call of `id` at its cost, and returns whether all windows allow it; the result is that of the tightest
+   * Counts a call of `id` at its cost, and returns whether all windows allow it; the result describes the tightest
    * window. A denied call is not counted.
    *
-   * @throws MemcacheOptionError if the id is not a string, the cost is not a whole number from 0 on, or an option is
-   *   unknown.
+   * @throws MemcacheOptionError if the id is not a string, the cost is not a whole number of at least 0, or an option
+   *   is unknown.
    */
   async consume(id: string, options?: ConsumeOptions): Promise<RateLimitResult> {
     return this.#counted(await this.#consume(id, options === undefined ? 1 : costOf('consume', options)))
@@ -145,8 +145,8 @@ export class RateLimiter {
   /**
    * Counts an amount, even if the limit does not allow it; resolves to the result of `peek` afterwards.
    *
-   * @param amount a number, or as `consume` has it: `{ cost: 3 }`.
-   * @throws MemcacheOptionError if the amount is no whole number over 0, or over a milliard.
+   * @param amount a number, or an object as for `consume`: `{ cost: 3 }`.
+   * @throws MemcacheOptionError if the amount is not a whole number from 1 to 1,000,000,000.
    */
   async penalty(id: string, amount: number | ConsumeOptions = 1): Promise<RateLimitResult> {
     const counted = amountOf('penalty', amount)
@@ -156,9 +156,11 @@ export class RateLimiter {
   /**
    * Gives an amount back, down to a count of 0; resolves to the result of `peek` afterwards.
    *
-   * @param amount a number, or as `consume` has it: `{ cost: 3 }`.
-   * @param atMs when the amount was consumed, by `nowMs()`: it is given back to the windows of that time. Default now.
-   * @throws MemcacheOptionError if the amount is no whole number over 0, or over a milliard, or the time is none.
+   * @param amount a number, or an object as for `consume`: `{ cost: 3 }`.
+   * @param atMs the time when the amount was consumed, by `nowMs()`: it is given back to the windows of that time.
+   *   Default: now.
+   * @throws MemcacheOptionError if the amount is not a whole number from 1 to 1,000,000,000, or the time is not a
+   *   number.
    */
   async reward(id: string, amount: number | ConsumeOptions = 1, atMs?: number): Promise<RateLimitResult> {
     const counted = amountOf('reward', amount)
@@ -190,13 +192,13 @@ export class RateLimiter {
   /**
    * Denies `id` everything for `blockMs`, in all processes; resolves to the result of `peek` afterwards.
    *
-   * @param blockMs default: the limiter's `blockMs`.
-   * @throws MemcacheOptionError if it is no whole number over 0.
+   * @param blockMs how long the id is blocked, in milliseconds. Default: the limiter's `blockMs`.
+   * @throws MemcacheOptionError if the time is not a whole number greater than 0.
    */
   async block(id: string, blockMs: number | undefined = this.#options.blockMs): Promise<RateLimitResult> {
     if (blockMs === undefined)
       throw new MemcacheOptionError(
-        `block needs a time in milliseconds: block(id, 600_000), or give the option blockMs`,
+        `block needs a time in milliseconds: call block(id, 600_000), or set the option blockMs`,
       )
     wholeNumber('blockMs', blockMs)
     return this.#change(id, (limits, ofId, nowMs) => limits.block(ofId, blockEndMs(nowMs, blockMs), nowMs))
@@ -225,7 +227,7 @@ export class RateLimiter {
     // A cost over the limit is never allowed, so its excess does not matter.
     const isNever = givenCost > this.#maxCost
     if (isNever && this.#options.blockMs === undefined) {
-      // Not even added and taken back, since calls at the same time might be denied because of it.
+      // Its cost is not even added and taken back, since parallel calls might be denied because of that.
       const result = await this.#withLimits(id, nowMs, (limits, ofId) => limits.peek(ofId, this.#maxCost + 1, nowMs))
       return WindowResult.at(result.allowed ? result : WindowResult.never(result, this.windows), nowMs)
     }
@@ -294,7 +296,7 @@ export class RateLimiter {
    */
   #idOf(id: unknown): string {
     if (typeof id !== 'string') {
-      throw new MemcacheOptionError(`an id must be a string, got ${id === null ? 'null' : typeof id}`)
+      throw new MemcacheOptionError(`the id must be a string, got ${id === null ? 'null' : typeof id}`)
     }
     return this.#options.normalize ? id.normalize('NFKC').toLowerCase() : id
   }
@@ -345,20 +347,22 @@ export class RateLimiter {
 
 const COST_HINTS = { costs: 'cost', points: 'cost', weight: 'cost', amount: 'cost', tokens: 'cost', hits: 'cost' }
 
-/** @throws MemcacheOptionError if an option is unknown, or the cost cannot be counted. */
+/** Returns the cost of a call. @throws MemcacheOptionError if an option is unknown, or the cost cannot be counted. */
 function costOf(method: string, options: ConsumeOptions): number {
   if (typeof options !== 'object' || options === null) {
-    throw new MemcacheOptionError(`${method} takes its cost in an object, { cost: 2 }, got ${describeValue(options)}`)
+    throw new MemcacheOptionError(
+      `${method} takes its cost in an object, such as { cost: 2 }, got ${describeValue(options)}`,
+    )
   }
   checkOptions(method, options, ['cost'], COST_HINTS)
   const { cost = 1 } = options
   if (!Number.isSafeInteger(cost) || cost < 0) {
-    throw new MemcacheOptionError(`cost must be a whole number from 0 on, got ${shown(cost)}`)
+    throw new MemcacheOptionError(`cost must be a whole number of at least 0, got ${shown(cost)}`)
   }
   return cost
 }
 
-/** @throws MemcacheOptionError if it cannot be counted. */
+/** Returns an amount. @throws MemcacheOptionError if it cannot be counted. */
 function amountOf(method: string, given: number | ConsumeOptions): number {
   if (typeof given !== 'object' || given === null) {
     countable('amount', given)

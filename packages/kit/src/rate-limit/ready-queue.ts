@@ -33,7 +33,7 @@ interface Queue {
   denial: RateLimitResult | undefined
 }
 
-/** Callers of this process that wait until they are allowed, in their order, separately for each id. */
+/** Queues the callers of this process that wait until they are allowed, separately for each id. */
 export class ReadyQueue {
   readonly #consume: (id: string, cost: number) => Promise<RateLimitResult>
   readonly #peek: (id: string, cost: number) => Promise<RateLimitResult>
@@ -48,15 +48,15 @@ export class ReadyQueue {
   }
 
   /**
-   * Resolves when the call was allowed and counted, or to a denial as soon as it is known that it must wait longer than
-   * it may.
+   * Resolves when the call was allowed and counted, or to a denial as soon as it is known that the call must wait
+   * longer than `waitMs`.
    */
   async wait(clock: Clock, id: string, options: WaitOptions): Promise<RateLimitResult> {
     checkOptions('blockUntilReady', options, ['cost', 'waitMs', 'signal'], { timeout: 'waitMs', timeoutMs: 'waitMs' })
     const { cost = 1, waitMs = Infinity, signal } = options
     countable('cost', cost)
     if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
-      throw new MemcacheOptionError(`waitMs must be a number of milliseconds from 0 on, got ${describeValue(waitMs)}`)
+      throw new MemcacheOptionError(`waitMs must be a number of milliseconds, at least 0, got ${describeValue(waitMs)}`)
     }
     requireSignal('blockUntilReady', signal)
     signal?.throwIfAborted()
@@ -130,7 +130,7 @@ export class ReadyQueue {
   }
 }
 
-/** How often the clock of a test is read. */
+/** The interval at which the clock of a test is read, in milliseconds. */
 const TEST_TICK_MS = 2
 
 /**

@@ -25,8 +25,8 @@ const MAX_LIMITERS = 100
 const IDS_OF_ONE_OF_MANY = 1000
 
 /**
- * The limiters of requests whose limits may depend on them: one for each set of numbers that the functions return. An
- * adapter's own object for a limiter is created with it, once.
+ * Creates the limiters of requests whose limits may depend on the request: one limiter for each set of numbers that the
+ * functions return. The adapter's object for a limiter is created together with it, once.
  */
 export class RequestLimiters<Made, Args extends readonly unknown[]> {
   /** The adapter's object, if the limits are the same for all requests. */

@@ -12,7 +12,7 @@ export interface RequestRateLimitOptions<Request, Response> extends RequestLimit
   ipv6Subnet?: number | undefined
   /** How many units a request counts. With 0 it is not counted, and its response shows what is left. Default 1. */
   cost?: number | ((request: Request, response: Response) => number | Promise<number>) | undefined
-  /** Selects requests that are not counted. */
+  /** Returns whether a request is not counted. */
   skip?: ((request: Request, response: Response) => boolean | Promise<boolean>) | undefined
   /** Whether successful requests are given back when their response ends, so that only failures count. Default false. */
   skipSuccessfulRequests?: boolean | undefined
@@ -46,7 +46,7 @@ export const REQUEST_RATE_LIMIT_OPTIONS = [
   'partitionKey',
 ] as const satisfies readonly (keyof RequestRateLimitOptions<unknown, unknown>)[]
 
-/** Option names of other libraries, and the names here. */
+/** The option names of other libraries, with the names in this package. */
 const HINTS = {
   ...RATE_LIMITER_HINTS,
   keyGenerator: 'key',
@@ -90,7 +90,7 @@ export function checkRequestRateLimit<Request, Response>(options: RequestRateLim
   checkRequestValues(options)
   if (options.ipv6Subnet !== undefined && key !== undefined) {
     throw new MemcacheOptionError(
-      'ipv6Subnet goes with the default key: give it to ipKey(request, 64) in a key of your own',
+      'ipv6Subnet works only with the default key: in your own key, call ipKey(request, 64)',
     )
   }
 }
@@ -106,7 +106,7 @@ export function checkRequestValues(options: RequestValues, owner?: string): void
   const { cost, skip, requestWasSuccessful, skipSuccessfulRequests, skipFailedRequests, ipv6Subnet } = options
   if (cost !== undefined && typeof cost !== 'function' && !(Number.isSafeInteger(cost) && cost >= 0)) {
     throw new MemcacheOptionError(
-      `${label}cost must be a whole number from 0 on, or a function of the request, got ${cost}`,
+      `${label}cost must be a whole number of at least 0, or a function of the request, got ${cost}`,
     )
   }
   requireFunctions({ skip, requestWasSuccessful }, label)

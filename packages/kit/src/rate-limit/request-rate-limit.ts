@@ -151,7 +151,9 @@ export class RequestRateLimit<Request extends object, Response extends object> {
           isWhole && ((await requestWasSuccessful?.(request, response)) ?? nodeResponse.statusCode < 400)
         if (isSuccess ? skipSuccessfulRequests : skipFailedRequests) call.giveBack()
       })().catch((error: unknown) =>
-        process.emitWarning(`requestWasSuccessful of a rate limit threw: ${String(error)}`),
+        process.emitWarning(
+          `requestWasSuccessful of a rate limit threw, so its request stays counted: ${String(error)}`,
+        ),
       )
     })
   }
@@ -160,7 +162,7 @@ export class RequestRateLimit<Request extends object, Response extends object> {
     const got = `got ${id === null ? 'null' : typeof id}`
     return this.#options.key === undefined
       ? `the key of the rate limit '${name}' must be a string, or undefined for the address, ${got}`
-      : `the key of the rate limit '${name}' must be a string, ${got}: say whom a request without one counts for, key: (request) => request.user?.id ?? 'nobody'`
+      : `the key of the rate limit '${name}' must be a string, ${got}: return one for every request, such as key: (request) => request.user?.id ?? 'anonymous'`
   }
 }
 

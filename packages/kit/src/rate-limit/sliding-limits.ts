@@ -14,7 +14,7 @@ import { slidingWindow } from './window-algorithms.ts'
  * sees that there was a block, so blocks are not read before each call.
  */
 const BLOCK_MARK = 2 ** 36
-/** Far over any limit. Further additions are taken back, or they would look like a mark. */
+/** Far over any limit. Further additions are taken back, since they would look like a mark. */
 const MAX_HELD = 2 ** 33
 
 /**
@@ -162,7 +162,7 @@ export class SlidingLimits implements Limits {
         Promise.all(keys.map((key) => store.count(key, groupKey))),
         this.#blocks.read(state),
       ])
-      // A count over the limit is a penalty, or is about to be taken back: never more than the limit was allowed.
+      // A count over the limit is a penalty, or is about to be taken back; the limit itself was never exceeded.
       for (const [index, count] of counts.entries()) {
         previous[index] = Math.min(Math.max(0, countIn(count)), windows[index]!.limit)
       }

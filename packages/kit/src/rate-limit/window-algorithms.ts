@@ -17,13 +17,13 @@ export interface WindowAlgorithm {
   /**
    * Returns the result of a call that is not counted yet.
    *
-   * @param cost 0 is always allowed.
+   * @param cost the cost of the call; 0 is always allowed.
    * @param consumed whether the call has used its cost if it is allowed; a `peek` has not.
    */
   evaluate(window: RateLimitWindow, counts: WindowCounts, cost: number, consumed: boolean): RateLimitResult
 }
 
-/** Allows the limit in each window; around the end of a window, twice the limit may come at once. */
+/** Allows the limit in each window. Around the end of a window, up to twice the limit may be allowed at once. */
 export const fixedWindow: WindowAlgorithm = {
   evaluate(window, { current, elapsedMs }, cost, consumed) {
     const left = Math.max(0, window.limit - current)

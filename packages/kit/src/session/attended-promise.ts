@@ -1,7 +1,7 @@
 import { isError } from './session.ts'
 import type { Callback } from './session.ts'
 
-/** A promise that knows whether anybody waits for it; if nobody does, its rejection is nobody's, and crashes no process. */
+/** A promise that records whether a caller waits for it. If no caller does, its rejection does not crash the process. */
 class AttendedPromise implements Promise<void> {
   readonly #promise: Promise<void>
   #isAttended = false
@@ -11,7 +11,7 @@ class AttendedPromise implements Promise<void> {
     this.#promise.catch(() => {})
   }
 
-  /** Whether anybody has asked for the outcome until now. */
+  /** Whether `then`, `catch` or `finally` has been called. */
   get isAttended(): boolean {
     return this.#isAttended
   }
@@ -45,7 +45,8 @@ class AttendedPromise implements Promise<void> {
 /**
  * Returns the outcome of a write as a promise.
  *
- * @param start is given the callback of the write, and whether somebody waits for the promise.
+ * @param start starts the write; it gets the callback of the write, and a function that tells whether a caller waits
+ *   for the promise.
  */
 export function attended(start: (done: Callback, isTold: () => boolean) => void): Promise<void> {
   let done!: Callback

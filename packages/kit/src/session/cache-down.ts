@@ -8,9 +8,9 @@ import type { SessionStep } from './session-errors.ts'
  * The behaviour of a request while memcached does not answer:
  *
  * ```text
- * error      the request fails with status 503 if its session cannot be read or saved: nobody is logged out in silence
- * anonymous  the request goes on with an empty session that is not kept, and the visitor's cookie stays as it is
- * skip       the request goes on without `req.session`, as with express-session and a disconnected store
+ * error      the request fails with status 503 if its session cannot be read or saved: no user is logged out silently
+ * anonymous  the request continues with an empty session that is not stored, and the visitor's cookie stays as it is
+ * skip       the request continues without `req.session`, as with express-session and a disconnected store
  * ```
  */
 export type OnCacheDown = 'error' | 'anonymous' | 'skip'
@@ -18,7 +18,8 @@ export type OnCacheDown = 'error' | 'anonymous' | 'skip'
 const CHOICES: readonly string[] = ['error', 'anonymous', 'skip'] satisfies readonly OnCacheDown[]
 const WARN_EVERY_MS = 60_000
 
-const ADVICE = "; the option onCacheDown decides what becomes of such requests: 'error' (this), 'anonymous' or 'skip'"
+const ADVICE =
+  "; the option onCacheDown decides what happens to such requests: 'error' (as here), 'anonymous' or 'skip'"
 
 /** Applies the option `onCacheDown`. */
 export class CacheDown {
@@ -35,28 +36,28 @@ export class CacheDown {
     this.#warn = warn
   }
 
-  /** Whether a request goes on although its session could not be read. */
+  /** Returns whether a request continues although its session could not be read. */
   isForgivenRead(error: unknown): boolean {
     return this.#choice !== 'error' && isDown(error)
   }
 
-  /** The error that an application is given, with status 503 if memcached is down. */
+  /** Returns the error that the application receives; its status is 503 if memcached is down. */
   explain(error: unknown, step: SessionStep): unknown {
     const isChoice = this.#choice === 'error' && (step === 'read' || step === 'saved')
     return sessionUnavailable(error, step, isChoice ? ADVICE : '')
   }
 
-  /** Whether requests have no session while all servers are away. */
+  /** Whether requests have no session while all servers are unreachable. */
   get skips(): boolean {
     return this.#choice === 'skip'
   }
 
-  /** Whether a request whose session cannot be read gets a session that is not kept. */
+  /** Whether a request whose session cannot be read gets an empty session that is not stored. */
   get makesAnonymous(): boolean {
     return this.#choice === 'anonymous'
   }
 
-  /** Whether the response is sent although a write failed. */
+  /** Returns whether the response is sent although a write failed. */
   forgives(error: unknown, kind: WriteKind): boolean {
     if (!isDown(error)) return false
     if (kind === 'renewal') return true
@@ -66,7 +67,7 @@ export class CacheDown {
     if (now - this.#warnedAt > WARN_EVERY_MS) {
       this.#warnedAt = now
       this.#warn(
-        `memcache-ts: what requests write to their sessions is dropped (onCacheDown: '${this.#choice}'): ${(error as Error).message}`,
+        `memcache-ts: changes of sessions are lost while memcached is unavailable (onCacheDown: '${this.#choice}'; choose 'error' to fail such requests instead): ${(error as Error).message}`,
       )
     }
     return true

@@ -3,15 +3,15 @@ import type { SerializeOptions } from 'cookie'
 
 /** Options of a session's cookie, as express-session has them. */
 export interface CookieOptions {
-  /** For how many milliseconds the cookie lives. Default: until the browser ends. */
+  /** The lifetime of the cookie in milliseconds. Default: until the browser is closed. */
   maxAge?: number | undefined
-  /** When the cookie ends; `maxAge` is the better choice. */
+  /** The time when the cookie expires. Prefer `maxAge`: its end moves with each request. */
   expires?: Date | null | undefined
   signed?: boolean | undefined
   httpOnly?: boolean | undefined
   path?: string | undefined
   domain?: string | undefined
-  /** `auto`: if the connection is. */
+  /** Send the cookie over TLS only. `auto`: if the request came over TLS. */
   secure?: boolean | 'auto' | undefined
   encode?: ((value: string) => string) | undefined
   sameSite?: boolean | 'lax' | 'strict' | 'none' | undefined
@@ -19,7 +19,7 @@ export interface CookieOptions {
   priority?: 'low' | 'medium' | 'high' | undefined
 }
 
-/** The attributes of a cookie that are stored, and from which its `Set-Cookie` is made. */
+/** The attributes of a cookie: they are stored, and its `Set-Cookie` is made from them. */
 export interface CookieData {
   originalMaxAge: number | null | undefined
   partitioned: boolean | undefined
@@ -32,10 +32,10 @@ export interface CookieData {
   sameSite: CookieOptions['sameSite'] | 'auto'
 }
 
-/** The cookie of a session, as express-session has it: `maxAge` and `expires` are two views of one moment. */
+/** The cookie of a session, as express-session has it: `maxAge` and `expires` describe the same time. */
 export class Cookie implements Partial<CookieData> {
   path: string | undefined = '/'
-  /** `undefined` is possible where `expires` was given so. */
+  /** It is `undefined` if `expires` was set to that. */
   _expires: Date | null | undefined = null
   originalMaxAge: number | null | undefined
   httpOnly: boolean | undefined = true
@@ -57,12 +57,15 @@ export class Cookie implements Partial<CookieData> {
     this.originalMaxAge ??= this.maxAge
   }
 
-  /** The cookie of what is stored: `expires` and `originalMaxAge` as they are there, whichever comes first. */
+  /**
+   * Returns the cookie of a stored session. `expires` and `originalMaxAge` are copied as stored, in any order of the
+   * properties.
+   */
   static ofStored(stored: Record<string, unknown>): Cookie {
     const cookie = new Cookie()
     for (const key of Object.keys(stored)) {
       const value = stored[key]
-      // A moment as JSON has it.
+      // JSON has dates as strings.
       if (key === 'expires')
         cookie._expires = (typeof value === 'string' ? new Date(value) : value) as Cookie['expires']
       else if (key !== 'data') (cookie as unknown as Record<string, unknown>)[key] = value
@@ -71,7 +74,7 @@ export class Cookie implements Partial<CookieData> {
     return cookie
   }
 
-  /** When the cookie ends; null: with the browser. */
+  /** The time when the cookie expires; null if it lasts until the browser is closed. */
   get expires(): Date | null | undefined {
     return this._expires
   }
@@ -87,7 +90,7 @@ export class Cookie implements Partial<CookieData> {
     return expires instanceof Date ? expires.valueOf() - Date.now() : (expires as null | undefined)
   }
 
-  /** @throws TypeError for what is neither a number nor a date. */
+  /** @throws TypeError if the value is neither a number nor a date. */
   set maxAge(ms: number | Date | null | undefined) {
     if (ms && typeof ms !== 'number' && !(ms instanceof Date)) throw new TypeError('maxAge must be a number or Date')
     this.expires = typeof ms === 'number' ? new Date(Date.now() + ms) : ms
@@ -98,7 +101,7 @@ export class Cookie implements Partial<CookieData> {
     return { originalMaxAge, partitioned, priority, expires: _expires, secure, httpOnly, domain, path, sameSite }
   }
 
-  /** The `Set-Cookie` of this cookie with a name and a value. */
+  /** Returns the `Set-Cookie` field of this cookie with a name and a value. */
   serialize(name: string, value: string): string {
     return serializeCookie(name, value, this.data)
   }
@@ -108,7 +111,7 @@ export class Cookie implements Partial<CookieData> {
   }
 }
 
-/** A `Set-Cookie`. @throws TypeError for an attribute that no cookie can have. */
+/** Returns a `Set-Cookie` field. @throws TypeError if an attribute is invalid. */
 export function serializeCookie(name: string, value: string, data: Partial<CookieData>): string {
   const { originalMaxAge: _, ...attributes } = data
   const { expires } = attributes
@@ -117,8 +120,8 @@ export function serializeCookie(name: string, value: string, data: Partial<Cooki
 }
 
 /**
- * Whether a cookie of a path would be sent with a request. @param target the request's target, with its query or
- * without.
+ * Returns whether a browser sends a cookie with this path in a request. @param target the request's target, with or
+ * without its query.
  */
 export function isInPath(target: string, path: string): boolean {
   const url = target || '/'
@@ -126,7 +129,7 @@ export function isInPath(target: string, path: string): boolean {
   return pathOf(url).startsWith(path || '/')
 }
 
-/** The path of a request's target, which may be absolute (RFC 9112 section 3.2.2). */
+/** Returns the path of a request's target, which may be absolute (RFC 9112 section 3.2.2). */
 function pathOf(url: string): string {
   if (!url.startsWith('/')) {
     try {

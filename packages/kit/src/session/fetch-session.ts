@@ -11,12 +11,13 @@ import type { AsyncSession, SessionHolder } from './session.ts'
 /** Options of `fetchSession`. */
 export type FetchSessionOptions = SessionOptions<Request>
 
-/** What sessions have that nothing else is said of. */
+/** The data of sessions whose type is not given. */
 type AnyData = Record<string, unknown>
 
 /**
- * Sessions for what handles a `Request` and returns a `Response`: Hono, React Router, SvelteKit, `Deno.serve`. Cookies
- * and stored sessions are those of `memcacheSession` in Express and Fastify, so that all of them can share sessions.
+ * Opens sessions in frameworks whose handlers take a `Request` and return a `Response`: Hono, React Router, SvelteKit,
+ * `Deno.serve`. Cookies and stored sessions are the same as those of `memcacheSession` in Express and Fastify, so these
+ * can share sessions.
  *
  * @example
  *   const sessions = fetchSession<{ user: string }>()
@@ -24,15 +25,18 @@ type AnyData = Record<string, unknown>
  *   opened.session.user = 'ann'
  *   return opened.commit(new Response('welcome'))
  *
- * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
+ * @throws MemcacheOptionError if an option is unknown or invalid, or if a secret is needed and not set.
  */
 export function fetchSession<Data extends object = AnyData>(options: FetchSessionOptions = {}): FetchSessions<Data> {
   return new FetchSessions<Data>(sessionSettings('fetchSession', options, true))
 }
 
-/** What `fetchSession` returns. */
+/** The sessions of an application; returned by `fetchSession`. */
 export class FetchSessions<Data extends object> {
-  /** The store: `store.sessionsOf(userId)`. With the option `store`, that one. */
+  /**
+   * The store that holds the sessions, with methods such as `store.sessionsOf(userId)`; the option `store`, if it is
+   * given.
+   */
   readonly store: MemcacheStore
   readonly #settings: SessionSettings
 
@@ -42,9 +46,9 @@ export class FetchSessions<Data extends object> {
   }
 
   /**
-   * Opens the session of a request, or begins one, which is stored if something is put into it.
+   * Opens the session of a request, or creates one, which is stored only after something has been put into it.
    *
-   * @throws MemcacheError with `statusCode` 503 if memcached is down, unless `onCacheDown` says otherwise.
+   * @throws MemcacheError with `statusCode` 503 if memcached is down, unless `onCacheDown` is `anonymous` or `skip`.
    */
   async open(request: Request): Promise<OpenedSession<Data>> {
     const { skip, secrets, cookie, isAvailable } = this.#settings
@@ -59,9 +63,9 @@ export class FetchSessions<Data extends object> {
   }
 
   /**
-   * Answers a request by a handler that is given its session, and commits that.
+   * Calls a handler with the session of a request, and commits the session with the response that the handler returns.
    *
-   * @throws MemcacheError if the session cannot be read or stored; what the handler throws.
+   * @throws MemcacheError if the session cannot be read or stored; and whatever the handler throws.
    */
   async handle(
     request: Request,
@@ -94,7 +98,7 @@ export class OpenedSession<Data extends object> {
   }
 
   /**
-   * The session as it is now: another one after `regenerate` and `reload`, `undefined` after `destroy` and for requests
+   * The current session: a new object after `regenerate` and `reload`, `undefined` after `destroy` and for requests
    * that are skipped.
    */
   get session(): AsyncSession & Partial<Data> {
@@ -119,12 +123,11 @@ export class OpenedSession<Data extends object> {
   }
 
   /**
-   * Stores what has changed, and returns the response with the cookie that it needs: the same one, or a copy where its
-   * headers cannot be changed. What a body that is still streamed puts into the session afterwards needs a
-   * `session.save()`.
+   * Stores the changes, and returns the response with the cookie that it needs: the same response, or a copy if its
+   * headers are immutable. If a streamed body changes the session afterwards, it has to call `session.save()`.
    *
-   * @throws MemcacheError if the session cannot be stored: then do not send the response. Commit the response of the
-   *   error in its place: nothing more is stored, and it gets the cookie of a session that has been given a new id.
+   * @throws MemcacheError if the session cannot be stored. Do not send the response then, but commit an error response
+   *   instead: nothing more is stored, and if the session has been given a new id, that response carries its cookie.
    */
   async commit(response: Response): Promise<Response> {
     const session = this.#request
@@ -141,14 +144,14 @@ export class OpenedSession<Data extends object> {
   }
 
   /**
-   * Ends the locks of the session, and stores nothing more of it: for a request that has failed. The response of the
-   * error can still be committed.
+   * Releases the locks of the session and stores nothing more, for a request that has failed. An error response can
+   * still be committed.
    */
   async abandon(): Promise<void> {
     const session = this.#request
     if (session === undefined || this.#isAbandoned) return
     this.#isAbandoned = true
-    // A new id that nobody waits for is decided first.
+    // If the session is being given a new id, wait until that is done.
     if (session.isPending) await session.settle(() => {})
     this.#cookieOfError = session.abandon()
   }
@@ -170,10 +173,7 @@ function carrierOf({ headers }: Request, { protocol }: URL): SessionCarrier {
   }
 }
 
-/**
- * Gives the error of a session that is unavailable the response that Hono sends for it; other frameworks go by its
- * `statusCode`.
- */
+/** Adds `getResponse`, which Hono calls, to the error of an unavailable session; other frameworks use its `statusCode`. */
 function withResponse(error: unknown, cookie?: string): unknown {
   const status = (error as { statusCode?: number } | undefined)?.statusCode
   if (status === undefined) return error
@@ -189,9 +189,9 @@ function withCookie(response: Response, cookie: string | undefined): Response {
     response.headers.append('Set-Cookie', cookie)
     return response
   } catch {
-    // `Response.error()`, which no client gets, cannot be copied.
+    // `Response.error()` cannot be copied; no client receives it.
     if (response.type === 'error') return response
-    // Headers of a redirect, and of what fetch returned, cannot be changed.
+    // The headers of a redirect and of a response of `fetch` are immutable.
     const copy = new Response(response.body, response)
     copy.headers.append('Set-Cookie', cookie)
     return copy

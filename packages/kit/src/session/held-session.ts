@@ -3,22 +3,19 @@ import type { SessionSnapshot } from './session-snapshot.ts'
 
 /** A session as it was last read from a store or written to it, without the changes that its request has made since. */
 export class HeldSession {
-  /** The store, whose sessions no other store knows. */
+  /** The store of the session; no other store knows this session. */
   readonly store: object
   readonly id: string
   readonly snapshot: SessionSnapshot
-  /** The cookie then, as it was stored. */
+  /** The cookie as it was stored at that time. */
   readonly cookie: unknown
-  /** The lifetime that its item has been given since. */
+  /** The lifetime that its item has been given since; `undefined` if none. */
   readonly ttlSet: Ttl | undefined
-  /** What the session still had to live; `Infinity` where that is not known. */
+  /** The remaining lifetime of the session when it was read; `Infinity` if it is not known. */
   readonly leftSeconds: number
-  /** When the session was begun, where sessions have a longest lifetime. */
+  /** The time when the session was created, if sessions have a maximum lifetime. */
   readonly createdMs: number | undefined
-  /**
-   * Whether reading it has given it all of its lifetime again, so that nothing is to do for a session that was not
-   * changed.
-   */
+  /** Whether reading the session has reset its lifetime, so that an unchanged session needs no write. */
   readonly isRenewed: boolean
 
   constructor(facts: Readonly<Omit<HeldSession, 'holdFor'>>) {
@@ -32,7 +29,7 @@ export class HeldSession {
     this.isRenewed = facts.isRenewed
   }
 
-  /** The stored state of a session, by the object that a store has returned for it. */
+  /** Returns the stored state of a session object that a store has returned; `undefined` if there is none. */
   static of(session: object): HeldSession | undefined {
     return Attachment.of(session) as HeldSession | undefined
   }
@@ -43,7 +40,7 @@ export class HeldSession {
   }
 }
 
-// oxlint-disable-next-line typescript/no-extraneous-class -- a private field is added by a constructor alone
+// oxlint-disable-next-line typescript/no-extraneous-class -- only a constructor can add a private field
 class Given {
   constructor(object: object) {
     // oxlint-disable-next-line no-constructor-return -- a subclass adds its private field to this object
@@ -52,9 +49,9 @@ class Given {
 }
 
 /**
- * Notes on an object that nobody else can see, as a private field which a constructor adds to it. A WeakMap would do
- * the same, but each of its entries is looked at by every run of the garbage collector: with one or two for each
- * request they cost more than reading a session.
+ * Attaches a hidden note to an object, in a private field that a constructor adds to it. A WeakMap would do the same,
+ * but every run of the garbage collector looks at each of its entries: one or two for each request would cost more than
+ * reading a session.
  */
 class Attachment extends Given {
   #note: object
@@ -64,12 +61,12 @@ class Attachment extends Given {
     this.#note = note
   }
 
-  /** The note on an object; `undefined` if there is none. */
+  /** Returns the note on an object; `undefined` if there is none. */
   static of(object: object): object | undefined {
     return #note in object ? object.#note : undefined
   }
 
-  /** Puts a note on an object, in place of the one that was there. */
+  /** Puts a note on an object and replaces an earlier one. */
   static put(object: object, note: object): void {
     if (#note in object) object.#note = note
     else void new Attachment(object, note)

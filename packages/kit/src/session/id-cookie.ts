@@ -5,20 +5,23 @@ import { BoundedMap } from '../bounded-map.ts'
 import { serializeCookie } from './cookie.ts'
 import type { CookieData } from './cookie.ts'
 
-/** A secret of a cookie, as node:crypto takes it. */
+/** A secret that signs cookies, in any form that node:crypto accepts. */
 export type Secret = BinaryLike | KeyObject
 
 /** The parts of a request from which the id of its session is read. */
 export interface CookieCarrier {
   readonly headers: { readonly cookie?: string | undefined }
-  /** What cookie-parser has found, where it is mounted before. */
+  /** The cookies that cookie-parser has found, if it is mounted earlier. */
   readonly signedCookies?: Record<string, unknown> | undefined
   readonly cookies?: Record<string, unknown> | undefined
 }
 
 const SIGNED = 's:'
 
-/** The id of the session that a request names in a cookie which one of the secrets has signed. */
+/**
+ * Returns the session id in the cookie of a request; `undefined` if there is no such cookie, or none of the secrets has
+ * signed it.
+ */
 export function readId(
   request: CookieCarrier,
   name: string,
@@ -36,12 +39,12 @@ export function readId(
   return signedIds.verify(cookies?.[name], secrets)
 }
 
-/** The `Set-Cookie` that carries an id. @throws TypeError for an attribute that no cookie can have. */
+/** Returns the `Set-Cookie` field that carries an id. @throws TypeError if an attribute is invalid. */
 export function idCookie(name: string, id: string, secret: Secret, data: CookieData): string {
   return serializeCookie(name, SIGNED + sign(id, secret), data)
 }
 
-/** The `Set-Cookie` that takes one back. */
+/** Returns the `Set-Cookie` field that removes the cookie from the browser. */
 export function clearedCookie(
   name: string,
   { domain, path, secure, httpOnly, sameSite, partitioned }: CookieData,
@@ -49,37 +52,37 @@ export function clearedCookie(
   return serializeCookie(name, '', { domain, path, secure, httpOnly, sameSite, partitioned, expires: new Date(0) })
 }
 
-/** A value whose signature was found right. */
+/** A value whose signature was found valid. */
 interface Verified {
   readonly id: string
   readonly secret: Secret
 }
 
 const MAX_VERIFIED = 10_000
-/** Longer values are not kept: ids of this package have 32 characters. */
+/** Longer values are not remembered: ids of this package have 32 characters. */
 const MAX_VERIFIED_LENGTH = 256
 
 /**
- * Verifies signed ids, and keeps those whose signatures it has found right: the browsers of active users send the same
- * value again and again, and an HMAC costs more than all else that is done with a cookie. A value is found by a seeded
- * hash of all of it, so how long that takes tells nothing of a part of a signature that was guessed; wrong ones are not
- * kept, and compared in constant time.
+ * Verifies signed ids and remembers the valid ones: the browsers of active users send the same value again and again,
+ * and an HMAC costs more than everything else that is done with a cookie. The lookup uses a seeded hash of the whole
+ * value, so its duration reveals nothing about a partly guessed signature. Invalid values are not remembered; their
+ * signatures are compared in constant time.
  */
 export class SignedIds {
   readonly #verified = new BoundedMap<Verified>(MAX_VERIFIED)
 
-  /** The id in a value; `undefined` if none of the secrets has signed it. */
+  /** Returns the id in a value; `undefined` if none of the secrets has signed it. */
   verify(value: unknown, secrets: readonly Secret[]): string | undefined {
     if (typeof value !== 'string' || !value.startsWith(SIGNED)) return undefined
     const known = this.#verified.get(value)
-    // A secret that was taken away counts no more.
+    // A secret that was removed from the list is no longer accepted.
     if (known !== undefined && secrets.includes(known.secret)) return known.id
     const signed = value.slice(SIGNED.length)
     for (const secret of secrets) {
       const id = unsign(signed, secret)
       if (id === false) continue
       if (id === '') return undefined
-      // Bytes of a secret may change in place.
+      // A secret of bytes may change in place, so only strings are remembered.
       if (typeof secret === 'string' && value.length <= MAX_VERIFIED_LENGTH) this.#keep(value, id, secret)
       return id
     }
@@ -87,7 +90,7 @@ export class SignedIds {
   }
 
   #keep(value: string, id: string, secret: Secret): void {
-    // A copy: a part of a string keeps all of it, here the whole field of the request.
+    // A copy: a substring would keep the whole string in memory, here the field of the request.
     const copy = Buffer.from(value).toString()
     this.#verified.set(copy, { id: copy.slice(SIGNED.length, SIGNED.length + id.length), secret })
   }

@@ -1,4 +1,4 @@
-// oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; without one a method returns a promise
+// oxlint-disable typescript/no-misused-promises -- the methods of express-session's Store take callbacks; without a callback they return a promise
 import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { engineOf } from '../engine/engine.ts'
@@ -17,21 +17,22 @@ import type { MemcacheStoreOptions } from './store-options.ts'
 import type { Callback, LockOptions, Session, SessionHolder, SessionLock, StoredData } from './session.ts'
 import { settle, Store } from './store.ts'
 
-/** A session with its id, as `all` has it. */
+/** A session with its id, as `all` returns it. */
 export type StoredSession = StoredData & { id: string }
 
-/** What a touch comes down to. */
+/** The work that a touch requires. */
 type TouchKind = 'nothing' | 'renewal' | 'write'
 
-/** How often `destroySessionsOf` looks for further sessions. */
+/** The most times that `destroySessionsOf` looks for further sessions. */
 const MAX_LOOKS = 16
 const DEFAULT_LOCK = { waitMs: 10_000, leaseSeconds: 30 }
 
 /**
- * Sessions in memcached, for `memcacheSession` and express-session. No write is lost: each is merged, by path, with
- * what parallel requests wrote meanwhile. A destroyed session stays so. A request that only reads is one round trip.
- * Every method takes a callback, or returns a promise; one that nobody waits for does not crash the process. Events:
- * `disconnect` when all servers are away, `connect` when one is back.
+ * Stores sessions in memcached, for `memcacheSession` and express-session. No write is lost: each is merged, by path,
+ * with the writes of parallel requests. A destroyed session stays destroyed. A request that only reads takes one round
+ * trip. Every method takes a callback or returns a promise; if no caller waits for the promise, its rejection does not
+ * crash the process. Emits `disconnect` when all servers have become unreachable, and `connect` when a server is
+ * reachable again.
  *
  * @example
  *   const store = new MemcacheStore({ prefix: 'sess' })
@@ -44,12 +45,18 @@ export class MemcacheStore extends Store {
   readonly #touchAfterSeconds: number
   readonly #maxLifetimeSeconds: number
   readonly #userId: MemcacheStoreOptions['userId']
-  /** Whether reading a session sets its lifetime, which is right where none lives longer than is usual. */
+  /**
+   * Whether reading a session resets its lifetime: only as long as no session with a longer lifetime than usual was
+   * seen.
+   */
   #touchesOnRead: boolean
   #isWatching = false
-  /** When sessions were begun that have not been written yet. */
+  /** The creation times of sessions that have not been written yet. */
   readonly #createdMs = new WeakMap<object, number>()
-  /** Writes of a session that are under way. The next write waits for them, since it is merged with their result. */
+  /**
+   * The pending writes by session. The next write of a session waits for the previous one, since it is merged with its
+   * result.
+   */
   readonly #writing = new Map<object, Promise<void>>()
 
   /** @throws MemcacheOptionError if an option is unknown or invalid. */
@@ -68,7 +75,7 @@ export class MemcacheStore extends Store {
     this.#sessions = new SessionRepository({
       cache,
       hasChanged,
-      // An option that is named but undefined is refused.
+      // A named option with the value undefined is passed on, so that it is refused.
       ...(Object.hasOwn(resolved, 'encryptionKeys') && { encryptionKeys: resolved.encryptionKeys }),
     })
   }
@@ -88,11 +95,14 @@ export class MemcacheStore extends Store {
   override destroy(id: string): Promise<void>
   override destroy(id: string, callback: Callback | undefined): void
   override destroy(id: string, callback?: Callback): Promise<void> | void {
-    // A session that `onCacheDown: 'anonymous'` made up has no id.
+    // A session that `onCacheDown: 'anonymous'` has created has no id.
     return settle(typeof id === 'string' ? this.#destroy(id) : Promise.resolve(), callback)
   }
 
-  /** Lengthens a session's life; without a round trip, and calling back at once, where reading it has done so. */
+  /**
+   * Resets the lifetime of a session. If reading the session has already done that, there is no round trip, and the
+   * callback is called synchronously.
+   */
   touch(id: string, session: object): Promise<void>
   touch(id: string, session: object, callback: Callback | undefined): void
   touch(id: string, session: object, callback?: Callback): Promise<void> | void {
@@ -101,8 +111,8 @@ export class MemcacheStore extends Store {
   }
 
   /**
-   * All sessions, with their ids. What begins or ends meanwhile may be missed, and all is read: it is for
-   * administrators.
+   * Returns all sessions with their ids. It reads every session and may miss those that are created or destroyed
+   * meanwhile, so it is meant for administration.
    */
   all(): Promise<StoredSession[]>
   all(callback: (error: unknown, sessions?: StoredSession[]) => void): void
@@ -110,7 +120,10 @@ export class MemcacheStore extends Store {
     return settle(this.#all(), callback)
   }
 
-  /** The ids of all sessions, as `all`. One that memcached could not hold comes as its hash. */
+  /**
+   * Returns the ids of all sessions, with the limits of `all`. An id too long for a memcached key is returned as its
+   * hash.
+   */
   ids(): Promise<string[]>
   ids(callback: (error: unknown, ids?: string[]) => void): void
   ids(callback?: Callback<string[]>): Promise<string[]> | void {
@@ -120,7 +133,7 @@ export class MemcacheStore extends Store {
     )
   }
 
-  /** How many sessions there are, as `all`. */
+  /** Returns the number of sessions, with the limits of `all`. */
   length(): Promise<number>
   length(callback: (error: unknown, length?: number) => void): void
   length(callback?: Callback<number>): Promise<number> | void {
@@ -130,14 +143,14 @@ export class MemcacheStore extends Store {
     )
   }
 
-  /** Ends all sessions at once, in all processes, and touches nothing else. */
+  /** Destroys all sessions for all processes at once, and no other items. */
   clear(): Promise<void>
   clear(callback: Callback | undefined): void
   clear(callback?: Callback): Promise<void> | void {
     return settle(this.#sessions.clear(), callback)
   }
 
-  /** Makes the request's session, which remembers what it was made of. */
+  /** Creates the request's session and attaches the stored state that it was made from. */
   override createSession(request: SessionHolder, data: StoredData): Session {
     const held = HeldSession.of(data)
     const session = super.createSession(request, data)
@@ -146,9 +159,10 @@ export class MemcacheStore extends Store {
   }
 
   /**
-   * The sessions of one user, by the option `userId`. The list is kept in memcached, which may evict it like any item.
+   * Returns the sessions of one user, found by the option `userId`; an empty list if there are none. The list is kept
+   * in memcached, which may evict it like any item.
    *
-   * @throws MemcacheOptionError without that option.
+   * @throws MemcacheOptionError if the option `userId` is not set.
    */
   async sessionsOf(userId: string | number): Promise<StoredSession[]> {
     const name = this.#indexName(userId)
@@ -158,13 +172,13 @@ export class MemcacheStore extends Store {
       const found = await this.#sessions.read(id)
       const nowMs = Date.now()
       if (found === undefined || this.#hasEnded(found.data, nowMs)) {
-        // What cannot be opened here is not in the way of those who can.
+        // A session that this process cannot decrypt may be readable by others: it stays in the list.
         if (found !== undefined || (await this.#sessions.isGone(id))) gone.add(id)
         continue
       }
       const { data } = found
       this.#lifetime.restore(data, found.ttlSeconds, nowMs)
-      // A session that has changed hands is noted with its new user.
+      // A session whose user has changed is in the list of the new user.
       if (this.#userOf(data) === name) sessions.push({ ...(data as StoredData), id })
       else gone.add(id)
     }
@@ -172,11 +186,14 @@ export class MemcacheStore extends Store {
     return sessions
   }
 
-  /** Ends the sessions of one user, all but one where `except` is its id: "log out everywhere else". Returns how many. */
+  /**
+   * Destroys the sessions of one user, except the session with the id `except` ("log out everywhere else"). Returns the
+   * number of destroyed sessions.
+   */
   async destroySessionsOf(userId: string | number, { except }: { except?: string | undefined } = {}): Promise<number> {
     const name = this.#indexName(userId)
     const ended = new Set<string>()
-    // A session may be given a new id meanwhile, under which it is in the list before its old id is destroyed.
+    // A session may be given a new id meanwhile; the new id is in the list before the old one is destroyed.
     for (let look = 0; look < MAX_LOOKS; look++) {
       const ids = (await this.sessionsOf(userId)).map(({ id }) => id).filter((id) => id !== except && !ended.has(id))
       if (ids.length === 0) break
@@ -188,13 +205,13 @@ export class MemcacheStore extends Store {
   }
 
   /**
-   * Waits for the right to change a session alone, among all that ask for it in this way.
+   * Waits for the lock of a session. The lock is advisory: it excludes only callers that lock the session too.
    *
-   * @throws MemcacheServerError if others have it for longer than `waitMs`.
+   * @throws MemcacheServerError if others hold the lock for longer than `waitMs`.
    */
   async lock(id: string, options: LockOptions = {}): Promise<SessionLock> {
     const { waitMs = DEFAULT_LOCK.waitMs, leaseSeconds = DEFAULT_LOCK.leaseSeconds } = options
-    if (!(waitMs >= 0)) throw new MemcacheOptionError(`waitMs must be a number from 0 on, got ${waitMs}`)
+    if (!(waitMs >= 0)) throw new MemcacheOptionError(`waitMs must be a number of at least 0, got ${waitMs}`)
     const release = await this.#sessions.locks.take(id, {
       waitMs,
       leaseSeconds: ttlToSeconds(leaseSeconds, 'leaseSeconds'),
@@ -202,19 +219,19 @@ export class MemcacheStore extends Store {
     return { release, [Symbol.asyncDispose]: release }
   }
 
-  /** Has a session take the place of another one: it is as old, and has to be stored before the other one is retired. */
+  /** Replaces a session by another one, which gets its age and has to be stored before the old session is retired. */
   replace(previous: Session, by: Session): ReplacedSession {
     const { id } = previous
     const createdMs = this.#heldOf(previous)?.createdMs ?? this.#createdMs.get(previous)
     if (createdMs !== undefined) this.#createdMs.set(by, createdMs)
-    // Its nested objects are those of the new session.
+    // A copy: the new session has the same nested objects.
     const data = JSON.parse(toJson(this.#toStored(id, previous, Date.now()))) as SessionData
     const tombstone = newTombstone()
     let base: SessionSnapshot | undefined
     let latest: SessionText | undefined
     return new ReplacedSession(id, by, {
       retire: async () => {
-        // Another new id may have been on its way when this one was wanted.
+        // Another new id may have been pending when this one was requested.
         const read = (base = this.#heldAs(id, previous)?.snapshot)
         if (read === undefined) return this.#destroyUnread(id)
         let own = this.#heldAs(by.id, by)?.snapshot
@@ -230,7 +247,7 @@ export class MemcacheStore extends Store {
         const merged = this.#sessions.merged(base, data, latest ?? base.stored)
         const left = this.#ttlOf(merged, nowMs)
         if (left === undefined) return
-        // "Log out everywhere" finds it before it is back.
+        // "Log out everywhere" must find the session before it is restored.
         await this.#noteUser(id, merged, undefined)
         if (!(await this.#sessions.revive(base, merged, { tombstone, ttl: left }))) return
         if (await this.#sessions.isGone(successor.id)) await this.#destroy(id)
@@ -249,17 +266,18 @@ export class MemcacheStore extends Store {
     }
   }
 
-  /** What touching a session comes down to: a round trip less than one would think, most of the time. */
+  /** Returns the work that touching a session requires; usually none. */
   #touchKind(id: string, session: object): TouchKind {
     const held = this.#heldAs(id, session)
-    // express-session compares sessions without their cookies, so that "remember me" alone comes as a touch.
+    // express-session compares sessions without their cookies, so a change of the cookie alone ("remember me") arrives
+    // here as a touch.
     if (held === undefined || cookieChanged(held.cookie, (session as { cookie?: unknown }).cookie)) return 'write'
     const nowMs = Date.now()
     const seconds = this.#lifetime.secondsOf(session, nowMs)
     if (seconds === 0) return 'write'
     if (held.ttlSet === ttl(seconds)) return 'nothing'
-    // Where the server does not tell how long it still lives, it may be any time.
-    // A session may live shorter than the others: its user stays logged in while active all the same.
+    // If the server does not report the remaining lifetime, it may be any, so it is renewed.
+    // A session may have a shorter lifetime than the others; an active user still stays logged in.
     const touchAfterSeconds = Math.min(this.#touchAfterSeconds, seconds / 2)
     const isRecent = Number.isFinite(held.leftSeconds) && seconds - held.leftSeconds < touchAfterSeconds
     return isRecent ? 'nothing' : 'renewal'
@@ -271,17 +289,17 @@ export class MemcacheStore extends Store {
     if (found === undefined) return undefined
     const nowMs = Date.now()
     const { data } = found
-    // Its item may live a little longer than its cookie, which is what counts.
+    // The item may live a little longer than the cookie; the cookie decides.
     if (!isSession(data) || this.#hasEnded(data, nowMs)) return undefined
     const seconds = this.#lifetime.secondsOf(data, nowMs)
     let ttlSet = found.touched ? this.#usualTtl : undefined
     if (ttlSet !== undefined && seconds > this.#lifetime.usualSeconds) {
-      // It lives longer than is usual here, so reading has shortened its life: not again.
+      // Its lifetime is longer than usual, so the read has shortened it: undo that, and stop touching on read.
       this.#touchesOnRead = false
       ttlSet = ttl(seconds)
       await this.#sessions.touch(found, ttlSet)
     }
-    // The text of what is stored keeps the cookie as it is there.
+    // A copy: the snapshot keeps the cookie as it is stored.
     const cookie: StoredCookie = { ...(data['cookie'] as StoredCookie | undefined) }
     const { createdMs } = cookie
     if (createdMs !== undefined) delete cookie.createdMs
@@ -294,7 +312,7 @@ export class MemcacheStore extends Store {
     return data as StoredData
   }
 
-  /** A session as it is stored, with the time when it was begun. */
+  /** Returns a session as it is stored, with its creation time. */
   #toStored(id: string, session: object, nowMs: number): Record<string, unknown> {
     const stored = this.#lifetime.toStored(session, nowMs)
     if (this.#maxLifetimeSeconds === Infinity) return stored
@@ -313,7 +331,7 @@ export class MemcacheStore extends Store {
     const writing =
       earlier === undefined
         ? this.#store(id, session, stored, nowMs)
-        : // As it is now: its request may change it before its turn comes.
+        : // A copy of the current state: the request may change the session before this write starts.
           this.#storeAfter(earlier, id, session, JSON.parse(JSON.stringify(stored)) as Record<string, unknown>)
     this.#writing.set(session, writing)
     const settle = (): void => {
@@ -337,7 +355,7 @@ export class MemcacheStore extends Store {
   // oxlint-disable-next-line max-params -- a session, as it is and as it is stored
   async #store(id: string, session: object, stored: Record<string, unknown>, nowMs: number): Promise<void> {
     const held = this.#heldAs(id, session)
-    // Of what was merged: another request may have changed how long the session lives.
+    // Computed from the merged data: another request may have changed the lifetime.
     const ttlOf = (merged: Record<string, unknown>): Ttl | undefined => this.#ttlOf(merged, nowMs)
     if (this.#userId !== undefined) await this.#noteUser(id, stored, held)
     const written = await this.#sessions.write(id, stored, held?.snapshot, ttlOf)
@@ -345,11 +363,11 @@ export class MemcacheStore extends Store {
   }
 
   /**
-   * Merges into a session what others have written into the one whose place it takes.
+   * Merges into a session what other requests have written into the session that it replaces.
    *
-   * @param own what is stored of it.
-   * @param previous the other one, as it was read and as it is now.
-   * @returns what is stored then.
+   * @param own the stored state of the replacement.
+   * @param previous the replaced session, as it was read and as it is now.
+   * @returns the new stored state; `undefined` if the session was destroyed meanwhile.
    */
   async #takeOver(
     session: Session,
@@ -363,13 +381,16 @@ export class MemcacheStore extends Store {
     if (this.#userId !== undefined) await this.#noteUser(id, merged, this.#heldAs(id, session))
     const written = await this.#sessions.write(id, merged, own, (data) => this.#ttlOf(data, nowMs))
     if (written === undefined) return undefined
-    // Its request has not seen what was merged.
+    // The request has not seen the merged data.
     const seen = SessionText.ofJson(JSON.stringify(stored))
     this.#hold(id, session, { ...written, seen }, stored, this.#lifetime.ttlOf(stored, nowMs))
     return written
   }
 
-  /** Notes whose session it is before it is stored: one that is not in the list could not be ended from elsewhere. */
+  /**
+   * Adds the session to the list of its user before it is stored: a session that is not in the list could not be
+   * destroyed by `destroySessionsOf`.
+   */
   async #noteUser(id: string, stored: Record<string, unknown>, held: HeldSession | undefined): Promise<void> {
     const name = this.#userOf(stored)
     if (name === undefined) return
@@ -385,7 +406,7 @@ export class MemcacheStore extends Store {
   #indexName(userId: string | number): string {
     if (this.#userId !== undefined) return String(userId)
     throw new MemcacheOptionError(
-      'sessions are found by their user only with the option userId: (session) => session.userId',
+      'sessions cannot be found by user: set the option userId, such as (session) => session.userId',
     )
   }
 
@@ -421,12 +442,12 @@ export class MemcacheStore extends Store {
       await this.#sessions.touch(snapshot, ttlSet)
       return
     }
-    // Its end is in its value. Whoever has written it meanwhile has written that too.
+    // The time when it expires is part of its value. A request that has written it meanwhile has stored that too.
     const written = snapshot.seen === snapshot.stored ? await this.#sessions.renew(stored, snapshot, ttlSet) : undefined
     if (written !== undefined) this.#hold(id, session, written, stored, ttlSet)
   }
 
-  /** Touches a session that was not read here; express-session never does that. */
+  /** Touches a session that was not read by this store; express-session never does that. */
   async #touchStranger(id: string, session: object): Promise<void> {
     const { cookie } = session as { cookie?: unknown }
     const found = await this.#sessions.read(id)
@@ -455,7 +476,7 @@ export class MemcacheStore extends Store {
 
   /**
    * Remembers the stored state of a session after a write. Plain objects, which express-session never passes, are
-   * stored unconditionally each time.
+   * always stored unconditionally.
    */
   #hold(
     id: string,
@@ -480,7 +501,7 @@ export class MemcacheStore extends Store {
     return held?.store === this ? held : undefined
   }
 
-  /** The default cache is not opened before it is used. */
+  /** Listens for outages; called at the first use, so that the default cache is not opened earlier. */
   #watch(): void {
     if (this.#isWatching) return
     this.#isWatching = true

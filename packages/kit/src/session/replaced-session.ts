@@ -1,29 +1,29 @@
 import type { Retirement } from './session-snapshot.ts'
 import type { Session } from './session.ts'
 
-/** What a store does with a session whose place another one takes. */
+/** The operations of a store on a session that another one replaces. */
 export interface Replacing {
-  /** Destroys the session, after what others have written into it was merged into the one that takes its place. */
+  /** Destroys the session after merging the writes of other requests into its replacement. */
   retire(): Promise<Retirement>
-  /** Brings the retired session back, unless another request has destroyed it or the one that has its place now. */
+  /** Restores the retired session, unless another request has destroyed it or its replacement. */
   revive(successor: Session): Promise<void>
-  /** Stores the session under its id, as its request had it when it was replaced. */
+  /** Stores the session under its id, in the state in which it was replaced. */
   save(): Promise<void>
   destroy(): Promise<void>
 }
 
 /**
- * A session whose place another one has taken, which has a new id and the same data. If the client has left before it
- * was sent the new id, the old one works again, since the client has no other. It then has the data of the time when it
- * was replaced: what the request has put into the session since belongs to the new id alone, as it may be the
- * privileges for which that was requested.
+ * A session that was replaced by another one with a new id and the same data. If the client has disconnected before the
+ * new id was sent to it, the old id works again, since the client has no other. The restored session has the data of
+ * the time when it was replaced: later changes of the request belong to the new id only, since they may be the
+ * privileges for which the new id was requested.
  */
 export class ReplacedSession {
   readonly id: string
   readonly #store: Replacing
   #successor: Session
   #isRetired = false
-  /** Nothing of it may be left, since the session in its place was destroyed. */
+  /** Whether the replacement was destroyed, so that this session must not be restored. */
   #isEnded = false
   #comingBack: Promise<void> | undefined
 
@@ -33,25 +33,25 @@ export class ReplacedSession {
     this.#store = store
   }
 
-  /** Destroys it. */
+  /** Destroys the session. */
   async retire(): Promise<Retirement> {
     const retirement = await this.#store.retire()
     this.#isRetired = true
     return retirement
   }
 
-  /** Notes that a further session has taken the place of the one that took this one's. */
+  /** Records that the replacement was replaced in turn. */
   passOn(successor: Session): void {
     this.#successor = successor
   }
 
-  /** Has its id work for a client that was not sent the new one. */
+  /** Makes the id work again for a client that has not received the new one. */
   comeBack(): Promise<void> {
     if (this.#isEnded) return Promise.resolve()
     return (this.#comingBack ??= this.#isRetired ? this.#store.revive(this.#successor) : this.#store.save())
   }
 
-  /** Ends it for good with the one in its place; `undefined` if there is nothing to wait for. */
+  /** Destroys the session for good, after its replacement was destroyed; `undefined` if there is nothing to wait for. */
   end(): Promise<void> | undefined {
     this.#isEnded = true
     return this.#comingBack?.catch(() => {}).then(() => this.#store.destroy())

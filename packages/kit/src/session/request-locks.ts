@@ -1,11 +1,11 @@
 import type { SessionLock } from './session.ts'
 
-/** The locks that one request holds, by the ids of its sessions: it may have had several. */
+/** The locks that one request holds, by session id: a request may have had several sessions. */
 export class RequestLocks {
   readonly #held = new Map<string, SessionLock>()
   readonly #save: () => Promise<void>
 
-  /** @param save stores what the request has changed so far. */
+  /** @param save stores the changes that the request has made so far. */
   constructor(save: () => Promise<void>) {
     this.#save = save
   }
@@ -23,7 +23,7 @@ export class RequestLocks {
     id: string,
     { acquire, reload }: { readonly acquire: () => Promise<SessionLock>; readonly reload: () => Promise<unknown> },
   ): Promise<SessionLock> {
-    // A request that has the lock already would wait for itself.
+    // A request that already holds the lock would wait for itself.
     if (this.#held.has(id)) return lockOf(this.#save)
     const lock = await acquire()
     this.#held.set(id, lock)

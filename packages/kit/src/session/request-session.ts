@@ -26,9 +26,9 @@ import type { WriteKind } from './session-writes.ts'
 import type { SessionStep } from './session-errors.ts'
 
 /**
- * The session of one request, from its cookie to the last write, whatever the framework: what to store and which cookie
- * to send, as express-session decides it. Nothing of the session is made before the application looks at it, and a
- * request that does not look at it writes nothing.
+ * The session of one request, from its cookie to the last write, in any framework. It decides what to store and which
+ * cookie to send by express-session's rules. The session object is created when the application first reads it; a
+ * request that does not read it writes nothing, unless the lifetime has to be renewed.
  */
 export class RequestSession implements SessionActions {
   readonly holder: SessionHolder
@@ -37,24 +37,24 @@ export class RequestSession implements SessionActions {
   readonly #request: SessionedRequest
   readonly #cookieId: string | undefined
   #isExposed = false
-  /** The stored data, until the application looks at the session. */
+  /** The stored data, until the application first reads the session. */
   #data: StoredData | undefined
   #session: Session | null | undefined
   #originalId: string | undefined
   #originalText: string | undefined
   #savedText: string | undefined
-  /** The session as JSON when it was found to need a save at the end. */
+  /** The session as JSON when it was last checked for changes. */
   #endText: string | undefined
   #isTouched = false
   #isSavingAtEnd = false
-  /** The session was saved when the head was written. */
+  /** Whether the session was saved by `commit`. */
   #isSaved = false
   #isDestroyed = false
   #isDestroyFailed = false
   #hasFailed = false
-  /** The session that this request has stored, and knows to be stored, under another id than that of its cookie. */
+  /** The session that this request has successfully stored under another id than that of its cookie. */
   #stored: Session | undefined
-  /** The head of the response was written: no cookie can be sent any more. */
+  /** Whether it is too late to send another cookie: the head of the response was written. */
   #isCookieDecided = false
   #writes: PendingWrites | undefined
   #locks: RequestLocks | undefined
@@ -71,7 +71,7 @@ export class RequestSession implements SessionActions {
     holder.sessionID = this.#cookieId = readId(carrier, settings.name, secrets, settings.signedIds)
   }
 
-  /** The session; made of what was read when it is first looked at. `undefined` once it was destroyed. */
+  /** The session; it is created from the stored data at the first access. `undefined` after it was destroyed. */
   get session(): Session | null | undefined {
     if (this.#data !== undefined) this.#materialize(this.#data)
     return this.#session
@@ -91,9 +91,9 @@ export class RequestSession implements SessionActions {
   }
 
   /**
-   * Reads the session, or makes one.
+   * Reads the session, or creates one.
    *
-   * @param done called with the error if there can be none: the request then goes on without.
+   * @param done called with an error if the session is unavailable.
    */
   open(done: (error?: unknown) => void): void {
     const id = this.#cookieId
@@ -129,7 +129,8 @@ export class RequestSession implements SessionActions {
   destroy(session: Session, callback: Callback | undefined, isTold: () => boolean = always): void {
     const { holder } = this
     this.session = undefined
-    // As express-session does; what stands for the request would inherit another session in the place of this one.
+    // As express-session does. An object that stands for the request must keep the property, or it would inherit
+    // another session.
     if (holder === this.#request.carrier) {
       delete holder.session
       this.#isExposed = false
@@ -181,7 +182,7 @@ export class RequestSession implements SessionActions {
         store.lock(id, options).catch((error: unknown) => {
           throw this.#explained(error, 'locked')
         }),
-      // Nobody else knows a session that was not stored yet.
+      // Other requests do not know a session that was not stored yet.
       reload: () =>
         id !== this.#cookieId && this.#savedText === undefined
           ? Promise.resolve()
@@ -189,7 +190,7 @@ export class RequestSession implements SessionActions {
     })
   }
 
-  /** Starts what has to be written of the session. @param isEnd whether the response is over, and not only its head. */
+  /** Starts the write that the session needs. @param isEnd whether the response has ended, rather than only its head. */
   commit(isEnd: boolean): void {
     if (this.#isUntouched()) return
     const { holder } = this
@@ -206,7 +207,7 @@ export class RequestSession implements SessionActions {
     }
     this.#touch(session)
     if (this.#shouldSave(session)) {
-      // As a call of the session's own, which others may have wrapped.
+      // Calls the session's own method, which the application may have wrapped.
       this.#isSavingAtEnd = true
       this.#isSaved = true
       try {
@@ -219,15 +220,15 @@ export class RequestSession implements SessionActions {
     }
   }
 
-  /** Whether a response has to wait for something. */
+  /** Whether the response has to wait for writes or locks. */
   get isPending(): boolean {
     return (this.#writes !== undefined && this.#writes.size > 0) || (this.#locks !== undefined && this.#locks.size > 0)
   }
 
   /**
-   * Waits for the writes that have been started, and ends the locks.
+   * Waits for the writes that have been started, then releases the locks.
    *
-   * @param onFailure told of each write that failed; what it throws is what the promise rejects with.
+   * @param onFailure called for each failed write; if it throws, the promise rejects with that error.
    */
   settle(onFailure: (error: unknown, kind: WriteKind) => void): Promise<unknown> {
     const work = this.settleWrites(onFailure)
@@ -240,8 +241,8 @@ export class RequestSession implements SessionActions {
   }
 
   /**
-   * The `Set-Cookie` that the response needs, if it needs one. @throws TypeError for an attribute that no cookie can
-   * have.
+   * Returns the `Set-Cookie` field that the response needs; `undefined` if it needs none. @throws TypeError if an
+   * attribute is invalid.
    */
   cookieToSend(): string | undefined {
     const { holder } = this
@@ -250,7 +251,7 @@ export class RequestSession implements SessionActions {
     if (!rolling && this.#isUntouched()) return undefined
     const session = this.#current
     if (session === undefined || session === null) {
-      // The cookie of a session that could not be destroyed stays, so that its user can try again.
+      // The cookie of a session that could not be destroyed stays, so that the user can try again.
       const isCleared = this.#isDestroyed && !this.#isDestroyFailed && this.#cookieId !== undefined
       return isCleared ? clearedCookie(name, newCookie(this.#settings, this.#request).data) : undefined
     }
@@ -264,10 +265,10 @@ export class RequestSession implements SessionActions {
   }
 
   /**
-   * Has nothing more stored of the session: its response has failed.
+   * Stops storing the session, because its response has failed.
    *
-   * @returns the `Set-Cookie` that the response of the error needs all the same: that of a session that was stored
-   *   under a new id, since the old one may be gone.
+   * @returns the `Set-Cookie` field that the error response still needs: if the session was stored under a new id, the
+   *   old one may be gone.
    */
   abandon(): string | undefined {
     this.holder.sessionID = undefined
@@ -276,22 +277,22 @@ export class RequestSession implements SessionActions {
     try {
       return idCookie(this.#settings.name, stored.id, this.#secrets[0]!, stored.cookie.data)
     } catch {
-      // An attribute that no cookie can have.
+      // An attribute of the cookie is invalid.
       return undefined
     }
   }
 
-  /** Says that the response carries no cookie, so that a session cannot be given a new id. */
+  /** Declares that the response cannot carry a cookie, so that the session is not given a new id. */
   denyCookie(): void {
     this.#isCookieDecided = true
   }
 
-  /** The session that is known to be stored under another id than that of the request's cookie. */
+  /** The session that was stored under another id than that of the request's cookie; `undefined` if none was. */
   get storedSession(): Session | undefined {
     return this.#stored
   }
 
-  /** Whether the client keeps a session under the id that it has now, although its last save failed. */
+  /** Whether the session is stored under its current new id, although its last save may have failed. */
   get isStored(): boolean {
     return this.#stored !== undefined && this.#stored.id === this.holder.sessionID
   }
@@ -301,7 +302,7 @@ export class RequestSession implements SessionActions {
     return sessionStore instanceof MemcacheStore ? sessionStore : undefined
   }
 
-  /** The session as the application has left it, which may have deleted the property, or put another one in its place. */
+  /** The session as the application has left it: it may have deleted or replaced the property. */
   get #current(): Session | null | undefined {
     return this.holder.session
   }
@@ -319,7 +320,7 @@ export class RequestSession implements SessionActions {
           ;[this.#originalId, this.#originalText, this.#savedText, this.#hasFailed, this.#stored] = before
         }
       },
-      // It is stored under an id that is not the client's: the cookie is due, whatever becomes of its data.
+      // The session is stored under an id that the client does not know: the cookie has to be sent in any case.
       expectCookie: (session) => {
         this.#savedText = textOf(session)
       },
@@ -327,14 +328,16 @@ export class RequestSession implements SessionActions {
     })
   }
 
-  /** Why a cookie with a new id would not reach the client; `undefined` if it will. */
+  /** Returns why a cookie with a new id would not reach the client; `undefined` if it will. */
   #whyNoCookie(session: Session): string | undefined {
     if (this.#cookieId === undefined) return undefined
-    if (this.#isCookieDecided) return 'the response can carry no cookie any more'
-    return this.#canSend(session) ? undefined : 'its cookie is secure, and the connection is not known to be'
+    if (this.#isCookieDecided) return 'the head of the response was already sent, so call it earlier'
+    return this.#canSend(session)
+      ? undefined
+      : "its cookie is Secure, and the connection is not known to use TLS; behind a proxy, set the framework's trust proxy or the option proxy: true"
   }
 
-  /** Whether the cookie of a session may be sent over this connection. */
+  /** Returns whether the cookie of a session may be sent over this connection. */
   #canSend({ cookie }: Session): boolean {
     return cookie.secure !== true || isSecure(this.#request.carrier, this.#settings.proxy)
   }
@@ -348,7 +351,7 @@ export class RequestSession implements SessionActions {
       })
   }
 
-  /** Destroys a session, and the one whose place it has, if that has come back. */
+  /** Destroys a session, and the session that it has replaced if that was restored. */
   #destroyIn(store: AnyStore, id: string, done: Callback): void {
     const replaced = this.#rotations?.end()
     if (replaced === undefined) return store.destroy(id, done)
@@ -370,7 +373,7 @@ export class RequestSession implements SessionActions {
         this.generate()
         withoutStore(this.session!, error)
       }
-      // What has no id is neither stored nor sent as a cookie.
+      // A session without an id is neither stored nor sent as a cookie.
       this.holder.sessionID = undefined
       return done()
     }
@@ -379,7 +382,7 @@ export class RequestSession implements SessionActions {
       else {
         this.#data = data
         this.#expose()
-        // A store of another kind may have what no session can be made of: that is an error now.
+        // Another store may return data that is no session: that has to fail now, not at the first access.
         if (this.#memcacheStore?.createSession !== MemcacheStore.prototype.createSession) this.#materialize(data)
       }
     } catch (problem) {
@@ -388,15 +391,15 @@ export class RequestSession implements SessionActions {
     done()
   }
 
-  /** An error as the application is told of it; a store of another kind has errors of its own. */
+  /** Returns the error that the application receives. Errors of another kind of store are returned as they are. */
   #explained(error: unknown, step: SessionStep): unknown {
     const { down } = this.#settings
     return down === undefined || !isError(error) ? error : down.explain(error, step)
   }
 
   /**
-   * What has no cookie was stored by somebody else. A store of another kind is told so by an error, as by
-   * express-session.
+   * Returns whether data has no cookie, so that another program must have stored it. With another kind of store that is
+   * an error, as in express-session.
    */
   #isOdd(data: StoredData): boolean {
     return data.cookie === undefined && this.#memcacheStore !== undefined
@@ -415,7 +418,7 @@ export class RequestSession implements SessionActions {
     this.#remember(text)
   }
 
-  /** Remembers what the session is before the application changes it. @param text of its data, where that is known. */
+  /** Remembers the session before the application changes it. @param text its data as JSON, if that is known. */
   #remember(text: string | undefined): void {
     const session = this.#session!
     this.#originalId = this.holder.sessionID
@@ -423,7 +426,7 @@ export class RequestSession implements SessionActions {
     if (!this.#settings.resave) this.#savedText = this.#originalText
   }
 
-  /** Whether the application has not looked at the session, and nothing is to be done for it all the same. */
+  /** Returns whether the application has not read the session, and its lifetime needs no renewal. */
   #isUntouched(): boolean {
     const data = this.#data
     if (data === undefined || this.#settings.resave || this.#cookieId !== this.holder.sessionID) return false
@@ -431,12 +434,12 @@ export class RequestSession implements SessionActions {
   }
 
   /**
-   * Starts a write, which the response waits for.
+   * Starts a write that the response waits for.
    *
-   * @param callback the application's, if it has given one.
-   * @param isTold whether the caller takes note of a failure.
+   * @param callback the application's callback, if it has passed one.
+   * @param isTold returns whether the caller handles a failure.
    */
-  // oxlint-disable-next-line max-params -- a write, and the caller that is told of it
+  // oxlint-disable-next-line max-params -- a write, and the caller that receives its outcome
   #write(
     kind: WriteKind,
     start: (done: Callback) => void,
@@ -480,7 +483,7 @@ export class RequestSession implements SessionActions {
     const { sessionID } = this.holder
     if (typeof sessionID !== 'string' || (this.#hasFailed && !this.isStored)) return false
     const { saveUninitialized, rolling } = this.#settings
-    // What was stored under another id than the client's is lost to it without the cookie.
+    // Without the cookie, the client would lose a session that was stored under another id than its own.
     const isStoredAnew = this.#savedText !== undefined && this.#originalId !== this.#cookieId
     return this.#cookieId !== sessionID
       ? saveUninitialized || isStoredAnew || this.#isModified(session)

@@ -6,14 +6,14 @@ import { onceClosed } from './session-client.ts'
 import type { SessionSettings } from './session-options.ts'
 import { warnOfLoss } from './session-writes.ts'
 
-/** Goes on with a request, or, given an error, with the application's error handlers. */
+/** Continues with the next handler, or, given an error, with the application's error handlers. */
 type Next = (error?: unknown) => void
 type AnyMethod = (this: ServerResponse, ...args: unknown[]) => ServerResponse
 
 /**
- * A session and the response of its request, in `node:http` and `node:http2`. What is decided when is
- * express-session's: the cookie when the head is written, the write when the response is ended. A head that is sent
- * earlier, as that of a stream, has the session written before it.
+ * A session and the response of its request, in `node:http` and `node:http2`. As in express-session, the cookie is
+ * decided when the head is written, and the session is stored when the response is ended. If the head is sent before
+ * the end, as in a stream, the session is stored before the head.
  */
 export class ResponseSession {
   readonly #settings: SessionSettings
@@ -22,7 +22,7 @@ export class ResponseSession {
   readonly #next: Next
   #isHeadWritten = false
   #isEnding = false
-  /** Nothing more is done for this response. */
+  /** Whether the session is finished with this response. */
   #isOver = false
   #sentCookie: string | undefined
 
@@ -33,7 +33,7 @@ export class ResponseSession {
     this.#next = next
   }
 
-  /** Reads the session, or makes one, and goes on with the request. */
+  /** Reads the session or creates one, then continues with the request. */
   open(): void {
     this.#watch()
     this.#session.open((error) => {
@@ -44,9 +44,8 @@ export class ResponseSession {
   }
 
   /**
-   * Sees when the head is written and when the response is ended, by methods of the response's own, as on-headers does.
-   * What they need is in closures, since each property more that a response of Express is given costs more than all of
-   * them.
+   * Wraps `writeHead` and `end` of the response, as on-headers does, to see when they are called. The state is held in
+   * closures, since each further property on a response of Express costs more than all of the closures.
    */
   #watch(): void {
     // oxlint-disable-next-line typescript/no-this-alias -- the methods below are the response's
@@ -54,7 +53,7 @@ export class ResponseSession {
     makeHoldable(this.#response)
     const response = this.#response as unknown as Partial<Record<'writeHead' | 'end', AnyMethod>>
     const { writeHead, end } = response
-    // The response of a WebSocket's handshake, as engine.io makes it, has neither.
+    // The response of a WebSocket handshake in engine.io has neither method.
     if (writeHead === undefined || end === undefined) return this.#session.denyCookie()
     response.writeHead = function (...args) {
       session.#head(args)
@@ -70,7 +69,7 @@ export class ResponseSession {
     if (this.#isHeadWritten || this.#isOver) return
     this.#isHeadWritten = true
     try {
-      // An error response is none of the session's business.
+      // If the response is being ended, `#finish` has committed the session.
       if (!this.#isEnding) this.#commit(false)
       this.#setCookie(args)
     } catch (error) {
@@ -79,7 +78,7 @@ export class ResponseSession {
     }
   }
 
-  /** Whether the response is ended as the caller wants; otherwise it is left to error handlers. */
+  /** Returns whether the response can be ended now; otherwise the error handlers get it. */
   #finish(): boolean {
     if (this.#isEnding || this.#isOver) return true
     this.#isEnding = true
@@ -109,7 +108,7 @@ export class ResponseSession {
         })
         .catch(warnOfLoss)
     } catch (error) {
-      // No response is left for error handlers.
+      // No response is left that an error handler could send.
       warnOfLoss(error)
     }
   }
@@ -137,7 +136,7 @@ export class ResponseSession {
     )
   }
 
-  /** Leaves the response to error handlers, with no other cookie than that of a session which is stored under a new id. */
+  /** Leaves the response to the error handlers. It keeps a session cookie only if the session was stored under a new id. */
   #giveUp(): void {
     this.#isOver = true
     const cookie = this.#session.abandon()
@@ -163,7 +162,7 @@ export class ResponseSession {
   }
 }
 
-/** Sets the fields that `writeHead` was given, so that its `Set-Cookie` and the session's are both sent. */
+/** Sets the fields that were passed to `writeHead`, so that its `Set-Cookie` and the session's are both sent. */
 function moveFields(response: ServerResponse, args: unknown[]): void {
   const index = typeof args[1] === 'string' ? 2 : 1
   const fields = args[index] ?? (index === 1 ? args[2] : undefined)
@@ -179,7 +178,7 @@ function moveFields(response: ServerResponse, args: unknown[]): void {
   args.length = index
 }
 
-/** The fields of a list, which has names and values by turns, or pairs of them. */
+/** Returns the fields in a list of alternating names and values, or of pairs. */
 function pairsOf(fields: readonly unknown[]): [string, unknown][] {
   if (Array.isArray(fields[0])) return fields as [string, unknown][]
   return Array.from({ length: fields.length >> 1 }, (_, at) => [String(fields[2 * at]), fields[2 * at + 1]])

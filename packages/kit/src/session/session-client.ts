@@ -2,11 +2,11 @@ import type { Http2ServerResponse } from 'node:http2'
 import { isHeadSent } from '../deferred/deferred-response.ts'
 import type { AnyResponse } from '../deferred/deferred-response.ts'
 
-/** Tells whether the client of a request can still be sent a cookie. */
+/** Tells whether a cookie can still be sent to the client of a request. */
 export interface SessionClient {
-  /** Whether the client has left before it was sent the head of the response. */
+  /** Whether the client has disconnected before the head of the response was sent. */
   readonly hasLeft: boolean
-  /** Calls back if the client leaves before it was sent the head of the response. */
+  /** Calls back if the client disconnects before the head of the response is sent. */
   onceLeft(listener: () => void): void
 }
 
@@ -39,7 +39,7 @@ class NodeClient implements SessionClient {
   }
 }
 
-/** The client of a request in the Fetch API, which the platform tells of by the request's signal. */
+/** The client of a request in the Fetch API; the request's signal reports that it has disconnected. */
 class FetchClient implements SessionClient {
   readonly #signal: AbortSignal
   readonly #isCommitted: () => boolean
@@ -65,7 +65,7 @@ class FetchClient implements SessionClient {
   }
 }
 
-/** Calls back once a response is closed. Node tells it of no response that waits for its turn on the connection. */
+/** Calls back once a response is closed. Node emits no event for a response that waits for its turn on the connection. */
 export function onceClosed(response: AnyResponse, listener: () => void): void {
   response.on('close', listener)
   if (response.socket !== null) return

@@ -11,25 +11,28 @@ import type { SessionData } from './session-merge.ts'
  * bytes.
  */
 export const TOMBSTONE = 'destroyed'
-/** Before the token of a tombstone that its writer has to know again. */
+/** The prefix of a tombstone with a token, by which its writer recognizes it. */
 const TOKEN_PREFIX = `${TOMBSTONE} `
 const TOKEN_BYTES = 9
 
-/** Returns a tombstone that can be told from those of other requests. */
+/** Returns a tombstone that differs from those of other requests. */
 export function newTombstone(): string {
   return TOKEN_PREFIX + randomBytes(TOKEN_BYTES).toString('base64url')
 }
 
-/** Whether a value is the tombstone of a session. */
+/** Returns whether a value is the tombstone of a session. */
 export function isTombstone(value: unknown): boolean {
   return typeof value === 'string' && (value === TOMBSTONE || value.startsWith(TOKEN_PREFIX))
 }
 
-/** Over this a session is compressed; what is still over the item limit then, the client stores in chunks. */
+/** A longer session is compressed. If it still exceeds the item limit, the client stores it in chunks. */
 const COMPRESS_OVER_BYTES = 900_000
-/** A longer text may be nested deeper than what may be read, which is found out when it is encoded. */
+/** A longer text may be nested deeper than the client reads; encoding it as a value checks that. */
 const MAX_SURELY_SHALLOW = 2000
-/** The largest size of a session once it is decompressed; a larger one counts as a bomb. */
+/**
+ * The largest size of a session once it is decompressed; a larger session is treated as unreadable, since it may be a
+ * decompression bomb.
+ */
 const MAX_BYTES = 256 * 1024 * 1024
 
 const Kind = { json: 0, gzip: 1 } as const
@@ -44,7 +47,7 @@ export class SessionCodec {
   }
 
   /**
-   * The value to store under a key.
+   * Returns the value to store under a key.
    *
    * @param text the session as JSON.
    */
@@ -52,7 +55,7 @@ export class SessionCodec {
     const isLarge = text.length > COMPRESS_OVER_BYTES
     if (this.#encryption === undefined) {
       if (isLarge) return new EncodedItem(gzipSync(text, { level: 1 }), ClientFlags.json | ClientFlags.gzip)
-      // The cache's own compression is its codec's business.
+      // The cache's codec may compress it.
       return text.length <= MAX_SURELY_SHALLOW ? new JsonText(text) : (JSON.parse(text) as SessionData)
     }
     const plain = isLarge
@@ -61,13 +64,13 @@ export class SessionCodec {
     return new EncodedItem(this.#encryption.seal(key, Buffer.concat(plain)), ClientFlags.kitBytes)
   }
 
-  /** The session that a value is, for the reader to change; `undefined` if it is none, or cannot be opened. */
+  /** Returns the session in a value; the caller owns it. `undefined` if the value is no session or cannot be decrypted. */
   decode(key: string, value: unknown): SessionData | undefined {
     if (this.#encryption === undefined) return isSession(value) ? value : undefined
     try {
       return this.#open(key, value)
     } catch {
-      // Authentic bytes that are no session: an error would shut out their owner for as long as the cookie lives.
+      // The bytes are authentic but no session. An error would lock the user out for as long as the cookie lives.
       return undefined
     }
   }

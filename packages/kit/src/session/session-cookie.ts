@@ -7,10 +7,13 @@ import type { SessionHolder } from './session.ts'
 /** The default cookie of a session: safe from scripts, from other sites, and from plain HTTP. */
 const DEFAULTS: CookieOptions = { httpOnly: true, sameSite: 'lax', secure: 'auto' }
 
-/** A clock's tick between two readings shortens express-session's `originalMaxAge` by a millisecond: that is no change. */
+/**
+ * express-session's `originalMaxAge` shrinks by a millisecond if the clock ticks between two reads: that is not a
+ * change.
+ */
 const SAME_MAX_AGE_MS = 1000
 
-/** The `cookie` option, with our defaults in it. */
+/** Returns the option `cookie` with the defaults of this package. */
 export function sessionCookie<Request>(
   cookie: CookieOptions | ((request: Request) => CookieOptions) | undefined,
 ): CookieOptions | ((request: Request) => CookieOptions) {
@@ -18,7 +21,7 @@ export function sessionCookie<Request>(
   return (request) => withDefaults(DEFAULTS, cookie(request))
 }
 
-/** Options over their defaults; an option that is `undefined` was not given. */
+/** Returns options merged with their defaults; an option with the value `undefined` counts as not given. */
 function withDefaults<Options extends object>(defaults: Options, given: Options | undefined): Options {
   const stated = Object.entries(given ?? {}).filter(([, value]) => value !== undefined)
   return { ...defaults, ...(Object.fromEntries(stated) as Options) }
@@ -27,13 +30,13 @@ function withDefaults<Options extends object>(defaults: Options, given: Options 
 /** The attributes of a cookie that a request can change, besides its lifetime, as express-session stores them. */
 const ATTRIBUTES = ['path', 'domain', 'httpOnly', 'secure', 'sameSite', 'priority', 'partitioned'] as const
 
-/** A cookie, as a session has it or as it was stored. */
+/** A cookie of a session in use, or a stored one. */
 type AnyCookie = Readonly<Partial<Record<(typeof ATTRIBUTES)[number] | 'originalMaxAge', unknown>>>
 
 /**
- * Whether a request changed the cookie of its session otherwise than by using it, which moves `expires` alone.
+ * Returns whether a request changed the cookie of its session. A new `expires` alone is no change: each use moves it.
  *
- * @param before the cookie as it was stored, in which nothing is `undefined`.
+ * @param before the cookie as it was stored, without `undefined` values.
  */
 export function cookieChanged(before: unknown, after: unknown): boolean {
   const was = (before ?? {}) as AnyCookie
@@ -45,7 +48,7 @@ export function cookieChanged(before: unknown, after: unknown): boolean {
     : (maxAgeBefore ?? undefined) !== (maxAgeAfter ?? undefined)
 }
 
-/** The parts of a request that tell whether it came over TLS. */
+/** The parts of a request that show whether it came over TLS. */
 export interface ConnectionCarrier {
   readonly headers: {
     readonly 'x-forwarded-proto'?: string | string[] | undefined
@@ -53,11 +56,11 @@ export interface ConnectionCarrier {
   }
   /** Node's socket. */
   readonly socket?: object | null | undefined
-  /** The framework's answer, which heeds the proxies that it trusts. */
+  /** Whether the framework considers the connection secure; it takes trusted proxies into account. */
   readonly secure?: boolean | undefined
 }
 
-/** The parts of a request from which its session is found and its cookie is made. */
+/** The parts of a request that are needed to find its session and to create its cookie. */
 export type SessionCarrier = CookieCarrier & ConnectionCarrier
 
 /** A request whose session is opened. */
@@ -66,13 +69,13 @@ export interface SessionedRequest {
   readonly carrier: SessionCarrier
   /** The argument of the functions among the options. */
   readonly request: unknown
-  /** The object that gets the session: the request, or the object that stands for it. */
+  /** The object that gets the property `session`: the request, or an object that stands for it. */
   readonly holder: SessionHolder
-  /** The response in Node, or the signal of a request in the Fetch API: it tells whether the client has left. */
+  /** The response in Node, or the signal of a request in the Fetch API, which shows whether the client has disconnected. */
   readonly connection?: AnyResponse | AbortSignal | undefined
 }
 
-/** Whether a request came over TLS, by express-session's rules for its `proxy` option. */
+/** Returns whether a request came over TLS, by express-session's rules for the option `proxy`. */
 export function isSecure({ headers, socket, secure }: ConnectionCarrier, proxy: boolean | undefined): boolean {
   if ((socket as { encrypted?: boolean } | undefined)?.encrypted === true) return true
   if (proxy === false) return false
@@ -81,7 +84,7 @@ export function isSecure({ headers, socket, secure }: ConnectionCarrier, proxy: 
   return String(header).split(',', 1)[0]!.trim().toLowerCase() === 'https'
 }
 
-/** Returns a cookie by the options, for a request and its connection. */
+/** Creates the cookie of a new session from the options, for a request and its connection. */
 export function newCookie(
   {
     cookie: option,
@@ -102,15 +105,15 @@ export function newCookie(
 
 let hasWarned = false
 
-/** Warns once that a secure cookie is not sent, since the connection is not known to be secure. */
+/** Warns once that a Secure cookie was not sent, because the connection is not known to use TLS. */
 export function warnOfInsecureConnection({ headers }: ConnectionCarrier): void {
   if (hasWarned) return
   const isForwarded = headers['x-forwarded-proto'] !== undefined || headers.forwarded !== undefined
   hasWarned = true
   process.emitWarning(
     isForwarded
-      ? "the session's cookie is not sent: it is Secure, and the proxy that says that the connection is secure is not trusted. Have your framework trust it (Express: app.set('trust proxy', 1); Fastify: trustProxy), or give the sessions the option proxy: true"
-      : "the session's cookie is not sent: it is Secure, and the connection is not. Use cookie.secure 'auto', or, behind a proxy that ends TLS, have it send X-Forwarded-Proto and your framework trust it (Express: app.set('trust proxy', 1); Fastify: trustProxy)",
+      ? "the session cookie was not sent: it is Secure, and the proxy that reports a TLS connection is not trusted. Let your framework trust it (Express: app.set('trust proxy', 1); Fastify: trustProxy), or set the option proxy: true of the sessions"
+      : "the session cookie was not sent: it is Secure, and the connection does not use TLS. Use cookie.secure: 'auto'; or, if a proxy terminates TLS, let it send X-Forwarded-Proto and let your framework trust it (Express: app.set('trust proxy', 1); Fastify: trustProxy)",
     { code: 'MEMCACHE_SESSION_SECURE_COOKIE' },
   )
 }

@@ -8,14 +8,14 @@ const BATCH = 100
 const LOOKS = 2
 const PREFIX = `${KeyPrefix.session}:`
 
-/** An item that is a session, or the mark of one. */
+/** An item that is a session, or the tombstone of a session. */
 export interface SessionItem {
   readonly id: string
   readonly key: string
   readonly value: unknown
 }
 
-/** Which sessions there are, as the servers' dumps tell it: memcached keeps no list of its keys that could be asked for. */
+/** Lists sessions from the key dumps of the servers, since memcached has no other way to list keys. */
 export class SessionDirectory {
   readonly #client: MemcachedClient
   readonly #generations: SessionGenerations
@@ -25,7 +25,10 @@ export class SessionDirectory {
     this.#generations = generations
   }
 
-  /** The items of the sessions that count. @throws MemcacheError where a server does not dump, or does not answer. */
+  /**
+   * Yields the items of the current generation. @throws MemcacheError if a server does not support dumps, or does not
+   * answer.
+   */
   async *items(): AsyncGenerator<SessionItem> {
     const keysByServer = await this.#dump()
     for (const [server, dumped] of keysByServer) {
@@ -39,7 +42,7 @@ export class SessionDirectory {
     }
   }
 
-  /** The values of those keys that are still there, read without making them look used. */
+  /** Returns the values of those keys that still exist. With meta commands, reading them does not bump them in the LRU. */
   async #values(server: string, keys: readonly string[]): Promise<Iterable<[key: string, value: unknown]>> {
     try {
       const items = await Promise.all(keys.map((key) => this.#client.meta.get(key, { noBump: true, server })))
@@ -55,11 +58,11 @@ export class SessionDirectory {
   }
 
   /**
-   * Gives the sessions on all servers a new generation, under which there are none, and deletes what a server tells of
-   * the old one, which then nobody can reach: processes that have not heard of the new one yet find nothing either.
+   * Starts a new, empty generation of sessions on all servers, and deletes the items of the old one as far as a server
+   * lists them, so that processes that do not know the new generation yet find no session either.
    */
   async clear(): Promise<void> {
-    // Where servers are discovered, they are known after this.
+    // If servers are discovered, the client knows them after its first request.
     await this.#client.get(GENERATION_KEY)
     const { servers } = this.#client
     const renewed = await Promise.allSettled(servers.map((server) => this.#generations.renew(server)))
@@ -80,9 +83,9 @@ export class SessionDirectory {
   }
 
   /**
-   * The keys of sessions, of whichever generation, without the client's prefix. memcached passes over an item that it
-   * holds for somebody: while it is being read, and, read again after a rest, until its LRU's thread has moved it,
-   * which may take a second. So it is asked twice, and reading the list itself leaves items as they are.
+   * Returns the keys of the sessions of all generations, without the client's prefix. A dump of memcached skips an item
+   * that is in use: while the item is read, and until the LRU thread has moved it afterwards, which may take a second.
+   * Therefore each server is dumped twice, and the values are read without a bump.
    */
   async #dump(): Promise<Map<string, Set<string>>> {
     const { prefix, servers } = this.#client
@@ -98,7 +101,7 @@ export class SessionDirectory {
   }
 }
 
-/** The id in a key of this generation; `undefined` in one of another. */
+/** Returns the id in a key; `undefined` if the key belongs to another generation. */
 function idOf(key: string, generation: string): string | undefined {
   const rest = key.slice(PREFIX.length)
   const separator = rest.indexOf(':')
@@ -107,7 +110,7 @@ function idOf(key: string, generation: string): string | undefined {
   try {
     return decodeURIComponent(escaped)
   } catch {
-    // A hash is behind the beginning of the id, which may end within an escape.
+    // A key with a hash begins with a part of the id, which may be cut within an escape sequence.
     return escaped
   }
 }

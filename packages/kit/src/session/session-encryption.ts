@@ -1,7 +1,7 @@
 import { createCipheriv, createDecipheriv, createHmac, hkdfSync, randomBytes } from 'node:crypto'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 
-/** A secret of at least 32 characters or bytes, made by chance: `openssl rand -base64 32`. */
+/** A random secret of at least 32 characters or bytes, such as the output of `openssl rand -base64 32`. */
 export type EncryptionKey = string | Uint8Array
 
 const MIN_KEY_LENGTH = 32
@@ -10,7 +10,7 @@ const VERSION = 1
 const KEY_ID_BYTES = 4
 const NONCE_BYTES = 12
 const TAG_BYTES = 16
-/** version, key id, nonce, tag; then the ciphertext. */
+/** The header has version, key id, nonce and tag; the ciphertext follows. */
 const HEADER_BYTES = 1 + KEY_ID_BYTES + NONCE_BYTES + TAG_BYTES
 
 interface DerivedKey {
@@ -19,19 +19,20 @@ interface DerivedKey {
 }
 
 /**
- * Sessions at rest, encrypted by AES-256-GCM (NIST SP 800-38D). Each is under a key of its own, derived from the secret
- * and the item's key, which is authenticated too: what was sealed for one session cannot be opened as another's, and
- * the bound on random nonces holds for a session's writes instead of for all. The first secret seals; any opens.
+ * Encrypts sessions at rest by AES-256-GCM (NIST SP 800-38D). Each session has its own encryption key, derived from the
+ * secret and the item's key, which is authenticated too: one session cannot be decrypted as another, and the limit on
+ * random nonces applies to the writes of each session rather than to all writes. The first secret encrypts; every
+ * secret decrypts.
  */
 export class SessionEncryption {
   readonly #keys: readonly DerivedKey[]
 
-  /** @throws MemcacheOptionError for no secret at all, or one that is too short. */
+  /** @throws MemcacheOptionError if a secret is too short. */
   constructor(secrets: readonly EncryptionKey[]) {
     this.#keys = secrets.map(derive)
   }
 
-  /** @param name what the result is bound to: the key of its item. */
+  /** Encrypts a session. @param name the key of its item, to which the result is bound. */
   seal(name: string, plain: Uint8Array): Buffer {
     const { id, master } = this.#keys[0]!
     const nonce = randomBytes(NONCE_BYTES)
@@ -41,7 +42,10 @@ export class SessionEncryption {
     return Buffer.concat([Buffer.of(VERSION), id, nonce, cipher.getAuthTag(), ...sealed])
   }
 
-  /** `undefined` for what none of the keys opens: sealed by another key or for another name, changed, or never sealed. */
+  /**
+   * Decrypts a session; returns `undefined` if no key decrypts it: it was encrypted with another key or for another
+   * name, was changed, or is not encrypted.
+   */
   open(name: string, sealed: Buffer): Buffer | undefined {
     if (sealed.length < HEADER_BYTES || sealed[0] !== VERSION) return undefined
     const id = sealed.subarray(1, 1 + KEY_ID_BYTES)
@@ -72,7 +76,7 @@ function derive(secret: EncryptionKey): DerivedKey {
   const bytes = typeof secret === 'string' ? Buffer.from(secret) : secret
   if (!(bytes?.length >= MIN_KEY_LENGTH)) {
     throw new MemcacheOptionError(
-      `an encryption key has at least ${MIN_KEY_LENGTH} characters: make one by openssl rand -base64 32`,
+      `each of the encryptionKeys must have at least ${MIN_KEY_LENGTH} characters: generate one by openssl rand -base64 32`,
     )
   }
   const expand = (info: string, length: number): Buffer => Buffer.from(hkdfSync('sha256', bytes, '', info, length))
@@ -91,10 +95,10 @@ function aad(name: string): Buffer {
 }
 
 /**
- * Checks keys that were given by name. An option that is named but undefined, as an environment variable that is not
- * set, would otherwise store sessions as plain text.
+ * Returns the option `encryptionKeys` after checking it. If the option is named but undefined, such as from an
+ * environment variable that is not set, sessions would otherwise be stored as plain text.
  *
- * @throws MemcacheOptionError for no keys where the option is named.
+ * @throws MemcacheOptionError if the option is named and holds no key.
  */
 export function checkEncryptionKeys(
   options: object,
@@ -103,7 +107,7 @@ export function checkEncryptionKeys(
   if (!Object.hasOwn(options, 'encryptionKeys')) return undefined
   if (!Array.isArray(keys) || keys.length === 0) {
     throw new MemcacheOptionError(
-      'encryptionKeys is named but holds no key: give at least one, or leave the option out to store sessions unencrypted',
+      'encryptionKeys is set but holds no key: give at least one, or leave the option out to store sessions unencrypted',
     )
   }
   return keys

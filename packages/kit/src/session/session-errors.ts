@@ -1,7 +1,7 @@
 import { MemcacheError } from 'memcache-ts-protocol'
 import type { MemcacheErrorDetails } from 'memcache-ts-protocol'
 
-/** The step that a session needs memcached for, as messages call it. */
+/** The name in messages of a step that needs memcached. */
 export type SessionStep = 'read' | 'saved' | 'destroyed' | 'locked'
 
 /** The status of a response to a request whose session is unavailable. */
@@ -11,38 +11,41 @@ const SERVICE_UNAVAILABLE = 503
 const REASONS: Readonly<Record<string, string>> = {
   ERR_MEMCACHE_CONNECTION: 'is down',
   ERR_MEMCACHE_TIMEOUT: 'does not answer in time',
-  ERR_MEMCACHE_QUEUE: 'is asked for more than it can answer',
+  ERR_MEMCACHE_QUEUE: 'is overloaded: too many requests wait for it',
   ERR_MEMCACHE_AUTH: 'refuses the credentials',
   ERR_MEMCACHE_SERVER: 'failed',
   ERR_MEMCACHE_PROTOCOL: 'sent an invalid response',
 }
 
-/** Whether an error says that the cache is down or broken, rather than that a call was wrong. */
+/** Returns whether an error means that the cache is down or broken, rather than that a call was wrong. */
 export function isDown(error: unknown): error is MemcacheError {
   return error instanceof MemcacheError && REASONS[error.code] !== undefined
 }
 
 /**
- * Explains to an application why there is no session: an error of the same class and code whose `status` and
- * `statusCode` are 503, so that the error handlers of Express, Fastify and Nest send that. The message names the
- * server, but in production only the property `server` does, since Fastify and Nest 11 send messages to clients. Other
- * errors are returned as they are.
+ * Returns an error that explains to the application why the session is unavailable. It has the class and code of the
+ * given error, and `status` and `statusCode` 503, which the error handlers of Express, Fastify and Nest send. The
+ * message names the server except in production, where only the property `server` does, since Fastify and Nest 11 send
+ * messages to clients. Other errors are returned as they are.
  *
- * @param advice what the application can do about it, as a sentence.
+ * @param advice appended to the message: what the application can do.
  */
 export function sessionUnavailable(error: unknown, step: SessionStep, advice = ''): unknown {
-  // An error without a server is one of the store itself: too many writers, or a lock that others hold.
+  // The store itself throws errors without a server: for too many writers, or for a lock that others hold.
   if (!isDown(error) || error.server === undefined || 'statusCode' in error) return error
   const { server, retryable, ambiguous } = error
   const where = process.env['NODE_ENV'] === 'production' ? 'memcached' : `memcached at ${server}`
   const ErrorClass = error.constructor as new (message: string, details: MemcacheErrorDetails) => MemcacheError
   const message = `the session could not be ${step}: ${where} ${REASONS[error.code]!}${advice}`
   const unavailable = new ErrorClass(message, { server, retryable, ambiguous, cause: error })
-  // As http-errors has them.
+  // The same properties as in http-errors.
   return Object.assign(unavailable, { status: SERVICE_UNAVAILABLE, statusCode: SERVICE_UNAVAILABLE, expose: false })
 }
 
-/** Waits for a call of the client, whose error then names no key: the id of a session is as good as a password. */
+/**
+ * Waits for a call of the client and removes the key from its error, since the id of a session is a secret like a
+ * password.
+ */
 export async function withoutKey<Result>(work: Promise<Result>): Promise<Result> {
   try {
     return await work
@@ -51,7 +54,7 @@ export async function withoutKey<Result>(work: Promise<Result>): Promise<Result>
   }
 }
 
-/** An error without the key that it names. */
+/** Removes the key from an error and returns the error. */
 export function keyless(error: unknown): unknown {
   if (error instanceof MemcacheError && error.key !== undefined) hideKey(error, error.key)
   return error

@@ -4,23 +4,24 @@ import type { Clock } from 'memcache-ts-protocol'
 import type { MemcachedClient } from 'memcache-ts-client'
 import { ownKeyText } from '../engine/engine.ts'
 
-/** Under this key each server has the generation of its sessions; no session has it, since their ids are escaped. */
+/** The key of the generation on each server. No session has this key, since session ids are escaped. */
 export const GENERATION_KEY = ownKeyText('session', ['', 'generation'])
-/** How long a server need not be asked again for a session that is found. */
+/** How long a generation that was read is used for sessions that are found, before it is read again. */
 const FRESH_MS = 1000
 const GENERATION_BYTES = 9
 
-/** The generation of a server as this process last read it. */
+/** The generation of a server, as this process last read it. */
 export interface KnownGeneration {
   readonly generation: string
-  /** When it was asked. */
+  /** The time of the request, in milliseconds. */
   readonly at: number
 }
 
 /**
- * The generation of the sessions on each server: a part of their keys, so that with a new one all are gone at once. It
- * is stored on the server of its sessions, so that they are lost together. `''` is the generation of sessions that were
- * never cleared. If a server has lost its generation, a process that still knows it stores it again.
+ * Keeps the generation of the sessions on each server. The generation is a part of their keys, so a new one makes all
+ * sessions disappear at once. It is stored on the same server as the sessions, so that they are lost together. `''` is
+ * the generation of sessions that were never cleared. If a server has lost its generation, a process that still knows
+ * it stores it again.
  */
 export class SessionGenerations {
   readonly #client: MemcachedClient
@@ -32,24 +33,25 @@ export class SessionGenerations {
     this.#clock = clock
   }
 
-  /** `undefined` for a server that was not asked yet. */
+  /** Returns the last generation that was read from a server; `undefined` before the first read. */
   known(server: string): KnownGeneration | undefined {
     return this.#known.get(server)
   }
 
-  /** Whether it was heard within the last second. */
+  /** Returns whether a generation was read within the last second. */
   isFresh({ at }: KnownGeneration): boolean {
     return Math.abs(this.#clock.nowMs() - at) < FRESH_MS
   }
 
-  /** The generation on a server now. */
+  /** Reads the current generation from a server. */
   async ask(server: string): Promise<string> {
     const at = this.#clock.nowMs()
     const options = server === '' ? undefined : { server }
     let generation = await this.#stored(options)
     if (typeof generation !== 'string') {
       const known = this.known(server)?.generation ?? ''
-      // A value that is no text is another program's: the known generation is stored again, as if it had been lost.
+      // A value that is not text was stored by another program: replace it by the known generation, as if that had been
+      // lost.
       if (generation !== undefined) await this.#client.set(GENERATION_KEY, known, undefined, options)
       else if (known !== '' && !(await this.#client.add(GENERATION_KEY, known, undefined, options)))
         return this.ask(server)
@@ -59,7 +61,7 @@ export class SessionGenerations {
     return generation as string
   }
 
-  /** The stored generation; null if it cannot be read. */
+  /** Returns the stored generation; `undefined` if there is none, null if it cannot be decoded. */
   async #stored(options: { server: string } | undefined): Promise<unknown> {
     try {
       return await this.#client.get(GENERATION_KEY, options)
@@ -69,7 +71,7 @@ export class SessionGenerations {
     }
   }
 
-  /** Gives the sessions of a server a new generation: those that were there are gone. */
+  /** Starts a new generation on a server, which makes all its sessions disappear; returns it. */
   async renew(server: string): Promise<string> {
     const generation = randomBytes(GENERATION_BYTES).toString('base64url')
     await this.#client.set(GENERATION_KEY, generation, undefined, { server })

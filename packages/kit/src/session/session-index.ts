@@ -6,29 +6,29 @@ import { Turns } from './turns.ts'
 
 const MAX_ATTEMPTS = 256
 const MAX_PAUSE_MS = 16
-/** The least number of sessions of one user from which on ended ones are looked for. */
+/** The length of a list from which ended sessions are removed. */
 const MANY_IDS = 16
 /**
- * How long after its id was added a session may still be on its way to memcached: until then an id stays, whether or
- * not there is a session.
+ * After an id was added, its session may still be on its way to memcached for this time; until then the id stays in the
+ * list.
  */
 const SETTLING_MS = 600_000
 
-/** The items that belong to sessions and are none. */
+/** Access to the items that belong to sessions but are not sessions. */
 export interface SessionItems {
   client(): MemcachedClient
-  /** The key of an item; no session has one that begins with an empty part. */
+  /** Returns the key of an item. Its first part is empty, which no key of a session has. */
   key(parts: readonly string[]): string
   nowMs(): number
 }
 
-/** An id of a list, and when it was added. It is stored as a pair; earlier versions stored the id alone. */
+/** An id in a list and the time when it was added, stored as a pair; earlier versions stored only the id. */
 type Entry = readonly [id: string, addedMs: number]
 
 /**
- * Lists of the ids of sessions, by names such as users' ids. An id is added before its session is stored, since a
- * session that is in no list could not be ended from elsewhere; so the session of an id may not exist, or may have
- * ended. memcached may evict a list like any item.
+ * Keeps lists of session ids by name, such as by user id. An id is added before its session is stored, since a session
+ * that is in no list could not be found; so the session of an id may not exist, or may have ended. memcached may evict
+ * a list like any item.
  */
 export class SessionIndex {
   readonly #items: SessionItems
@@ -40,32 +40,29 @@ export class SessionIndex {
     this.#isGone = isGone
   }
 
-  /** The ids in the list of a name; none if there is no list. */
+  /** Returns the ids in a list; an empty array if there is no list. */
   async idsOf(name: string): Promise<string[]> {
     return toEntries(await withoutKey(this.#items.client().get(this.#key(name)))).map(([id]) => id)
   }
 
-  /** Adds an id to the list of a name. Once the list is long, ids of ended sessions are removed from it. */
+  /** Adds an id to a list. From a long list, ids of ended sessions are removed. */
   async add(name: string, id: string): Promise<void> {
     await this.#change(name, async (entries) => {
       const addedMs = this.#items.nowMs()
       const known = entries.find((entry) => entry[0] === id)
-      // Added again, it may be about to be stored: the time tells other processes to leave it.
+      // If the id is added again, its session may be about to be stored: the new time tells other processes to keep it.
       if (known !== undefined && !this.#isSettled(known)) return undefined
       const others = known === undefined ? entries : entries.filter((entry) => entry !== known)
       return [...(isCheckDue(others.length) ? await this.#living(others) : others), [id, addedMs]]
     })
   }
 
-  /** Removes ids of sessions that were destroyed from the list of a name. */
+  /** Removes the ids of destroyed sessions from a list. */
   async remove(name: string, destroyed: ReadonlySet<string>): Promise<void> {
     await this.#drop(name, ([id]) => destroyed.has(id))
   }
 
-  /**
-   * Removes ids without a session from the list of a name, unless they were added so recently that the session may
-   * still come.
-   */
+  /** Removes ids without a session from a list, except those added so recently that the session may still arrive. */
   async forget(name: string, gone: ReadonlySet<string>): Promise<void> {
     await this.#drop(name, (entry) => gone.has(entry[0]) && this.#isSettled(entry))
   }
@@ -81,7 +78,7 @@ export class SessionIndex {
    * Changes a list by compare-and-swap.
    *
    * @param change returns the new list; `undefined` if nothing is to be changed.
-   * @throws MemcacheServerError if others change it all the time.
+   * @throws MemcacheServerError if every attempt lost against another writer.
    */
   async #change(
     name: string,
@@ -96,7 +93,7 @@ export class SessionIndex {
         const found = await withoutKey(client.gets(key))
         const entries = await change(toEntries(found?.value))
         if (entries === undefined) return
-        // Without an end: a list that ended before its sessions would hide them.
+        // No expiration: a list that expired before its sessions would hide them.
         const isStored =
           found === undefined
             ? await withoutKey(client.add(key, entries, Infinity))
@@ -106,7 +103,7 @@ export class SessionIndex {
     } finally {
       endTurn()
     }
-    throw new MemcacheServerError('the sessions of one user are begun by too many requests at once', {
+    throw new MemcacheServerError('too many requests change the list of sessions of one user at once: try again', {
       retryable: true,
     })
   }
@@ -116,7 +113,7 @@ export class SessionIndex {
     return entries.filter((_, index) => !isGone[index])
   }
 
-  /** Whether the session of an entry was stored, if it ever is. */
+  /** Returns whether an id was added so long ago that its session, if there is one, has been stored. */
   #isSettled([, addedMs]: Entry): boolean {
     return Math.abs(this.#items.nowMs() - addedMs) > SETTLING_MS
   }
@@ -127,8 +124,8 @@ export class SessionIndex {
 }
 
 /**
- * Whether ended sessions are looked for: each time that the list has doubled, so that each session is read about once,
- * however many there are.
+ * Returns whether to look for ended sessions: each time that the list has doubled, so that each session is read about
+ * once, however long the list is.
  */
 function isCheckDue(count: number): boolean {
   return count >= MANY_IDS && (count & (count - 1)) === 0

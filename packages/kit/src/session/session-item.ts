@@ -5,17 +5,17 @@ import type { Ttl } from 'memcache-ts-protocol'
 /** The place of a session in memcached. */
 export interface Place {
   readonly key: string
-  /** The key that decides about the server: a new generation changes the key of a session, and not its server. */
+  /** The key that selects the server: a new generation changes the key of a session but not its server. */
   readonly groupKey: string | undefined
 }
 
-/** The item in a place. */
+/** An item that was read from a place. */
 export interface FetchedItem {
   readonly value: unknown
   readonly casUnique: bigint
-  /** The seconds that it still lives; `Infinity` where the server does not tell. */
+  /** The remaining lifetime in seconds; `Infinity` if the server does not report it. */
   readonly ttlSeconds: number
-  /** Whether the read has set its lifetime. */
+  /** Whether the read has reset its lifetime. */
   readonly touched: boolean
 }
 
@@ -25,7 +25,7 @@ export const UNDECODABLE = 'undecodable'
 /**
  * Reads the item in a place; `undefined` when there is none.
  *
- * @param touchTtl its lifetime from now on; without meta commands, and for a value in chunks, it is not set.
+ * @param touchTtl the new lifetime. It is not set without meta commands, nor for a value in chunks.
  */
 export async function fetchItem(
   client: MemcachedClient,
@@ -36,13 +36,13 @@ export async function fetchItem(
     const found = await client.meta.get(key, { touchTtl, groupKey })
     if (found === undefined) return undefined
     const { value, casUnique, ttlSeconds, clientFlags } = found
-    // Of a value in chunks only the list of them was touched.
+    // For a value in chunks, only the list of the chunks was touched.
     return { value, casUnique, ttlSeconds, touched: touchTtl !== undefined && clientFlags !== ClientFlags.chunks }
   } catch (error) {
     if (error instanceof MemcacheDecodeError) return UNDECODABLE
     if (!(error instanceof MemcacheUnsupportedError)) throw error
   }
-  // Without meta commands the lifetime is neither told nor set by reading.
+  // Without meta commands, a read neither reports nor sets the lifetime.
   try {
     const found = await client.gets(key, { groupKey })
     return found && { value: found.value, casUnique: found.casUnique, ttlSeconds: Infinity, touched: false }
@@ -52,7 +52,10 @@ export async function fetchItem(
   }
 }
 
-/** The cas unique of an item that is there and cannot be decoded: some of its chunks were evicted. */
+/**
+ * Returns the cas unique of an item that exists but cannot be decoded, for example because some of its chunks were
+ * evicted; `undefined` if it is gone. Without meta commands, the item is deleted.
+ */
 export async function casOfUndecodable(client: MemcachedClient, { key, groupKey }: Place): Promise<bigint | undefined> {
   try {
     return (await client.meta.get(key, { value: false, groupKey }))?.casUnique

@@ -2,31 +2,31 @@ import { secondsToTtl } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { SessionData } from './session-merge.ts'
 
-/** memcached's clock ticks once a second: an item of 1 second may be gone after 21 ms. */
+/** memcached's clock ticks once a second: an item with a lifetime of 1 second may expire after a few milliseconds. */
 const MIN_ITEM_SECONDS = 2
-/** What express-session's `originalMaxAge` and a clock read twice may differ by without anything having changed. */
+/** The difference that counts as no change: express-session reads the clock twice, so its times vary slightly. */
 const SAME_MS = 1000
 
 /**
- * Decides how long sessions live, and how that is stored. The end of a session with the usual lifetime is the lifetime
- * of its item alone, which each read sets again; the `expires` of its cookie is stored as a number, its value at the
- * last write. The `expires` of any other session is stored as a date, which decides, and each visit writes it again.
+ * Decides how long sessions live, and how that is stored. A session with the usual lifetime ends with its item, whose
+ * lifetime each read resets; the `expires` of its cookie is stored as a number, its value at the last write. For any
+ * other session `expires` is stored as a date, which decides, and each visit writes it again.
  */
 export class SessionLifetime {
-  /** How long a session lives whose cookie has no end. */
+  /** The lifetime in seconds of a session whose cookie does not expire. */
   readonly #endlessSeconds: number
-  /** How long most sessions live, in seconds. */
+  /** The usual lifetime of sessions, in seconds. */
   readonly usualSeconds: number
   readonly #usualMaxAgeMs: number
 
-  /** @param maxAgeMs the `maxAge` that cookies begin with, where they do. */
+  /** @param maxAgeMs the default `maxAge` of cookies; `undefined` if they have none. */
   constructor(endlessSeconds: number, maxAgeMs: number | undefined) {
     this.#endlessSeconds = endlessSeconds
     this.usualSeconds = maxAgeMs === undefined ? endlessSeconds : Math.ceil(maxAgeMs / 1000)
     this.#usualMaxAgeMs = maxAgeMs ?? endlessSeconds * 1000
   }
 
-  /** A session as it is stored. */
+  /** Returns a session as it is stored. */
   toStored(session: object, nowMs: number): Record<string, unknown> {
     const { cookie } = session as { cookie?: unknown }
     if (typeof cookie !== 'object' || cookie === null) return { ...session }
@@ -35,14 +35,13 @@ export class SessionLifetime {
     const endMs = momentOf(stored.expires)
     if (endMs !== undefined && secondsUntil(endMs, nowMs) === this.usualSeconds) {
       stored.expires = endMs
-      // The clock goes on between express-session's two looks at it: without this each save would take a millisecond
-      // off.
+      // express-session reads the clock twice: without this, each save would shorten the lifetime by a millisecond.
       if (this.#isUsual(stored.originalMaxAge)) stored.originalMaxAge = this.#usualMaxAgeMs
     }
     return { ...session, cookie: stored }
   }
 
-  /** The seconds that a session, stored or in use, is to live from now; 0 when it has ended. */
+  /** Returns the seconds that a session, stored or in use, is to live from now; 0 if it has ended. */
   secondsOf(session: { readonly cookie?: unknown }, nowMs: number): number {
     const expires = (session.cookie as StoredCookie | undefined)?.expires
     if (typeof expires === 'number') return this.usualSeconds
@@ -50,22 +49,22 @@ export class SessionLifetime {
     return endMs === undefined ? this.#endlessSeconds : Math.max(0, secondsUntil(endMs, nowMs))
   }
 
-  /** As `secondsOf`, as a lifetime for memcached. */
+  /** Returns the lifetime for memcached, as `secondsOf`; `undefined` if the session has ended. */
   ttlOf(stored: SessionData, nowMs: number): Ttl | undefined {
     const seconds = this.secondsOf(stored, nowMs)
     return seconds > 0 ? ttl(seconds) : undefined
   }
 
   /**
-   * Sets when the cookie of a session that was read expires: as JSON has it, since that is what readers expect of a
-   * store.
+   * Sets `expires` of the cookie of a session that was read, as a string, since the callers of a store expect JSON
+   * data.
    *
-   * @param ttlSeconds what its item still lives.
+   * @param ttlSeconds the remaining lifetime of its item.
    */
   restore(stored: SessionData, ttlSeconds: number, nowMs: number): void {
     const cookie = stored['cookie'] as StoredCookie | undefined
     if (typeof cookie?.expires !== 'number') return
-    // In its last second an item has 0 seconds left, and is alive.
+    // An item in its last second has 0 seconds left but is still alive.
     const leftSeconds = Number.isFinite(ttlSeconds) ? Math.max(1, ttlSeconds) : this.usualSeconds
     const endMs = nowMs + leftSeconds * 1000
     cookie.expires = new Date(Math.abs(endMs - cookie.expires) <= SAME_MS ? cookie.expires : endMs).toISOString()
@@ -76,18 +75,18 @@ export class SessionLifetime {
   }
 }
 
-/** Seconds as a lifetime for memcached. */
+/** Returns seconds as a lifetime for memcached. */
 export function ttl(seconds: number): Ttl {
   return secondsToTtl(Math.max(MIN_ITEM_SECONDS, seconds))
 }
 
-/** The part of a session's cookie that its lifetime hangs on, as it is stored. */
+/** The properties of a stored cookie on which the lifetime depends. */
 interface StoredCookie {
   expires?: unknown
   originalMaxAge?: unknown
 }
 
-/** A cookie's end in milliseconds; `undefined` for none, and for what is no date. */
+/** Returns the time of `expires` in milliseconds; `undefined` if it is absent or no date. */
 function momentOf(expires: unknown): number | undefined {
   if (expires === null || expires === undefined) return undefined
   const ms = new Date(expires as Date | string | number).getTime()
@@ -98,10 +97,7 @@ function secondsUntil(endMs: number, nowMs: number): number {
   return Math.ceil((endMs - nowMs) / 1000)
 }
 
-/**
- * Whether the cookie of what is stored can be one of a session's, if there is one; other programs may have stored an
- * odd one.
- */
+/** Returns whether stored data has no cookie or a valid one; other programs may have stored an invalid cookie. */
 export function isSession(data: { readonly cookie?: unknown }): boolean {
   const { cookie } = data
   if (cookie === undefined) return true

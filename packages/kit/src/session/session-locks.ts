@@ -7,14 +7,14 @@ import type { SessionItems } from './session-index.ts'
 const MAX_PAUSE_MS = 32
 const TOKEN_BYTES = 12
 
-/** Times of a lock. */
+/** The times of a lock. */
 export interface LockTimes {
   readonly waitMs: number
-  /** The longest time that a lock is held, should its holder die. */
+  /** The lifetime of the lock in memcached: if its holder dies, it ends then. */
   readonly leaseSeconds: number
 }
 
-/** Locks on sessions: advisory, since callers that do not ask for one merge their writes. */
+/** Takes locks on sessions. They are advisory: requests without the lock still write, and their writes are merged. */
 export class SessionLocks {
   readonly #items: SessionItems
 
@@ -23,7 +23,7 @@ export class SessionLocks {
   }
 
   /**
-   * Waits for the lock of a session; returns the function that releases it.
+   * Waits for the lock of a session. Resolves to the function that releases it.
    *
    * @throws MemcacheServerError if others hold it for longer than `waitMs`.
    */
@@ -34,15 +34,18 @@ export class SessionLocks {
     const endMs = performance.now() + waitMs
     for (let attempt = 0; !(await withoutKey(client.add(key, token, leaseSeconds))); attempt++) {
       if (performance.now() > endMs) {
-        throw new MemcacheServerError(`a session is locked by another request for longer than ${waitMs} ms`, {
-          retryable: true,
-        })
+        throw new MemcacheServerError(
+          `another request has locked the session for longer than ${waitMs} ms: try again, or raise waitMs`,
+          {
+            retryable: true,
+          },
+        )
       }
       await delay((1 + Math.random()) * Math.min(2 ** attempt, MAX_PAUSE_MS))
     }
     return async () => {
       const held = await withoutKey(client.gets(key))
-      // After its lease the lock may be another caller's.
+      // After the lease has ended, another caller may hold the lock.
       if (held?.value === token) await withoutKey(client.cas(key, '', held.casUnique, 1).then(() => client.delete(key)))
     }
   }

@@ -1,17 +1,20 @@
-/** A session's data as JSON has it. */
+/** The data of a session, as parsed from JSON. */
 export type SessionData = Record<string, unknown>
 
-/** Whether a request changed what is under a top-level key of its session. */
+/** Returns whether a request changed the value of a top-level key of its session. */
 export type HasChanged = (key: string, before: unknown, after: unknown) => boolean
 
-/** The cookie of a session is taken whole: an end of one request's and an original age of another's make no lifetime. */
+/**
+ * The cookie is not merged by property: `expires` of one request and `originalMaxAge` of another would contradict each
+ * other.
+ */
 const WHOLE = 'cookie'
 
 /**
- * Merges two changes of one session by path: of requests that write different properties at once, in nested objects
- * too, none is lost, and a request that wrote nothing takes nothing back. Where both changed one value, an array as a
- * whole, mine is the later one and wins. An object that one of them deleted stays deleted, though the other one changed
- * something in it.
+ * Merges two changes of one session by path. If parallel requests write different properties, in nested objects too, no
+ * change is lost, and a request that changed nothing reverts nothing. If both changed the same value (an array counts
+ * as one value), `mine` is the later one and wins. An object that one of them deleted stays deleted, even if the other
+ * changed a property of it.
  */
 export function mergeSessions(
   base: SessionData,
@@ -44,11 +47,11 @@ function merge({ base, mine, theirs }: Sides, hasChanged: HasChanged, isRoot: bo
       if (!isTouchOfDeleted) merged.push([key, own])
     }
   }
-  // Not by assignment, to which `__proto__` is no key.
+  // An assignment to `__proto__` would set the prototype instead of a property.
   return Object.fromEntries(merged)
 }
 
-/** Whether two values are not the same as JSON. */
+/** Returns whether two values differ as JSON. */
 export function differsAsJson(_key: string, before: unknown, after: unknown): boolean {
   return JSON.stringify(before) !== JSON.stringify(after)
 }

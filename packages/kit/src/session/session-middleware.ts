@@ -8,10 +8,10 @@ import { ResponseSession } from './response-session.ts'
 import type { SessionSettings } from './session-options.ts'
 import type { SessionHolder } from './session.ts'
 
-/** A request of `node:http` with what middlewares have put on it. */
+/** A request of `node:http` with the properties that other middleware adds. */
 type NodeRequest = IncomingMessage & CookieCarrier & SessionHolder & { originalUrl?: string; secret?: Secret }
 
-/** A middleware, as Express and Connect call it. */
+/** A middleware of Express or Connect. */
 export type SessionMiddleware = (
   request: IncomingMessage,
   response: ServerResponse,
@@ -19,7 +19,7 @@ export type SessionMiddleware = (
 ) => void
 
 /**
- * A middleware of Express or Connect that opens sessions.
+ * Creates a middleware for Express or Connect that opens sessions.
  *
  * @param property the property of the request that has the session.
  */
@@ -39,7 +39,7 @@ export function sessionMiddleware(settings: SessionSettings, property: string): 
   }
 }
 
-/** Those of cookie-parser. */
+/** Returns the secret that cookie-parser has put on the request; `undefined` if there is none. */
 function secretsOf({ secret }: NodeRequest): readonly Secret[] | undefined {
   return secret === undefined || secret === '' ? undefined : [secret]
 }
@@ -49,8 +49,8 @@ const HOLDERS: unique symbol = Symbol('memcache-ts.sessions')
 type Request = SessionHolder & { [HOLDERS]?: Map<string, SessionHolder> }
 
 /**
- * Where the session of a property is: the request itself for `session`; for another property an object of its own that
- * stands for the request and has `session` and `sessionID`.
+ * Returns the object that holds the session: the request itself if the property is `session`; otherwise a separate
+ * object that stands for the request and has its own `session` and `sessionID`.
  */
 function holderOf(request: SessionHolder, property: string): SessionHolder {
   if (property === 'session') return request

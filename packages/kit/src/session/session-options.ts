@@ -17,33 +17,36 @@ import type { AnyStore } from './session.ts'
 import { STORE_HINTS, STORE_OPTIONS } from './store-options.ts'
 import type { MemcacheStoreOptions } from './store-options.ts'
 
-/** Options of sessions, in whatever framework; none is needed. */
+/** Options of sessions in every framework; all have defaults. */
 export interface SessionOptions<Request> extends Omit<MemcacheStoreOptions, 'cookie'> {
-  /** Signs the cookie; the first of several signs, the others are still accepted. Default: `SESSION_SECRET`. */
+  /**
+   * The secret that signs the cookie. Of several, the first signs, and all are accepted. Default: the environment
+   * variable `SESSION_SECRET`; without it, a random secret in development and an error in production.
+   */
   secret?: Secret | readonly Secret[] | undefined
   /** Options of the cookie, or a function of the request that returns them. */
   cookie?: CookieOptions | ((request: Request) => CookieOptions) | undefined
-  /** Makes an id. Default: 24 random bytes. */
+  /** Returns a new session id. Default: 24 random bytes in base64url. */
   genid?: ((request: Request) => string) | undefined
   /** The name of the cookie. Default `connect.sid`. */
   name?: string | undefined
-  /** Whether `X-Forwarded-Proto` is trusted. Default: as the framework does. */
+  /** Whether `X-Forwarded-Proto` is trusted. Default: the framework's setting. */
   proxy?: boolean | undefined
-  /** Store sessions that were not changed. Default false. */
+  /** Store sessions even if they were not changed. Default false. */
   resave?: boolean | undefined
   /** Send the cookie with every response. Default false. */
   rolling?: boolean | undefined
-  /** Store sessions that nothing was put into. Default false. */
+  /** Store new sessions even if nothing was put into them. Default false. */
   saveUninitialized?: boolean | undefined
   /** The effect of `request.session = null`: `destroy` the stored session, or `keep` it. Default `keep`. */
   unset?: 'destroy' | 'keep' | undefined
   /** The behaviour of requests while memcached does not answer. Default `error`. */
   onCacheDown?: OnCacheDown | undefined
-  /** Requests that have no session: health checks, assets. Default: none. */
+  /** Returns whether a request gets no session, such as a health check or an asset. Default: every request gets one. */
   skip?: ((request: Request) => boolean) | undefined
   /**
-   * A store made for express-session, in place of memcached. Its sessions are not merged, and when one cannot be saved
-   * the response is sent all the same, as by express-session.
+   * A store made for express-session, instead of memcached. Its sessions are not merged. If a session cannot be saved,
+   * the response is sent anyway, as express-session does.
    */
   store?: AnyStore | undefined
 }
@@ -65,10 +68,10 @@ const OPTION_NAMES = [
 
 const HINTS = { ...STORE_HINTS, maxAge: 'cookie.maxAge', key: 'name', keys: 'secret', cookieName: 'name' }
 
-/** The options, with their defaults. */
+/** The options with their defaults applied. */
 export interface SessionSettings<Request = unknown> {
   readonly name: string
-  /** `undefined`: those of cookie-parser, where a store of express-session's is used without any. */
+  /** `undefined` if the secret of cookie-parser is used: with another kind of store and no secret. */
   readonly secrets: readonly Secret[] | undefined
   readonly signedIds: SignedIds
   readonly store: AnyStore
@@ -79,10 +82,10 @@ export interface SessionSettings<Request = unknown> {
   readonly rolling: boolean
   readonly saveUninitialized: boolean
   readonly unsetDestroys: boolean
-  /** Whether the methods of sessions return promises, where they are called without a callback. */
+  /** Whether the methods of sessions return promises if they are called without a callback. */
   readonly givesPromises: boolean
   readonly skip: ((request: Request) => boolean) | undefined
-  /** Whether the store can be asked at all; requests have no session otherwise. */
+  /** Returns whether the store is connected; if not, requests have no session. */
   readonly isAvailable: () => boolean
   /** Decides about failed reads and writes; `undefined` if a store of another kind follows express-session's rules. */
   readonly down: CacheDown | undefined
@@ -92,11 +95,11 @@ const DEFAULT_NAME = 'connect.sid'
 const ID_BYTES = 24
 
 /**
- * Returns the settings that follow from options.
+ * Returns the settings for the given options.
  *
- * @param owner the function that has the options, for the messages of errors.
- * @param givesPromises whether the methods of sessions return promises, where they are called without a callback.
- * @throws MemcacheOptionError if an option is unknown or invalid, and without a secret where one is needed.
+ * @param owner the name of the public function that takes the options, for error messages.
+ * @param givesPromises whether the methods of sessions return promises if they are called without a callback.
+ * @throws MemcacheOptionError if an option is unknown or invalid, or if a secret is needed and not set.
  */
 export function sessionSettings<Request>(
   owner: string,
@@ -111,7 +114,7 @@ export function sessionSettings<Request>(
     throw new MemcacheOptionError('unset option must be "destroy" or "keep"')
   }
   if (skip !== undefined && typeof skip !== 'function') {
-    throw new MemcacheOptionError('skip must be a function of the request')
+    throw new MemcacheOptionError('skip must be a function of the request that returns a boolean')
   }
   const down = new CacheDown(onCacheDown, (message) => engineOf(cache ?? getDefaultMemcache()).host.log.warn(message))
   checkName(owner, options.name)
@@ -170,7 +173,7 @@ function requireStore(owner: string, store: unknown): void {
   )
 }
 
-/** Whether a store is connected, as it says itself by its events. */
+/** Returns a function that tells whether a store is connected, by the events of the store. */
 function connectionOf(store: AnyStore): () => boolean {
   let isConnected = true
   store.on?.('disconnect', () => (isConnected = false))
@@ -184,7 +187,7 @@ function openStore<Request>(options: SessionOptions<Request>): MemcacheStore {
   const { cookie } = options
   const storeOptions: MemcacheStoreOptions = { cookie: typeof cookie === 'object' ? cookie : undefined }
   for (const name of STORE_OPTIONS) {
-    // An option that is named is passed on even if it is undefined: for some that is an error.
+    // A named option is passed on even if it is undefined, since some options refuse that.
     if (name !== 'cookie' && Object.hasOwn(options, name)) Object.assign(storeOptions, { [name]: options[name] })
   }
   return new MemcacheStore(storeOptions)
@@ -207,11 +210,11 @@ function secretsOf<Request>(
   return [defaultSecret(owner, process.env, cache?.client.servers)]
 }
 
-/** @throws MemcacheOptionError for what cannot sign; the secret is not shown. */
+/** Checks a secret. @throws MemcacheOptionError if it cannot sign; the message does not show it. */
 function requireSecret(owner: string, secret: unknown): void {
   if (typeof secret === 'string' ? secret !== '' : isKey(secret)) return
   throw new MemcacheOptionError(
-    `${owner}: a secret must be text that is not empty, or bytes; got ${secret === '' ? 'empty text' : kindOf(secret)}`,
+    `${owner}: a secret must be a string that is not empty, or bytes; got ${secret === '' ? 'an empty string' : kindOf(secret)}`,
   )
 }
 
@@ -223,14 +226,14 @@ function generateId(): string {
   return randomBytes(ID_BYTES).toString('base64url')
 }
 
-/** One for all sessions of this process, so that two middlewares read each other's cookies. */
+/** Shared by all sessions of this process, so that two middlewares accept each other's cookies. */
 let madeUpSecret: string | undefined
 
 /**
- * The secret of the environment; a random one if no other process has to know it.
+ * Returns the secret from the environment, or a random one if no other process has to know it.
  *
- * @param owner what needs it: named by the error.
- * @throws MemcacheOptionError if there is none in production, or where the servers are shared.
+ * @param owner the name of the public function, for the error message.
+ * @throws MemcacheOptionError if it is not set in production or with shared servers.
  */
 function defaultSecret(owner: string, env: NodeJS.ProcessEnv, servers: readonly string[] | undefined): string {
   const secret = env['SESSION_SECRET']
@@ -238,12 +241,15 @@ function defaultSecret(owner: string, env: NodeJS.ProcessEnv, servers: readonly 
   const shared = (env['MEMCACHE_SERVERS'] ?? '') !== '' || servers?.some((server) => server !== 'embedded') === true
   if (env['NODE_ENV'] === 'production' || shared) {
     throw new MemcacheOptionError(
-      `sessions need a secret that all processes share: set SESSION_SECRET, or give ${owner}({ secret })`,
+      `no secret is set to sign session cookies with: set SESSION_SECRET to the same value in all processes, or pass ${owner}({ secret })`,
     )
   }
   if (madeUpSecret !== undefined) return madeUpSecret
-  process.emitWarning('SESSION_SECRET is not set: using a random one, so sessions end with this process', {
-    code: 'MEMCACHE_SESSION_SECRET',
-  })
+  process.emitWarning(
+    'SESSION_SECRET is not set: a random secret is used, so all sessions end when this process exits; set SESSION_SECRET to keep them',
+    {
+      code: 'MEMCACHE_SESSION_SECRET',
+    },
+  )
   return (madeUpSecret = randomBytes(32).toString('base64url'))
 }

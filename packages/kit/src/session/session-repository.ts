@@ -24,38 +24,38 @@ import { SessionText, toJson } from './session-text.ts'
 import { Turns } from './turns.ts'
 
 /**
- * How long after it was read a session is made again if its item was evicted. Nothing older is: after that a missing
- * item may as well be a session that was destroyed and whose tombstone has ended, which therefore has to outlive this.
+ * A session whose item was evicted is stored again only within this time after it was read. Later, the missing item may
+ * be a destroyed session whose tombstone has expired; so tombstones have to outlive this time.
  */
 const RECREATE_WITHIN_SECONDS = 600
 const TOMBSTONE_SECONDS = RECREATE_WITHIN_SECONDS + 60
-/** How often a write is merged with a faster one before it gives up; writers in one process take turns. */
+/** The most times that a write is merged with another request's write before it fails. */
 const MAX_ATTEMPTS = 256
 const MAX_PAUSE_MS = 16
 /**
- * How often a session is looked at again whose end may have been carried out although its response was lost, within a
- * third of a second.
+ * How often a session is read again after a failure that leaves open whether it was destroyed, within about a third of
+ * a second.
  */
 const MAX_LOST = 4
 const LOST_PAUSE_MS = 4
 
 /** Options of a `SessionRepository`. */
 export interface SessionRepositoryOptions {
-  /** The cache that stores the sessions. Default: this process's, found at the first use. */
+  /** The cache that stores the sessions. Default: the default cache of this process, opened at the first use. */
   cache?: Memcache | undefined
-  /** Encrypt what is stored: the first key seals, all open. Default: not encrypted. */
+  /** The keys that encrypt sessions: the first encrypts, all decrypt. Default: sessions are not encrypted. */
   encryptionKeys?: readonly EncryptionKey[] | undefined
-  /** Decides whether the value of a top-level key has changed. Default: if its JSON differs. */
+  /** Decides whether the value of a top-level key has changed. Default: whether its JSON differs. */
   hasChanged?: HasChanged | undefined
 }
 
-/** A write of a request, with the state that the request had read. */
+/** A write of a request, with the state that the request had read before. */
 interface Change {
   readonly id: string
   /** The session as its request has it. */
   readonly data: SessionData
   readonly text: string
-  /** The same with what was known to be stored besides. */
+  /** The same, merged with the changes of others that were known when the session was read. */
   readonly wanted: string
   readonly base: SessionSnapshot
   readonly lifetime: Ttl | LifetimeOf
@@ -69,8 +69,9 @@ interface Opened {
 }
 
 /**
- * Sessions in memcached. A write is a compare-and-swap against what its request had read: when another request was
- * faster, the two are merged and tried again. Faults of the cache reject: a login is not dropped in silence.
+ * Stores sessions in memcached. A write is a compare-and-swap against the state that its request had read: if another
+ * request was faster, the two changes are merged, and the write is tried again. If the cache fails, the promise
+ * rejects, so that no login is lost silently.
  */
 export class SessionRepository {
   readonly #given: Memcache | undefined
@@ -83,7 +84,7 @@ export class SessionRepository {
   #open: Opened | undefined
   #hasWarned = false
 
-  /** @throws MemcacheOptionError if encryption keys are invalid, or named but not given. */
+  /** @throws MemcacheOptionError if `encryptionKeys` is invalid, or set without a key. */
   constructor(options: SessionRepositoryOptions = {}) {
     const { cache, encryptionKeys, hasChanged = differsAsJson } = options
     this.#given = cache
@@ -104,15 +105,19 @@ export class SessionRepository {
   }
 
   /**
-   * The session with this id; `undefined` when there is none, it was destroyed or cleared, or cannot be opened.
+   * Returns the session with this id; `undefined` if there is none, or it was destroyed or cleared, or it cannot be
+   * decrypted.
    *
-   * @param touchTtl its lifetime from now on; told by `touched` where that could be done in the same round trip.
+   * @param touchTtl the new lifetime; the result's `touched` tells whether the read has set it.
    */
   async read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
     return foundIn(await this.#look(id, touchTtl))
   }
 
-  /** Whether there is certainly no session with this id; one that cannot be opened here may be opened by others. */
+  /**
+   * Returns whether there is certainly no session with this id. A session that this process cannot decrypt counts as
+   * existing.
+   */
   async isGone(id: string): Promise<boolean> {
     const found = await this.#look(id)
     return found === undefined || found === DESTROYED
@@ -145,12 +150,12 @@ export class SessionRepository {
   }
 
   /**
-   * Writes a session, merged with what others wrote meanwhile; returns it as a base for the next write, or `undefined`
-   * when it was destroyed meanwhile and stays so.
+   * Writes a session, merged with the writes of others since it was read. Returns the base for the next write;
+   * `undefined` if the session was destroyed meanwhile, and stays destroyed.
    *
-   * @param base what this request had read; without it the write is unconditional.
-   * @throws MemcacheOptionError for what cannot be JSON, MemcacheDecodeError when it was overwritten by what cannot be
-   *   read here, MemcacheServerError when it is written by too many requests at once.
+   * @param base the state that this request had read; without it the write is unconditional.
+   * @throws MemcacheOptionError if the session is not JSON, MemcacheDecodeError if it was overwritten by data that this
+   *   process cannot read, MemcacheServerError if too many requests write it at once.
    */
   write(
     id: string,
@@ -174,7 +179,8 @@ export class SessionRepository {
     const change: Change = { id, data, text, wanted, base, lifetime }
     const outcome = await this.#compareAndSwap(change, wanted, base.casUnique)
     if (outcome !== CONFLICT) return outcome
-    // Writers of one session in this process take turns: otherwise the more there are, the more often each has to try.
+    // Writers of one session in this process take turns: otherwise each would need more attempts, the more writers
+    // there are.
     const endTurn = await this.#turns.take(base.key)
     try {
       return await this.#writeMerged(change)
@@ -183,22 +189,23 @@ export class SessionRepository {
     }
   }
 
-  /** Writes what merging a change with what is stored now gives, until nobody else is faster. */
+  /** Merges a change with the stored session and writes the result, again until no other writer is faster. */
   async #writeMerged(change: Change): Promise<SessionSnapshot | undefined> {
     const { id, text, wanted, base } = change
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      // Before reading: between a read and its write others would be faster.
+      // The pause comes before the read: between a read and its write, others would be faster.
       if (attempt > 0) await delay(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
       const found = await this.#find(base)
       if (found === DESTROYED) return undefined
       if (found === UNREADABLE) {
         throw new MemcacheDecodeError(
-          'a session was written meanwhile in a way that this process cannot read: give all processes the same encryptionKeys',
+          'the session was overwritten by another process with data that this process cannot read: give all processes the same encryptionKeys',
         )
       }
       let outcome
       if (found === undefined) {
-        // Evicted, not destroyed, which would have left its tombstone: it is made again, unless all were cleared.
+        // The item was evicted, since destroying it would have left a tombstone. Store it again, unless all sessions
+        // were cleared.
         if (this.#ageMsOf(base) > RECREATE_WITHIN_SECONDS * 1000) return undefined
         if ((await this.#currentPlace(id)).key !== base.key) return undefined
         outcome = await this.#compareAndSwap(change, wanted, await casOfUndecodable(this.#opened.client, base))
@@ -208,7 +215,7 @@ export class SessionRepository {
     throw tooManyWriters()
   }
 
-  /** One attempt. @param compareCas `undefined`: there must be nothing yet. */
+  /** Makes one attempt. @param compareCas `undefined` if no item may exist. */
   async #compareAndSwap(
     { data, text, base, lifetime }: Change,
     wanted: string,
@@ -224,7 +231,10 @@ export class SessionRepository {
     return status === 'stored' ? this.#snapshot(base, text, wanted, casUnique) : CONFLICT
   }
 
-  /** Writes a session unless another request has since it was read; `undefined` if one has, whose write stays. */
+  /**
+   * Writes a session unless another request has written it since it was read. Returns `undefined` if it was, and leaves
+   * that write in place.
+   */
   async renew(data: object, base: SessionSnapshot, ttl: Ttl): Promise<SessionSnapshot | undefined> {
     const text = toJson(data)
     const storing = this.#store(base, text, { ttl, compareCas: base.casUnique })
@@ -232,20 +242,19 @@ export class SessionRepository {
     return status === 'stored' ? this.#snapshot(base, text, text, casUnique) : undefined
   }
 
-  /** Removes a session for good: a request that still writes it finds its tombstone. */
+  /** Destroys a session. Its tombstone stops requests that still want to write it. */
   async destroy(id: string): Promise<void> {
     await withoutKey(this.#inCurrentPlace(id, (place) => this.#bury(place)))
   }
 
   /**
-   * Destroys a session whose place another one has taken. What others have written into it since it was read is handed
-   * over first.
+   * Destroys a session that another one replaces, after handing over the writes of others since it was read.
    *
-   * @param id its id.
-   * @param base what was read of it.
-   * @param tombstone of this call alone, by `newTombstone`: if the response to the write was lost, it tells whose
-   *   tombstone is there.
-   * @param handOver called with the session as it is now, each time that it has changed.
+   * @param id the id of the session.
+   * @param base the session as it was read.
+   * @param tombstone a unique tombstone from `newTombstone`: if the response to the write was lost, it shows whether
+   *   the stored tombstone is this call's.
+   * @param handOver called with the current session, each time that it has changed.
    */
   async retire(
     id: string,
@@ -282,7 +291,7 @@ export class SessionRepository {
           isUnknown ||= (error as Partial<MemcacheError>).ambiguous === true
           throw error
         }
-        // All sessions may have been cleared meanwhile.
+        // All sessions may have been cleared meanwhile, which starts a new generation.
         if ((await asking).key !== base.key) return { outcome: 'destroyed' }
         if (isBuried) return { outcome: 'retired' }
         if (attempt === MAX_ATTEMPTS) throw tooManyWriters()
@@ -294,11 +303,11 @@ export class SessionRepository {
   }
 
   /**
-   * Brings a session back that `retire` has destroyed.
+   * Restores a session that `retire` has destroyed.
    *
-   * @param place of what was read of it.
-   * @param tombstone the one of its retirement; under another one it stays destroyed.
-   * @returns whether it is back.
+   * @param place the place of the session as it was read.
+   * @param tombstone the tombstone of its retirement; if another one is stored, the session stays destroyed.
+   * @returns whether the session was restored.
    */
   async revive(place: Place, data: SessionData, { tombstone, ttl }: { tombstone: string; ttl: Ttl }): Promise<boolean> {
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
@@ -310,7 +319,10 @@ export class SessionRepository {
     throw tooManyWriters()
   }
 
-  /** Puts a tombstone in the place of what was read. @param compareCas `undefined`: there must be nothing. */
+  /**
+   * Replaces the item that was read by a tombstone; returns whether it did. @param compareCas `undefined` if no item
+   * may exist.
+   */
   async #buryIf({ key, groupKey }: Place, tombstone: string, compareCas: bigint | undefined): Promise<boolean> {
     const condition = compareCas === undefined ? ({ mode: 'add' } as const) : { compareCas }
     const options = { ttl: TOMBSTONE_SECONDS, groupKey, ...condition }
@@ -318,7 +330,10 @@ export class SessionRepository {
     return status === 'stored'
   }
 
-  /** Sets the lifetime of a session that was read; returns whether it is still there. A tombstone keeps its own. */
+  /**
+   * Sets the lifetime of a session that was read; returns whether the session still exists. A tombstone keeps its own
+   * lifetime.
+   */
   async touch(place: SessionSnapshot, ttl: Ttl): Promise<boolean> {
     const found = foundIn(await withoutKey(this.#find(place, ttl)))
     if (found === undefined) return false
@@ -327,10 +342,10 @@ export class SessionRepository {
   }
 
   /**
-   * All sessions, by their ids; an id that memcached could not hold comes as its hash. What begins or ends meanwhile
-   * may be missed.
+   * Yields all sessions with their ids; an id too long for a memcached key is yielded as its hash. Sessions that are
+   * created or destroyed meanwhile may be missed.
    *
-   * @throws MemcacheError where a server does not tell what it holds.
+   * @throws MemcacheError if a server cannot list its keys.
    */
   async *entries(): AsyncGenerator<[id: string, data: SessionData]> {
     for await (const { id, key, value } of this.#directory.items()) {
@@ -339,7 +354,7 @@ export class SessionRepository {
     }
   }
 
-  /** Removes all sessions and nothing else, those that a request still holds included. */
+  /** Destroys all sessions, including those that a request is using, and no other items. */
   async clear(): Promise<void> {
     await this.#directory.clear()
   }
@@ -363,8 +378,8 @@ export class SessionRepository {
   }
 
   /**
-   * Runs a task in the place of a session, and checks at the same time that the place is current. If it is not, runs
-   * the task again in the current place: a write under an old generation would be lost.
+   * Runs a task in the place of a session while checking that the place is current. If it is not, runs the task again
+   * in the current place, since a write under an old generation would be lost.
    */
   async #inCurrentPlace<Result>(id: string, task: (place: Place) => Promise<Result>): Promise<Result> {
     const key = this.#key([id])
@@ -375,14 +390,14 @@ export class SessionRepository {
     return current.key === place.key ? result : task(current)
   }
 
-  /** The place of a session under the current generation. */
+  /** Returns the place of a session under the current generation. */
   async #currentPlace(id: string): Promise<Place> {
     const { client, generations } = this.#opened
     const key = this.#key([id])
     return this.#place(await generations.ask(client.serverOf(key) ?? ''), key, id)
   }
 
-  /** @param key the session's key under no generation. */
+  /** @param key the key of the session without a generation. */
   #place(generation: string, key: string, id: string): Place {
     if (generation === '') return { key, groupKey: undefined }
     return { key: this.#key([generation, id]), groupKey: key }
@@ -409,7 +424,7 @@ export class SessionRepository {
     return { key, groupKey, data, seen: text, stored: text, casUnique, ...this.#now(), ttlSeconds, touched }
   }
 
-  // oxlint-disable-next-line max-params -- a place, and what is there now
+  // oxlint-disable-next-line max-params -- a place, and the session that it now holds
   #snapshot({ key, groupKey }: Place, seen: string, stored: string, casUnique: bigint): SessionSnapshot {
     const text = SessionText.ofJson(seen)
     return {
@@ -427,8 +442,8 @@ export class SessionRepository {
   }
 
   /**
-   * The age of a base, at least: if the clock was set back it would look younger than the tombstone that it must not
-   * outlive.
+   * Returns the age of a base in milliseconds, the larger of two clocks: if only the wall clock were used and set back,
+   * the base could outlive a tombstone.
    */
   #ageMsOf({ atMs, monotonicMs }: SessionSnapshot): number {
     const now = this.#now()
@@ -443,16 +458,13 @@ export class SessionRepository {
     await this.#opened.client.meta.set(key, TOMBSTONE, { ttl: TOMBSTONE_SECONDS, groupKey })
   }
 
-  /**
-   * Undoes what reading has done to a tombstone: with the lifetime of a session it could end before the bases that it
-   * has to outlive.
-   */
+  /** Restores the lifetime of a tombstone after a read has set it to that of a session: it has to outlive all bases. */
   async #keepTombstone({ key, groupKey }: Place, touchTtl: Ttl | undefined): Promise<void> {
     if (typeof touchTtl !== 'number' || touchTtl >= TOMBSTONE_SECONDS) return
     await this.#opened.client.touch(key, TOMBSTONE_SECONDS, { groupKey })
   }
 
-  /** A session with what others have written since it was read. */
+  /** Returns a session merged with the writes of others since it was read. */
   merged(base: SessionSnapshot, mine: object, now: SessionText): SessionData {
     return JSON.parse(this.#merge(base, toJson(mine), now.whole)) as SessionData
   }
@@ -463,14 +475,14 @@ export class SessionRepository {
   }
 
   /**
-   * An item that is no session is a miss, with one warning: an error would shut its owner out for as long as the cookie
-   * lives.
+   * Treats an item that is no readable session as a miss, and warns once. An error would lock the user out for as long
+   * as the cookie lives.
    */
   #unreadable(): typeof UNREADABLE {
     if (this.#hasWarned) return UNREADABLE
     this.#hasWarned = true
     engineOf(this.#opened.cache).host.log.warn(
-      'memcache-ts: a stored session cannot be opened, so its owner is a stranger: it was changed, or written with other encryptionKeys',
+      'memcache-ts: a stored session cannot be read, so its user gets a new one: it was changed by another program, or written with other encryptionKeys. Give all processes the same encryptionKeys, old ones included',
     )
     return UNREADABLE
   }
@@ -494,5 +506,5 @@ export class SessionRepository {
 const CONFLICT = 'conflict'
 
 function tooManyWriters(): MemcacheServerError {
-  return new MemcacheServerError('a session is written by too many requests at once', { retryable: true })
+  return new MemcacheServerError('too many requests write one session at once: try again', { retryable: true })
 }

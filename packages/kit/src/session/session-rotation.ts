@@ -6,29 +6,29 @@ import { promised } from './session.ts'
 import type { AnyStore, Session } from './session.ts'
 import { warnOfLoss } from './session-writes.ts'
 
-/** The request whose session gets a new id. */
+/** A request whose session gets a new id. */
 export interface RotatingRequest {
   readonly request: RequestSession
-  /** The id that the client has. */
+  /** The id in the client's cookie. */
   readonly cookieId: string | undefined
-  /** The store, unless it is one of another kind. */
+  /** The store; `undefined` if it is not a `MemcacheStore`. */
   readonly store: MemcacheStore | undefined
-  /** `undefined` if it is not known when the client leaves. */
+  /** The client; `undefined` if it is not known when it disconnects. */
   readonly client: SessionClient | undefined
-  /** Gives the request a new session; returns a function that forgets it again. */
+  /** Gives the request a new session; returns a function that undoes this. */
   begin(): () => void
-  /** Has the cookie of a session sent, even if its data does not change. */
+  /** Makes the response carry the cookie of a session even if its data does not change. */
   expectCookie(session: Session): void
-  /** Waits for the writes that the request has started before; `undefined` if there are none. */
+  /** Resolves when the writes that the request has started before are done; `undefined` if there are none. */
   earlierWrites(): Promise<void> | undefined
 }
 
-/** Gives the session of one request new ids. */
+/** Gives new ids to the session of one request. */
 export class SessionRotations {
   readonly #rotating: RotatingRequest
-  /** The session of the client's id, once another one has its place. */
+  /** The session with the client's id, after another one has replaced it. */
   #replaced: ReplacedSession | undefined
-  /** The rotations that are under way. */
+  /** The running rotations. */
   #running: Promise<unknown> = Promise.resolve()
 
   constructor(rotating: RotatingRequest) {
@@ -36,12 +36,12 @@ export class SessionRotations {
   }
 
   /**
-   * Gives a request a session with a new id and the same data. The request has it immediately, so that the cookie has
-   * the new id whenever the head is written. The session is stored before the old one is destroyed: if that fails, the
-   * request has the old one again. After the new one has been stored, it is the user's. If the client leaves before it
-   * was sent the new id, its old one goes on.
+   * Gives a request a session with a new id and the same data. The request gets it immediately, so that the cookie has
+   * the new id whenever the head is written. The new session is stored before the old one is destroyed; if storing
+   * fails, the request gets the old one back. If the client disconnects before the new id was sent to it, its old id
+   * works again.
    *
-   * @throws the error of the store, if the session could not be stored or it is not known whether the old one was
+   * @throws the error of the store, if the session could not be stored, or if it is unknown whether the old one was
    *   destroyed.
    */
   rotate(session: Session): Promise<void> {
@@ -51,8 +51,8 @@ export class SessionRotations {
   }
 
   /**
-   * Ends the session of the client's id with the one that has its place, which is destroyed; `undefined` if there is
-   * nothing to wait for.
+   * Destroys the session with the client's id, after its replacement was destroyed; `undefined` if there is nothing to
+   * wait for.
    */
   end(): Promise<void> | undefined {
     return this.#replaced?.end()
@@ -82,7 +82,7 @@ export class SessionRotations {
     }
     holder.sessionStore!.destroy(rotated.id, () => {})
     forget()
-    // Unless the application has replaced it.
+    // The application may have replaced it.
     if (request.session === rotated) {
       holder.sessionID = session.id
       request.session = session
@@ -91,9 +91,9 @@ export class SessionRotations {
   }
 
   /**
-   * Destroys the old session; returns the error with which it stays, or with which both end.
+   * Destroys the old session; returns the error if the old session stays, or if both are gone.
    *
-   * @throws the error if the new session exists, and it is not known whether the old one does.
+   * @throws the error if the new session exists, and it is unknown whether the old one does.
    */
   async #takeOver(replaced: ReplacedSession, rotated: Session): Promise<unknown> {
     const { cookieId, client } = this.#rotating
@@ -101,7 +101,8 @@ export class SessionRotations {
     if (!isClients || client?.hasLeft !== true) {
       const retirement = await replaced.retire()
       if (retirement.outcome === 'kept') return retirement.error
-      if (retirement.outcome === 'destroyed') return new Error('the session was destroyed by another request')
+      if (retirement.outcome === 'destroyed')
+        return new Error('the session was destroyed by another request, so it cannot get a new id')
       if (isClients) this.#watch(replaced)
       else this.#replaced?.passOn(rotated)
       if (retirement.outcome === 'unknown') throw retirement.error
@@ -118,7 +119,7 @@ export class SessionRotations {
   }
 }
 
-/** Replaces a session in a store of another kind, which can bring back none that was destroyed. */
+/** Replaces a session in another kind of store, which cannot restore a destroyed session. */
 function replaceIn(store: AnyStore, session: Session, by: Session): ReplacedSession {
   const destroy = (): Promise<void> => promised((done) => store.destroy(session.id, done))
   return new ReplacedSession(session.id, by, {

@@ -3,53 +3,53 @@ import type { Place } from './session-item.ts'
 import type { SessionData } from './session-merge.ts'
 import type { SessionText } from './session-text.ts'
 
-/** A session as it was read or written: what a later write is merged against. */
+/** A session as it was read or written; a later write is merged against it. */
 export interface SessionSnapshot extends Place {
   /** The session as its request sees it. */
   readonly seen: SessionText
-  /** The session as it is stored: with what other requests wrote that this one has not seen. */
+  /** The session as it is stored, with writes of other requests that this one has not seen. */
   readonly stored: SessionText
   readonly casUnique: bigint
-  /** When that was, in milliseconds of the cache's clock. */
+  /** The time of the read or write, in milliseconds of the cache's clock. */
   readonly atMs: number
-  /** The same, of a clock that never jumps. */
+  /** The same time by a monotonic clock. */
   readonly monotonicMs: number
 }
 
 /** A session that was found. */
 export interface FoundSession extends SessionSnapshot {
-  /** The reader's own, to change; only of its `cookie` the reader has to make a copy first. */
+  /** The data, which the caller may change, except for its `cookie`, which must be copied first. */
   readonly data: SessionData
-  /** The seconds that it still lives; `Infinity` where the server does not tell. */
+  /** The remaining lifetime in seconds; `Infinity` if the server does not report it. */
   readonly ttlSeconds: number
-  /** Whether the read has set its lifetime again. */
+  /** Whether the read has reset its lifetime. */
   readonly touched: boolean
 }
 
-/** The lifetime of a session's data; `undefined` for one that has ended. */
+/** Returns the lifetime for the data of a session; `undefined` if the session has ended. */
 export type LifetimeOf = (data: SessionData) => Ttl | undefined
 
-/** What has become of a session whose place another one takes. */
+/** The outcome of destroying a session that another one replaces. */
 export type Retirement =
-  /** It was there until now, or another request had destroyed it before. */
+  /** It was destroyed now, or another request had destroyed it before. */
   | { readonly outcome: 'retired' | 'destroyed' }
-  /** It is still there, or it is not known whether it is. */
+  /** It still exists, or it is unknown whether it does. */
   | { readonly outcome: 'kept' | 'unknown'; readonly error: unknown }
 
 /** The result of reading a destroyed session. */
 export const DESTROYED = 'destroyed'
 
-/** The result of reading an item that is no session, or is sealed by an unknown key. */
+/** The result of reading an item that is no session, or is encrypted with an unknown key. */
 export const UNREADABLE = 'unreadable'
 
 export type Found = FoundSession | typeof DESTROYED | typeof UNREADABLE | undefined
 
-/** Returns a result of reading if it is a session. */
+/** Returns the result of a read if it is a session; `undefined` otherwise. */
 export function foundIn(found: Found): FoundSession | undefined {
   return found === DESTROYED || found === UNREADABLE ? undefined : found
 }
 
-/** Returns how long a session is to live. @param session its data, or their text. */
+/** Returns the lifetime of a session. @param session its data, or its JSON. */
 export function lifetimeOf(lifetime: Ttl | LifetimeOf, session: SessionData | string): Ttl | undefined {
   if (typeof lifetime !== 'function') return lifetime
   return lifetime(typeof session === 'string' ? (JSON.parse(session) as SessionData) : session)

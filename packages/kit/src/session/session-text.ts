@@ -2,9 +2,9 @@ import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { SessionData } from './session-merge.ts'
 
 /**
- * A session without its cookie, as JSON: it tells whether a request has changed the session.
+ * Returns a session without its cookie as JSON; a comparison shows whether a request has changed the session.
  *
- * @throws MemcacheOptionError for what cannot be JSON.
+ * @throws MemcacheOptionError if the session cannot be JSON.
  */
 export function textOf(session: object): string {
   const data: Record<string, unknown> = {}
@@ -12,17 +12,22 @@ export function textOf(session: object): string {
   return toJson(data)
 }
 
-/** @throws MemcacheOptionError for what cannot be JSON. */
+/** @throws MemcacheOptionError if the session cannot be JSON. */
 export function toJson(data: object): string {
   try {
     return JSON.stringify(data)
   } catch (cause) {
     const reason = (cause as Error).message.split('\n', 1)[0]!
-    throw new MemcacheOptionError(`the session cannot be stored: it has to be JSON (${reason})`, { cause })
+    throw new MemcacheOptionError(`the session cannot be stored as JSON (${reason}): put only plain data into it`, {
+      cause,
+    })
   }
 }
 
-/** A session as JSON at one moment, whatever becomes of its data; its cookie is turned into text when it is needed. */
+/**
+ * A session as JSON at one point in time, independent of later changes. Its cookie is turned into text when that is
+ * needed.
+ */
 export class SessionText {
   /** The session without its cookie. */
   readonly withoutCookie: string
@@ -35,17 +40,17 @@ export class SessionText {
     this.#whole = whole
   }
 
-  /** @param data whose `cookie` nobody changes: readers have to be given a copy of it. */
+  /** @param data a session whose `cookie` must not be changed afterwards: readers get a copy of it. */
   static of(data: SessionData): SessionText {
     return new SessionText(textOf(data), data['cookie'], undefined)
   }
 
-  /** @param whole JSON, as it is stored. */
+  /** @param whole the session as stored JSON. */
   static ofJson(whole: string): SessionText {
     return new SessionText('', undefined, whole)
   }
 
-  /** All of the session. */
+  /** The whole session as JSON. */
   get whole(): string {
     return (this.#whole ??= this.#join())
   }
@@ -58,7 +63,7 @@ export class SessionText {
   }
 }
 
-/** Sets a property; assigned, `__proto__` would be none. */
+/** Sets a property; an assignment to `__proto__` would set the prototype instead. */
 function define(data: Record<string, unknown>, key: string, value: unknown): void {
   if (key !== '__proto__') data[key] = value
   else Object.defineProperty(data, key, { value, configurable: true, enumerable: true, writable: true })

@@ -2,33 +2,33 @@ import type { SessionStep } from './session-errors.ts'
 import { isError } from './session.ts'
 import type { Callback } from './session.ts'
 
-/** The kinds of writes: the loss of a renewed lifetime is harmless, a session that was not destroyed is a danger. */
+/** The kinds of writes. A lost renewal of the lifetime is harmless; a session that was not destroyed is a security risk. */
 export type WriteKind = 'save' | 'destroy' | 'renewal'
 
-/** What a write does, as messages call it. */
+/** The names of writes in messages. */
 export const STEPS = { save: 'saved', destroy: 'destroyed', renewal: 'saved' } as const satisfies Record<
   WriteKind,
   SessionStep
 >
 
-/** A write that is under way, or has failed without anybody being told. */
+/** A pending write, or one that has failed without its caller handling the error. */
 interface PendingWrite {
   readonly kind: WriteKind
   readonly outcome: Promise<void>
 }
 
-/** A write of a session, and the caller that is told its outcome. */
+/** A write of a session, and the caller that receives its outcome. */
 export interface SessionWrite {
   readonly kind: WriteKind
   /** Starts the write, which calls back when it is done. */
   start(done: Callback): void
-  /** The application's callback, if it has given one. */
+  /** The application's callback, if it has passed one. */
   readonly callback: Callback | undefined
-  /** Whether the caller takes note of a failure; if not, it counts for the response. */
+  /** Returns whether the caller handles a failure; if not, the response fails. */
   isAttended(): boolean
 }
 
-/** The writes of one request that its response waits for: those under way, and those whose failure nobody was told. */
+/** The writes of one request that its response waits for: pending writes, and failures that no caller has handled. */
 export class PendingWrites {
   readonly #writes = new Set<PendingWrite>()
 
@@ -37,8 +37,8 @@ export class PendingWrites {
   }
 
   /**
-   * Starts a write and remembers it until it is done, or, if nobody is told that it failed, until the response is
-   * ended.
+   * Starts a write and remembers it until it is done. A failure that no caller handles is remembered until the response
+   * is ended.
    */
   start(write: SessionWrite): void {
     let pending: PendingWrite | undefined
@@ -60,7 +60,7 @@ export class PendingWrites {
     this.#writes.add(pending)
   }
 
-  /** Runs a step once the earlier writes are done: a session is not destroyed before it is saved. */
+  /** Runs a step after the earlier writes are done, so that a session is not saved after it was destroyed. */
   after(step: () => void): void {
     if (this.#writes.size === 0) return step()
     const outcome = this.earlier().then(() => this.#outcomeOf(step))
@@ -72,7 +72,7 @@ export class PendingWrites {
     this.#writes.add(pending)
   }
 
-  /** Waits for the writes that have been started until now, whatever becomes of them. */
+  /** Waits for the writes that have been started until now, whether they succeed or fail. */
   async earlier(): Promise<void> {
     await Promise.allSettled(Array.from(this.#writes, ({ outcome }) => outcome))
   }
@@ -80,19 +80,19 @@ export class PendingWrites {
   /**
    * Waits for the writes that have been started, and forgets them.
    *
-   * @param onFailure told of each write that failed; the promise rejects with the first error that it throws, once all
-   *   writes are done: a new id that is on its way decides about the cookie of the error's response.
+   * @param onFailure called for each failed write. If it throws, the promise rejects with the first such error, but
+   *   only after all writes are done: a pending new id decides which cookie the error response carries.
    */
   settle(onFailure: (error: unknown, kind: WriteKind) => void): Promise<unknown> {
     const outcomes = Array.from(this.#writes, ({ kind, outcome }) =>
       outcome.catch((error: unknown) => onFailure(error, kind)),
     )
     this.#writes.clear()
-    // Most requests write once.
+    // Most requests write once, and need no further promise.
     return outcomes.length === 1 ? outcomes[0]! : allDone(outcomes)
   }
 
-  /** The outcome of the writes that a step starts. */
+  /** Runs a step and waits for the writes that it starts. */
   async #outcomeOf(step: () => void): Promise<void> {
     const before = new Set(this.#writes)
     step()
@@ -100,9 +100,11 @@ export class PendingWrites {
   }
 }
 
-/** Tells the operator of a session that was lost, if there is no response left for error handlers. */
+/** Warns the operator that a session was lost, if no response is left for the error handlers. */
 export function warnOfLoss(error: unknown): void {
-  process.emitWarning(`memcache-ts: a session was not stored after its client had left: ${(error as Error).message}`)
+  process.emitWarning(
+    `memcache-ts: a session could not be stored after its client had disconnected, so its last changes are lost: ${(error as Error).message}`,
+  )
 }
 
 async function allDone(outcomes: readonly Promise<unknown>[]): Promise<void> {

@@ -4,8 +4,8 @@ import { Cookie } from './cookie.ts'
 export type Callback<Value = void> = (error?: unknown, value?: Value) => void
 
 /**
- * The object that has a session: the request, or one that stands for it if the session is in another property than
- * `session`.
+ * The object that has the property `session`: the request, or an object that stands for it if the session is in another
+ * property of the request.
  */
 export interface SessionHolder {
   session?: Session | null | undefined
@@ -21,84 +21,86 @@ export interface AnyStore {
   touch?(id: string, session: object, callback?: Callback): void
   createSession?(request: SessionHolder, data: StoredData): Session
   generate?(request: SessionHolder): void
-  /** Whether its `createSession` makes sessions of this package. */
+  /** Whether its `createSession` returns sessions of this package. */
   readonly makesSessions?: boolean
   on?(event: string, listener: () => void): unknown
 }
 
-/** A session as a store has it. */
+/** A session as a store returns it. */
 export type StoredData = Record<string, unknown> & { cookie: Record<string, unknown> }
 
-/** Carries out the methods of a session for its request, and has the session. */
+/** Implements the methods of a session for its request, and holds the session. */
 export interface SessionActions {
-  /** The session of the request, made of what was read when it is first looked at. */
+  /** The session of the request; it is created from the stored data at the first access. */
   session: Session | null | undefined
-  /**
-   * Whether methods that are called without a callback return promises, as in frameworks of today; express-session's
-   * return the session.
-   */
+  /** Whether methods that are called without a callback return promises; in express-session they return the session. */
   readonly givesPromises: boolean
   /**
-   * The outcome of a write as a promise; if nobody waits for it, its failure counts for the response.
+   * Returns the outcome of a write as a promise. If no caller waits for it, a failure makes the response fail.
    *
-   * @param start is given whether somebody waits for it.
+   * @param start starts the write; its second argument tells whether a caller waits for the promise.
    */
   promiseOf(start: (callback: Callback, isTold: () => boolean) => void): Promise<void>
   save(session: Session, callback: Callback | undefined, isTold?: () => boolean): void
   destroy(session: Session, callback: Callback | undefined, isTold?: () => boolean): void
   reload(session: Session, callback: Callback): void
   regenerate(session: Session, callback: Callback, isTold?: () => boolean): void
-  /** Gives the request a new session, which is empty. */
+  /** Gives the request a new, empty session. */
   generate(): void
-  /** A new id for the same data. */
+  /** Gives the session a new id and keeps its data. */
   rotate(session: Session, callback: Callback, isTold?: () => boolean): void
   lock(session: Session, options: LockOptions | undefined): Promise<SessionLock>
 }
 
-/** A session in a framework of today: its methods return promises. Its enumerable properties are what is stored. */
+/** A session whose methods return promises. Its enumerable properties are stored. */
 export interface AsyncSession {
   readonly id: string
   cookie: Cookie
-  /** Stores the session now, and not at the end of its request. */
+  /** Stores the session now instead of at the end of its request. */
   save(): Promise<void>
-  /** Reads the session again; afterwards it is the request's, and this one is not any more. */
+  /** Reads the session again. Use the request's new session object afterwards. */
   reload(): Promise<void>
-  /** Ends the session, and takes its cookie back. */
+  /** Destroys the session and removes its cookie. */
   destroy(): Promise<void>
   /**
-   * A new id, with the same data where `keep` is true: for a change of what the user may do. If the client leaves
-   * before it was sent the new id, its old one goes on, with the session as it was when this was called.
+   * Gives the session a new id; call it when the user's rights change, such as at login. `keep: true` keeps its data;
+   * otherwise the new session is empty. If the client disconnects before the new id was sent to it, its old id works
+   * again, with the session as it was when this was called.
    */
   regenerate(options?: { keep?: boolean | undefined }): Promise<void>
-  /** Lets the session live as long again as it did at first. */
+  /** Resets the lifetime of the session. */
   touch(): this
   /**
-   * Waits for the right to change the session alone, among all that ask for it in this way, and reads it again:
-   * afterwards use the request's. The lock ends with `release`, which saves the session, or with the response.
+   * Waits for the lock of the session, then reads the session again: use the request's new session object afterwards.
+   * The lock is advisory: it excludes only requests that lock the session too. It ends with `release`, which saves the
+   * session, or with the response. @throws MemcacheServerError if others hold the lock for longer than `waitMs`.
    */
   lock(options?: LockOptions): Promise<SessionLock>
 }
 
 /** Options of `req.session.lock`. */
 export interface LockOptions {
-  /** How long to wait for the lock. Default 10 000. */
+  /** How long to wait for the lock, in milliseconds. Default 10 000. */
   waitMs?: number | undefined
-  /** For how long the lock is held at most, should its holder die. Default 30. */
+  /** The lifetime of the lock in seconds: if its holder dies, the lock ends then. Default 30. */
   leaseSeconds?: number | undefined
 }
 
-/** A lock on a session. It ends by itself when the response has been sent. */
+/** A lock on a session. If it is not released, it ends with the response of its request. */
 export interface SessionLock extends AsyncDisposable {
-  /** Lets others have it. */
+  /** Releases the lock. A lock of a request saves its session first. */
   release(): Promise<void>
 }
 
-/** A property and not a WeakMap, whose entries cost the garbage collector as much as all else of a session. */
+/**
+ * A property rather than a WeakMap, whose entries would cost the garbage collector as much as everything else of a
+ * session.
+ */
 const ACTIONS: unique symbol = Symbol('memcache-ts.session')
 
 type ActingHolder = SessionHolder & { [ACTIONS]?: SessionActions }
 
-/** Has the sessions of a request go by these actions. */
+/** Sets the actions that the methods of a request's sessions call. */
 export function setActions(holder: SessionHolder, actions: SessionActions): void {
   ;(holder as ActingHolder)[ACTIONS] = actions
 }
@@ -107,7 +109,7 @@ function actionsOf(holder: SessionHolder): SessionActions | undefined {
   return (holder as ActingHolder)[ACTIONS]
 }
 
-/** `session` of a request, from which its actions make it when it is first looked at. */
+/** The property `session` of a request, whose actions create the session at the first access. */
 const SESSION_PROPERTY: PropertyDescriptor = {
   configurable: true,
   enumerable: true,
@@ -119,22 +121,22 @@ const SESSION_PROPERTY: PropertyDescriptor = {
   },
 }
 
-/** Gives a request its property `session`. */
+/** Defines the property `session` on a request. */
 export function exposeSession(holder: SessionHolder): void {
   Object.defineProperty(holder, 'session', SESSION_PROPERTY)
 }
 
-/** Gives a request a new session, as a store's `generate` does. */
+/** Gives a request a new session; the `generate` of every store. */
 export function generateFor(holder: SessionHolder): void {
   actionsOf(holder)?.generate()
 }
 
 /**
- * `req.session`: an object whose enumerable properties are what is stored. Its API is express-session's; `lock` and
- * `regenerate({ keep: true })` are in addition to it.
+ * The object `req.session`; its enumerable properties are stored. Its API is that of express-session, plus `lock` and
+ * `regenerate({ keep: true })`.
  */
 export class Session {
-  /** Whether something of the data had the name of a method or a property of this class, and is left out. */
+  /** Whether data was left out because it had the name of a method or a property of this class. */
   #leavesOut = false
   declare readonly req: SessionHolder
   declare readonly id: string
@@ -152,13 +154,13 @@ export class Session {
     }
   }
 
-  /** Whether a session has all of the data that it was made of. */
+  /** Returns whether a session has all of the data that it was created from. */
   static isWhole(session: object): boolean {
     return #leavesOut in session && !session.#leavesOut
   }
 }
 
-/** Not enumerable, as express-session has them: `for … in` finds data alone. */
+/** The methods, which are not enumerable, as in express-session: `for … in` finds only data. */
 const METHODS = {
   touch(this: Session): Session {
     return (this['resetMaxAge'] as () => Session)()
@@ -203,7 +205,10 @@ const METHODS = {
 
   regenerate(this: Session, ...[first, second]: [Callback] | [{ keep?: boolean }, Callback?]): unknown {
     const actions = actionsOf(this.req)
-    if (actions === undefined) throw new TypeError('this session has no request that it could be regenerated for')
+    if (actions === undefined)
+      throw new TypeError(
+        'this session belongs to no request, so it cannot be regenerated: call regenerate on req.session',
+      )
     if (typeof first === 'function') {
       actions.regenerate(this, first)
       return this
@@ -216,7 +221,7 @@ const METHODS = {
 
   lock(this: Session, options?: LockOptions): Promise<SessionLock> {
     const actions = actionsOf(this.req)
-    if (actions === undefined) throw new TypeError('this session has no request that it could be locked for')
+    if (actions === undefined) throw new TypeError('this session belongs to no request: lock it by store.lock(id)')
     return unlessAttended(actions.lock(this, options))
   },
 }
@@ -225,25 +230,25 @@ for (const [name, value] of Object.entries(METHODS)) {
   Object.defineProperty(Session.prototype, name, { value, configurable: true, enumerable: false, writable: true })
 }
 
-/** A promise whose rejection crashes no process, if nobody waits for it. */
+/** Returns a promise whose rejection does not crash the process if no caller waits for it. */
 function unlessAttended<Value>(work: Promise<Value>): Promise<Value> {
   work.catch(() => {})
   return work
 }
 
-/** Calls a function that takes a Node callback. */
+/** Calls a function that takes a Node callback, and returns a promise of its outcome. */
 export function promised(call: (done: Callback) => void): Promise<void> {
   return new Promise((resolve, reject) => {
     call((error) => (isError(error) ? reject(error) : resolve()))
   })
 }
 
-/** Whether a callback was given an error. */
+/** Returns whether a callback received an error. */
 export function isError(error: unknown): error is Error {
   return error !== undefined && error !== null && error !== false
 }
 
-/** Makes the session of a request of what a store has. @throws TypeError for what has no cookie. */
+/** Creates the session of a request from stored data. @throws TypeError if the data has no cookie. */
 export function createSession(holder: SessionHolder, data: StoredData): Session {
   data.cookie = Cookie.ofStored(data.cookie) as unknown as StoredData['cookie']
   const session = new Session(holder, data)
@@ -252,15 +257,15 @@ export function createSession(holder: SessionHolder, data: StoredData): Session 
 }
 
 /**
- * Makes the session of a request as its store wants it, where that is one of ours; another store's would not know of
- * this request's.
+ * Creates the session of a request by its store's `createSession` if the store is one of this package. Sessions of
+ * another store would not have the methods of this package.
  */
 export function inflate(holder: SessionHolder, data: StoredData): Session {
   const { sessionStore } = holder
   return sessionStore?.makesSessions === true ? sessionStore.createSession!(holder, data) : createSession(holder, data)
 }
 
-/** Reads a session again. */
+/** Reads a session and makes it the session of a request. */
 export function loadInto(holder: SessionHolder, id: string, callback: Callback): void {
   holder.sessionStore!.get(id, (error, data) => {
     if (isError(error)) return callback(error)
@@ -270,7 +275,10 @@ export function loadInto(holder: SessionHolder, id: string, callback: Callback):
   })
 }
 
-/** Prepares the session of a visitor whose own could not be read: `save` and `reload` fail with the error of the read. */
+/**
+ * Prepares a session that stands in for one that could not be read: its `save` and `reload` fail with the error of the
+ * read.
+ */
 export function withoutStore(session: Session, error: unknown): void {
   const fail = (callback?: Callback): Session => {
     if (callback !== undefined) process.nextTick(callback, error)

@@ -8,31 +8,35 @@ import type { StoredData } from './session.ts'
 
 /** Options of a `MemcacheStore`. */
 export interface MemcacheStoreOptions {
-  /** How long a session without an end of its own is kept. Default 86 400: a day. */
+  /** The lifetime of a session whose cookie does not expire. Default 86 400, a day. */
   ttlSeconds?: Ttl | undefined
   /**
-   * The options of the cookie. If they have a `maxAge`, that is the lifetime of sessions, which each read sets again.
-   * Without it, each request with such a session takes a second round trip.
+   * The options of the cookie, as given to the session middleware. Its `maxAge` becomes the lifetime of sessions, which
+   * each read resets. If cookies have a `maxAge` and it is not given here, each request takes a second round trip.
    */
   cookie?: CookieOptions | undefined
-  /** Lengthen the life of a session that is only read at most once in so many seconds. Default 0: with each request. */
+  /**
+   * The least time between two resets of the lifetime of a session that is only read, in seconds. Default 0: each
+   * request resets it.
+   */
   touchAfterSeconds?: number | undefined
   /**
-   * How long a session lives at most, however active its user is: an absolute lifetime besides the idle one (OWASP).
-   * Default: no end. It counts from the first write; sessions from before this option was set, from their next one.
+   * The maximum lifetime of a session, however active its user is: OWASP's absolute timeout, besides the idle timeout.
+   * Default: no limit. It counts from the first write; for sessions that are older than this option, from their next
+   * write.
    */
   maxLifetimeSeconds?: Ttl | undefined
   /**
-   * Whose a session is: `(session) => session.userId`. By it `sessionsOf` and `destroySessionsOf` find all sessions of
-   * one user. Default: nobody's.
+   * Returns the user of a session: `(session) => session.userId`. `sessionsOf` and `destroySessionsOf` find sessions by
+   * it. Default: sessions have no user.
    */
   userId?: ((session: StoredData) => string | number | null | undefined) | undefined
   /**
-   * Encrypt sessions at rest by AES-256-GCM: secrets of at least 32 characters, of which the first seals and all open.
-   * What none opens is no session. Default: not encrypted.
+   * The secrets that encrypt sessions at rest by AES-256-GCM, of at least 32 characters each. The first encrypts, all
+   * decrypt; a session that none decrypts counts as missing. Default: sessions are not encrypted.
    */
   encryptionKeys?: EncryptionKey | readonly EncryptionKey[] | undefined
-  /** The cache that stores the sessions. Default: this process's. */
+  /** The cache that stores the sessions. Default: the default cache of this process. */
   cache?: Memcache | undefined
 }
 
@@ -64,7 +68,7 @@ export interface ResolvedStoreOptions {
   readonly touchAfterSeconds: number
   readonly maxLifetimeSeconds: number
   readonly userId: MemcacheStoreOptions['userId']
-  /** Absent where the option was not named. */
+  /** Absent if the option was not named. */
   readonly encryptionKeys?: readonly EncryptionKey[]
   readonly cache: Memcache | undefined
 }
@@ -77,13 +81,14 @@ export function resolveStoreOptions(options: MemcacheStoreOptions): ResolvedStor
   requireCache('MemcacheStore', options.cache)
   const { cookie, touchAfterSeconds = 0, maxLifetimeSeconds = Infinity, userId, encryptionKeys, cache } = options
   const ttlSeconds = Math.ceil(ttlToSeconds(options.ttlSeconds ?? DEFAULT_TTL_SECONDS))
-  if (ttlSeconds === Infinity) throw new MemcacheOptionError('a session must end: give ttlSeconds a number')
+  if (ttlSeconds === Infinity)
+    throw new MemcacheOptionError('ttlSeconds must be finite, since a session must end: give it a number of seconds')
   const maxAge = cookie?.maxAge
   const maxAgeMs = typeof maxAge === 'number' && maxAge > 0 ? maxAge : undefined
   const usualSeconds = maxAgeMs === undefined ? ttlSeconds : maxAgeMs / 1000
   if (typeof touchAfterSeconds !== 'number' || !(touchAfterSeconds >= 0 && touchAfterSeconds < usualSeconds)) {
     throw new MemcacheOptionError(
-      `touchAfterSeconds must be from 0 to less than what a session lives (${usualSeconds} s), or users who are active are logged out, got ${describeValue(touchAfterSeconds)}`,
+      `touchAfterSeconds must be at least 0 and less than the lifetime of a session (${usualSeconds} s), or active users would be logged out, got ${describeValue(touchAfterSeconds)}`,
     )
   }
   if (userId !== undefined && typeof userId !== 'function') {

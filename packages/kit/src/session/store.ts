@@ -2,9 +2,9 @@ import { EventEmitter } from 'node:events'
 import { createSession, isError } from './session.ts'
 import type { AnyStore, Callback, Session, SessionHolder, StoredData } from './session.ts'
 
-/** What every store of sessions has, whether the middleware is `memcacheSession` or express-session. */
+/** The base class of session stores, for `memcacheSession` and express-session. */
 export abstract class Store extends EventEmitter implements AnyStore {
-  /** Gives a request a new session; the middleware sets it. */
+  /** Gives a request a new session; set by the middleware. */
   declare generate: (request: SessionHolder) => void
 
   get makesSessions(): boolean {
@@ -23,7 +23,7 @@ export abstract class Store extends EventEmitter implements AnyStore {
     })
   }
 
-  /** A session that belongs to no request. */
+  /** Reads a session that belongs to no request; calls back without a session if there is none. */
   load(id: string, callback: Callback<Session>): void {
     this.get(id, (error, data) => {
       if (isError(error)) return callback(error)
@@ -32,15 +32,15 @@ export abstract class Store extends EventEmitter implements AnyStore {
     })
   }
 
-  /** Makes the session of a request of what is stored. */
+  /** Creates the session of a request from stored data. */
   createSession(request: SessionHolder, data: StoredData): Session {
     return createSession(request, data)
   }
 }
 
 /**
- * Hands a promise's outcome to a Node callback; what the callback throws is its own, and not the promise's. Without a
- * callback the promise is returned; a caller may ignore it.
+ * Passes the outcome of a promise to a Node callback. An error that the callback throws is uncaught, rather than a
+ * rejection of the promise. Without a callback, the promise is returned, and a caller may ignore it.
  */
 export function settle<Value>(work: Promise<Value>, callback: Callback<Value> | undefined): Promise<Value> | void {
   if (callback === undefined) {

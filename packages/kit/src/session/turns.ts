@@ -2,7 +2,7 @@
 export class Turns {
   readonly #last = new Map<string, Promise<void>>()
 
-  /** Resolves once all earlier callers have ended their turns, to the function that ends this turn. */
+  /** Waits until all earlier callers have ended their turns; resolves to the function that ends this turn. */
   async take(key: string): Promise<() => void> {
     const before = this.#last.get(key)
     let end!: () => void

@@ -26,10 +26,7 @@ export interface TestMemcache extends AsyncDisposable {
   close(): Promise<void>
 }
 
-/**
- * Long, since the server is in this process: only one that is paused does not respond in time, however busy the machine
- * is.
- */
+/** Long, since the server is in this process: only a paused server does not respond in time, even on a busy machine. */
 const TIMEOUT_MS = 1000
 
 /**
@@ -45,7 +42,7 @@ const TIMEOUT_MS = 1000
 export async function testMemcache(options: TestMemcacheOptions = {}): Promise<TestMemcache> {
   requireOptions('testMemcache', options)
   for (const name of ['servers', 'clock'] as const) {
-    if (name in options) throw new MemcacheOptionError(`testMemcache has ${name} of its own: use what it returns`)
+    if (name in options) throw new MemcacheOptionError(`testMemcache sets ${name} itself: leave the option out`)
   }
   const { asDefault = false, loading, ...own } = options
   booleanOption('asDefault', asDefault)

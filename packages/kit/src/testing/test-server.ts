@@ -42,7 +42,7 @@ export class TestServer {
     for (const link of this.#links) link.flow()
   }
 
-  /** Stops the server: connections end, new ones are refused, and its data is lost. */
+  /** Stops the server: connections end, new connections are refused, and its data is lost. */
   async stop(): Promise<void> {
     this.#isStopped = true
     this.disconnect()
@@ -56,7 +56,7 @@ export class TestServer {
     this.#isStopped = false
   }
 
-  /** Cuts all connections; new ones are accepted, and no data is lost. */
+  /** Cuts all connections; new connections are accepted, and no data is lost. */
   disconnect(): void {
     for (const link of this.#links) link.end()
     this.#links.clear()

@@ -8,7 +8,7 @@ import { runCommand } from './run-command.ts'
 const STEERS = '\u001b[31mEVIL\u009b2J\u202e'
 const TOO_LARGE = '99999999999999999999999'
 
-/** What a server may say that is broken, or that somebody pretends to be. */
+/** Statistics of a server that is broken or hostile. */
 const STATISTICS: Readonly<Record<string, string>> = {
   '': [
     'pid 1',

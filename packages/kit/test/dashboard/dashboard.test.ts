@@ -179,7 +179,7 @@ describeWithCommand(['sh', '-c', 'command -v yrmcdsd'], 'yrmcds', 'the dashboard
 describe('startDashboard', () => {
   it.each([
     [{ port: -1 }, 'port must be a whole number from 0 to 65535, got -1'],
-    [{ host: '0.0.0.0', port: 0 }, 'open to everybody'],
+    [{ host: '0.0.0.0', port: 0 }, 'open to every client'],
     [{ token: 'short' }, 'at least 8 characters'],
     [{ cache: 1 }, 'caches'],
     [{ caches: {} }, 'caches is empty'],
@@ -200,7 +200,7 @@ describe('startDashboard', () => {
 })
 
 describe('the middleware', () => {
-  /** As Express and Connect mount it: the path is cut, and is in `originalUrl`. */
+  /** Mounts the middleware as Express and Connect do: the path is cut, and the full path is in `originalUrl`. */
   async function mount(middleware: ReturnType<typeof dashboard>, path: string) {
     const server = createServer((request: IncomingMessage & { originalUrl?: string }, response: ServerResponse) => {
       request.originalUrl = request.url!
@@ -354,7 +354,7 @@ describe('memcache-ts dashboard', () => {
       env,
       encoding: 'utf8',
     })
-    expect(stderr).toContain('give it a token')
+    expect(stderr).toContain('set a token')
     expect(status).toBe(2)
   })
 })

@@ -26,7 +26,7 @@ import { describe, expect, it } from 'vitest'
 import { instrumentMemcache } from '../../src/otel/index.ts'
 import { openCache } from '../open-cache.ts'
 
-/** What an application's SDK sets up: the active context follows the asynchronous calls. */
+/** The context manager of an application's SDK: the active context follows asynchronous calls. */
 class StorageContextManager implements ContextManager {
   readonly #storage = new AsyncLocalStorage<Context>()
 

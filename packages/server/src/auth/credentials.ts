@@ -83,7 +83,7 @@ export class RefusalLog {
     this.#log = log
   }
 
-  /** Counts a refusal in the second `now`; `user` is empty if the credentials name nobody. */
+  /** Counts a refusal in the second `now`; `user` is empty if the credentials contain no user name. */
   refused(user: Buffer, now: number): void {
     this.#count++
     if (now === this.#loggedAt) return

@@ -80,7 +80,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
     this.#reader.resume()
   }
 
-  /** Refuses the request whose value is not complete, if there is one, since no more bytes come. */
+  /** Refuses the request whose value is not complete, if there is one, since no more bytes will arrive. */
   endInput(): void {
     if (this.#item > 0) this.#replies.error(Status.invalid)
   }

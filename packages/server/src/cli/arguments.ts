@@ -22,7 +22,7 @@ export interface ServeOrder {
   readonly warnings: readonly string[]
 }
 
-/** What the command line asks for. */
+/** The parsed command line. */
 export type CommandLine = { readonly action: 'help' | 'version' | 'license' } | ServeOrder
 
 const NO_EFFECT: Readonly<Partial<Record<FlagName, string>>> = {
@@ -58,7 +58,7 @@ export function helpText(version: string): string {
     ...extendedHelp(),
     '',
     'Every flag and -o word of memcached 1.6.45 is accepted; those without effect here say so when it starts.',
-    'It listens on loopback only unless -l says otherwise: it asks nobody for a password.',
+    'It listens on loopback only, since it requires no password; -l sets other addresses.',
   ].join('\n')
 }
 
@@ -145,7 +145,7 @@ class Reading {
         this.#extended.tuning.minItemBytes = readWhole(text, value, 1)
         break
       case 'prefixDelimiter':
-        if (value === '') throw new MemcacheOptionError(`${text} wants a character`)
+        if (value === '') throw new MemcacheOptionError(`${text} needs a character`)
         options.prefixDelimiter = value[0]
         break
       case 'threads':
@@ -177,14 +177,14 @@ class Reading {
         options.disableWatch = true
         break
       case 'authFile':
-        if (value === '') throw new MemcacheOptionError(`${text} wants a file`)
+        if (value === '') throw new MemcacheOptionError(`${text} needs a file`)
         options.authFile = value
         break
       case 'sasl':
         this.#hasSasl = true
         break
       case 'memoryFile':
-        if (value === '') throw new MemcacheOptionError(`${text} wants a file`)
+        if (value === '') throw new MemcacheOptionError(`${text} needs a file`)
         options.memoryFile = value
         break
       case 'extended':
@@ -236,7 +236,7 @@ class Reading {
       if (options.unixSocket !== undefined) this.#warnings.push('-U has no effect: there is none beside a unix socket')
       else {
         options.udpPort = Math.max(0, udpPort)
-        if (this.#hasTls) this.#warnings.push(`-U ${udpPort}: UDP is not encrypted, and asks nobody for a certificate`)
+        if (this.#hasTls) this.#warnings.push(`-U ${udpPort}: UDP is not encrypted and requires no client certificate`)
         if (this.#hosts.some((host) => !isLoopbackHost(host)) && options.udpReplyMaxBytes === undefined) {
           this.#warnings.push(
             `-U ${udpPort}: other machines get no UDP reply that is longer than its request; see --udp-reply-max`,
@@ -311,7 +311,7 @@ class Reading {
 
 function readWhole(flag: string, text: string, least: number): number {
   const value = Number(text)
-  if (!/^\d+$/.test(text)) throw new MemcacheOptionError(`${flag} wants a whole number, got '${text}'`)
+  if (!/^\d+$/.test(text)) throw new MemcacheOptionError(`${flag} needs a whole number, got '${text}'`)
   if (value < least) throw new MemcacheOptionError(`${flag} must be at least ${least}, got ${text}`)
   return value
 }
@@ -319,7 +319,7 @@ function readWhole(flag: string, text: string, least: number): number {
 function readPort(flag: string, text: string): number {
   const value = Number(text)
   if (!/^-?\d+$/.test(text) || value < -1 || value > 65_535) {
-    throw new MemcacheOptionError(`${flag} wants a port from 1 to 65535, 0 or -1, got '${text}'`)
+    throw new MemcacheOptionError(`${flag} needs a port from 1 to 65535, 0 or -1, got '${text}'`)
   }
   return value
 }
@@ -331,7 +331,7 @@ function isLoopbackHost(host: string): boolean {
 /** A number of bytes, `k` or `m`. */
 function readSize(flag: string, text: string): number {
   const match = /^(\d+)([kKmM]?)$/.exec(text)
-  if (match === null) throw new MemcacheOptionError(`${flag} wants a size such as 512k or 2m, got '${text}'`)
+  if (match === null) throw new MemcacheOptionError(`${flag} needs a size such as 512k or 2m, got '${text}'`)
   const unit = match[2]!.toLowerCase()
   return Number(match[1]) * (unit === 'm' ? 1024 * 1024 : unit === 'k' ? 1024 : 1)
 }

@@ -266,7 +266,7 @@ export function readExtendedWords(text: string, extended: Extended): void {
     }
     const value = rest.join('=')
     if (value === '' && known.value?.endsWith('>') === true) {
-      throw new MemcacheOptionError(`-o ${word} wants a value: ${word}=${known.value}`)
+      throw new MemcacheOptionError(`-o ${word} needs a value: ${word}=${known.value}`)
     }
     if (known.apply === undefined) extended.ignored.push(word!)
     else known.apply(extended, value, word!)

@@ -15,7 +15,7 @@ export interface Flag {
 /** A flag of a command line. */
 export interface GivenFlag<Name extends string> {
   readonly name: Name
-  /** As it was written, for messages. */
+  /** The option as it was written, for messages. */
   readonly text: string
   readonly value: string
 }
@@ -37,7 +37,7 @@ export function getopt<Name extends string>(
     const isLeftOut =
       attached === undefined && flags[name].isValueOptional === true && (args[at] ?? '-').startsWith('-')
     const value = isLeftOut ? '' : (attached ?? args[at++])
-    if (value === undefined) throw new MemcacheOptionError(`${text} wants a value: ${flags[name].value}`)
+    if (value === undefined) throw new MemcacheOptionError(`${text} needs a value: ${flags[name].value}`)
     given.push({ name, text, value })
   }
   while (at < args.length) {

@@ -1,7 +1,7 @@
 import { spawnSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 
-/** Not looked up on the PATH, because root runs it. */
+/** An absolute path rather than a lookup on the PATH, because root runs it. */
 const PRLIMIT = '/usr/bin/prlimit'
 /** Exit status if the system refuses what the server needs (sysexits.h, EX_OSERR), as memcached has it. */
 export const SYSTEM_ERROR_STATUS = 71

@@ -82,7 +82,7 @@ function refuseKey({ replies }: CommandContext, mark: ReplyMark | undefined): tr
   return true
 }
 
-/** As memcached whose response buffers are used up (`-o read_buf_mem_limit`). */
+/** memcached's response if its response buffers are used up (`-o read_buf_mem_limit`). */
 function refuseForMemory({ replies, counters }: CommandContext, mark: ReplyMark | undefined): true {
   if (mark !== undefined) replies.rewind(mark)
   counters.responseObjOom++
@@ -90,7 +90,7 @@ function refuseForMemory({ replies, counters }: CommandContext, mark: ReplyMark 
   return true
 }
 
-/** A retrieval whose line asks for more than is answered in one turn; the request holds its own copy of the line. */
+/** A retrieval whose line requests more keys than are answered in one turn; the request holds its own copy of the line. */
 export class PausedRetrieval implements LongReply {
   readonly state = 'conn_mwrite'
   readonly #context: CommandContext

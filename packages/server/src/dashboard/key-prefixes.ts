@@ -21,7 +21,7 @@ interface PrefixFigures {
 /** The prefixes of a server's keys, the largest first, and their source. */
 export interface KeyPrefixes {
   readonly source: 'detail' | 'sample' | 'unavailable'
-  /** Why it is unavailable. */
+  /** The reason why it is unavailable. */
   readonly reason?: string
   readonly rows: readonly PrefixFigures[]
 }

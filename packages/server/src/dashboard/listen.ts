@@ -9,7 +9,7 @@ import { DashboardHandler } from './handler.ts'
 import type { SharedMetric } from './prometheus.ts'
 import type { WatchedServers } from './watched-server.ts'
 
-/** Where a dashboard listens by default. */
+/** The default address of a dashboard. */
 const DEFAULT_DASHBOARD_HOST = '127.0.0.1'
 export const DEFAULT_DASHBOARD_PORT = 11_212
 
@@ -25,7 +25,7 @@ export interface DashboardListenOptions {
 
 /** A dashboard that listens. */
 export interface ListeningDashboard extends AsyncDisposable {
-  /** Where the page is: `http://127.0.0.1:11212/`. */
+  /** The URL of the page: `http://127.0.0.1:11212/`. */
   readonly url: string
   readonly port: number
   /** Stops listening, and ends the streams of all viewers. */
@@ -62,7 +62,7 @@ export function checkDashboardAccess(host: string, token: string | undefined): v
   }
   if (token === undefined && !isLoopback(host.toLowerCase())) {
     throw new MemcacheOptionError(
-      `the dashboard would be open to everybody who reaches ${host}: give it a token (dashboardToken, --dashboard-token, or the variable MEMCACHE_DASHBOARD_TOKEN), or listen on 127.0.0.1`,
+      `the dashboard would be open to every client that reaches ${host}: set a token (dashboardToken, --dashboard-token, or the variable MEMCACHE_DASHBOARD_TOKEN), or listen on 127.0.0.1`,
     )
   }
 }

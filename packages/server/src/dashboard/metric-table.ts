@@ -6,7 +6,7 @@ export interface StatisticMetric {
   readonly help: string
   /** The statistic's name. */
   readonly statistic: string
-  /** Labels besides `slab`. */
+  /** Labels other than `slab`. */
   readonly labels?: Readonly<Record<string, string>>
 }
 
@@ -18,8 +18,8 @@ const COMMANDS_HELP = 'Requests by command and status.'
 const SLAB_COMMANDS_HELP = 'Requests by command and status, of the slab class.'
 
 /**
- * Of `stats`. Names, types and labels are those of prometheus/memcached_exporter 0.16, whose dashboards and alerts then
- * work.
+ * Metrics of `stats`. Names, types and labels are those of prometheus/memcached_exporter 0.16, so that its dashboards
+ * and alerts work.
  */
 export const GENERAL_METRICS: readonly StatisticMetric[] = [
   counter('uptime_seconds', 'uptime', 'Seconds since the server was started.'),
@@ -41,7 +41,7 @@ export const GENERAL_METRICS: readonly StatisticMetric[] = [
   gauge('current_connections', 'curr_connections', 'Open connections.'),
   counter('connections_total', 'total_connections', 'Connections opened since the start.'),
   counter('connections_rejected_total', 'rejected_connections', 'Connections refused because of the limit (-c).'),
-  counter('connections_yielded_total', 'conn_yields', 'Times that a connection had to let others go first (-R).'),
+  counter('connections_yielded_total', 'conn_yields', 'Times that a connection had to yield to others (-R).'),
   counter(
     'connections_listener_disabled_total',
     'listen_disabled_num',
@@ -66,7 +66,7 @@ export const GENERAL_METRICS: readonly StatisticMetric[] = [
   gauge('accepting_connections', 'accepting_conns', 'Whether the server accepts connections.'),
 ]
 
-/** Of `stats`, with external storage. */
+/** Metrics of `stats` with external storage. */
 export const EXTSTORE_METRICS: readonly StatisticMetric[] = [
   counter('extstore_compact_lost_total', 'extstore_compact_lost', 'Items lost in compaction.'),
   counter('extstore_compact_rescues_total', 'extstore_compact_rescues', 'Items moved in compaction.'),
@@ -89,7 +89,7 @@ export const EXTSTORE_METRICS: readonly StatisticMetric[] = [
   gauge('extstore_io_queue_depth', 'extstore_io_queue', 'Items in the I/O queue.'),
 ]
 
-/** Of `stats`, of memcached as a proxy. */
+/** Metrics of `stats` of memcached as a proxy. */
 export const PROXY_METRICS: readonly StatisticMetric[] = [
   counter('proxy_conn_requests_total', 'proxy_conn_requests', 'Connections to backends.'),
   counter('proxy_conn_errors_total', 'proxy_conn_errors', 'Errors of connections to backends.'),
@@ -111,7 +111,7 @@ export const PROXY_METRICS: readonly StatisticMetric[] = [
   counter('unexpected_napi_ids_total', 'unexpected_napi_ids', 'Connections with an unexpected NAPI id.'),
 ]
 
-/** Of `stats items`, with the label `slab`. */
+/** Metrics of `stats items`, with the label `slab`. */
 export const ITEM_METRICS: readonly StatisticMetric[] = [
   gauge('slab_current_items', 'number', 'Items stored now.'),
   gauge('slab_items_age_seconds', 'age', 'Age of the oldest item.'),
@@ -149,7 +149,7 @@ export const ITEM_METRICS: readonly StatisticMetric[] = [
   gauge('slab_warm_age_seconds', 'age_warm', 'Age of the oldest item in the WARM LRU.'),
 ]
 
-/** Of `stats slabs`, with the label `slab`. */
+/** Metrics of `stats slabs`, with the label `slab`. */
 export const SLAB_METRICS: readonly StatisticMetric[] = [
   ...['get', 'delete', 'incr', 'decr', 'cas', 'touch'].map((command) =>
     counter('slab_commands_total', `${command}_hits`, SLAB_COMMANDS_HELP, { command, status: 'hit' }),
@@ -164,12 +164,12 @@ export const SLAB_METRICS: readonly StatisticMetric[] = [
   gauge('slab_chunks_free_end', 'free_chunks_end', 'Free chunks at the end of the last page.'),
 ]
 
-/** Of `stats settings`. */
+/** Metrics of `stats settings`. */
 export const SETTING_METRICS: readonly StatisticMetric[] = [
   gauge('max_connections', 'maxconns', 'Connections allowed (-c).'),
 ]
 
-/** Of `stats settings`, if the LRU crawler is on. `yes` and `no` count as 1 and 0. */
+/** Metrics of `stats settings` if the LRU crawler is on. `yes` and `no` count as 1 and 0. */
 export const CRAWLER_SETTING_METRICS: readonly StatisticMetric[] = [
   gauge('lru_crawler_enabled', 'lru_crawler', 'Whether the LRU crawler is on.'),
   gauge('lru_crawler_sleep', 'lru_crawler_sleep', 'Microseconds between two steps of the LRU crawler.'),

@@ -12,7 +12,7 @@ export interface OwnServerAccess {
   statistics(form: string): Statistics | undefined
   /** A connection within the process, which needs no credentials. */
   connect(): Duplex
-  /** Where the server listens for text without TLS; `undefined` if it does not. */
+  /** Returns the address at which the server listens for text without TLS; `undefined` if it does not. */
   probeAddress(): { readonly host: string; readonly port: number } | { readonly path: string } | undefined
 }
 

@@ -21,7 +21,7 @@ const EMPTY: Statistics = {}
 
 type Labels = Readonly<Record<string, string>>
 
-/** Another metric beside those of memcached: its samples by their labels. */
+/** A metric in addition to those of memcached: its samples by their labels. */
 export interface SharedMetric {
   readonly name: string
   readonly type: 'counter' | 'gauge'
@@ -103,7 +103,7 @@ function addServer(exposition: Exposition, read: ServerStatistics, labels: Label
   if (settings['lru_crawler'] === 'yes') add(CRAWLER_SETTING_METRICS, settings)
 }
 
-/** `cmd_set` counts `cas` too, which has a command of its own here. */
+/** `cmd_set` counts `cas` too, which is a separate command here. */
 function addSets(
   exposition: Exposition,
   name: string,

@@ -27,7 +27,7 @@ export interface HistoryPoint {
 export interface ServerView {
   readonly name: string
   readonly up: boolean
-  /** Why it is not up. */
+  /** The reason why it is not up. */
   readonly fault?: string | undefined
   readonly version?: string
   readonly uptimeSeconds?: number

@@ -28,7 +28,7 @@ export class ServerCounters {
   totalConnections = 0
   rejectedConnections = 0
 
-  /** By slab class; `get_hits` is counted by LRU list, in the store. */
+  /** Counts by slab class; `get_hits` is counted by LRU list, in the store. */
   readonly cmdSet = new Float64Array(CLASSES)
   readonly deleteHits = new Float64Array(CLASSES)
   readonly incrHits = new Float64Array(CLASSES)

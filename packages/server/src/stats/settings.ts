@@ -75,7 +75,7 @@ export function settingStatistics({
   ]
 }
 
-/** As OpenSSL numbers them: SSL_VERIFY_PEER 1, SSL_VERIFY_FAIL_IF_NO_PEER_CERT 2, SSL_VERIFY_CLIENT_ONCE 4. */
+/** OpenSSL's numbers: SSL_VERIFY_PEER 1, SSL_VERIFY_FAIL_IF_NO_PEER_CERT 2, SSL_VERIFY_CLIENT_ONCE 4. */
 const VERIFY_BITS: Readonly<Record<TlsVerifyMode, number>> = { none: 0, request: 1, require: 3, once: 7 }
 
 function tlsSettings(tls: ResolvedTlsOptions | undefined): Statistic[] {

@@ -26,7 +26,7 @@ interface UdpStatus {
 interface ConnectionStatus {
   readonly ends: ConnectionEnds
   readonly stream: Duplex
-  /** By memcached's names (protocol.txt, "Connection statistics"). */
+  /** The state by memcached's names (protocol.txt, "Connection statistics"). */
   readonly state: string
   readonly lastCommandAt: number
 }

@@ -128,7 +128,7 @@ export class ItemFields {
     return this.memory.words(item)[wordOffset(item) + INFO]! & KEY_LENGTH_MASK
   }
 
-  /** Where the value starts in `bytes`; not for a chained item. */
+  /** Returns the position of the value in `bytes`; not for a chained item. */
   valueStart(item: number): number {
     return byteOffset(item) + HEADER_BYTES + this.keyLength(item)
   }

@@ -15,9 +15,9 @@ export const NEXT = 0
 export const LRU_PREVIOUS = 1
 /** The item's neighbour towards the tail of its LRU; the last piece, while a large item is being written. */
 export const LRU_NEXT = 2
-/** When it expires, in the server's seconds; 0 is never. */
+/** The time when it expires, in the server's seconds; 0 is never. */
 export const EXPTIME = 3
-/** When it was stored or last fetched, in the server's seconds. */
+/** The time when it was stored or last fetched, in the server's seconds. */
 export const LAST_ACCESS = 4
 /** Bytes of the value; of a piece, the bytes in it. */
 export const VALUE_LENGTH = 5
@@ -38,7 +38,7 @@ export const GENERATION = 13
 export const ItemFlag = {
   /** In the index and the LRU. */
   linked: 1 << 16,
-  /** On its class's free list. */
+  /** The chunk is on its class's free list. */
   free: 1 << 17,
   /** Continues a large item. */
   piece: 1 << 18,
@@ -52,7 +52,7 @@ export const ItemFlag = {
   binaryKey: 1 << 22,
   /** Fetched again since it came to its LRU list, so that it is not evicted yet. */
   active: 1 << 23,
-  /** On a page that is moving to another class: withdrawn, neither free nor an item. */
+  /** The chunk is on a page that is moving to another class: it is neither free nor an item. */
   withdrawn: 1 << 24,
 } as const
 

@@ -36,7 +36,7 @@ const LISTS = [Segment.cold, Segment.warm, Segment.hot, Segment.temp].flatMap((s
 const KEPT_FLAGS = ItemFlag.fetched | ItemFlag.stale | ItemFlag.tokenSent | ItemFlag.binaryKey | ItemFlag.active
 const FLAG_SHIFT = 16
 
-/** The state of a cache besides its items. */
+/** The state of a cache apart from its items. */
 export interface SnapshotState {
   /** Seconds since 1970 at which a delayed `flush_all` fires; 0 for none. */
   flushAt: number
@@ -161,8 +161,8 @@ function writeWhole(descriptor: number, bytes: Buffer): void {
 
 /**
  * Reads a file of `saveItems` into an empty store. Remove the file before the items are served: a later start must not
- * find what was deleted since. Items that have expired in the meantime are left out; if memory is smaller than before,
- * the items that were used last stay. Returns `undefined` if there is no file.
+ * find items that were deleted since. Items that have expired in the meantime are left out; if memory is smaller than
+ * before, the items that were used last stay. Returns `undefined` if there is no file.
  *
  * @throws SnapshotError if the file is incomplete or of another program; the store is then empty.
  */

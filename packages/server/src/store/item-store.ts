@@ -141,7 +141,7 @@ export class ItemStore extends ItemFields {
     return false
   }
 
-  /** Why the last lookup removed its item: 2 flushed, 3 expired, 0 not removed. Reading resets it. */
+  /** Returns and resets the reason why the last lookup removed its item: 2 flushed, 3 expired, 0 not removed. */
   takeDeath(): number {
     const death = this.#lastDeath
     this.#lastDeath = 0

@@ -83,7 +83,7 @@ export class SlabAllocator {
     return this.classes.length - 1
   }
 
-  /** The class whose chunks hold this many bytes; the largest when none does. */
+  /** Returns the smallest class whose chunks hold this many bytes; the largest class if no chunk does. */
   classFor(bytes: number): number {
     return bytes > this.largestChunkBytes ? this.largestClass : this.#classOfSize[(bytes + 7) >>> 3]!
   }

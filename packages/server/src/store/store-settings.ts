@@ -26,7 +26,7 @@ export interface StoreSettings extends SlabClassSettings {
   /** How much of a class's items may be HOT, in percent of their bytes (`-o hot_lru_pct`, `lru tune`). */
   hotLruPercent: number
   warmLruPercent: number
-  /** Of the COLD tail's age: unused for longer, an item leaves HOT (`-o hot_max_factor`, `lru tune`). */
+  /** The share of the COLD tail's age after which an unused item leaves HOT (`-o hot_max_factor`, `lru tune`). */
   hotMaxFactor: number
   warmMaxFactor: number
   /**

@@ -18,7 +18,7 @@ export class StoreCounters {
   busyItems = 0
   busyDeletes = 0
   busyNoMemory = 0
-  /** Why a page that is moving last had to wait for a chunk. */
+  /** The reason why a page that is moving last had to wait for a chunk. */
   lastBusyStatus: 'none' | 'busy' | 'busy_active' | 'busy_floating' = 'none'
 
   linked(bytes: number): void {

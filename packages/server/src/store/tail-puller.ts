@@ -35,12 +35,12 @@ export class TailPuller {
     this.#store = store
   }
 
-  /** Sets what is called with each item that is about to be evicted; `undefined` for nothing. */
+  /** Sets the function that is called with each item that is about to be evicted; `undefined` for none. */
   tellEvictions(listener: ((item: number) => void) | undefined): void {
     this.#beforeEviction = listener
   }
 
-  /** Tells of an item that has to go for its memory's sake. */
+  /** Reports an item that is evicted to free its memory. */
   beforeEviction(item: number): void {
     this.#beforeEviction?.(item)
   }

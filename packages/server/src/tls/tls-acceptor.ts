@@ -48,7 +48,10 @@ export class TlsAcceptor {
   refreshedAt: number
   readonly #options: ResolvedTlsOptions
   readonly #owner: HandshakeOwner
-  /** By their addresses, oldest first: `node:tls` does not tell which accepted socket a secure one was made of. */
+  /**
+   * The pending handshakes by address, oldest first: `node:tls` does not tell which accepted socket a secure socket was
+   * made of.
+   */
   readonly #pending = new Map<string, Handshake>()
   readonly #ticketKeys = new Map<PeerVerification, Buffer>()
   #authorities: string | undefined

@@ -23,7 +23,7 @@ export function datagramCount(replyBytes: number): number {
   return Math.ceil(replyBytes / PAYLOAD_BYTES)
 }
 
-/** The datagram of a response with the number `sequence`, from 0 on. */
+/** The datagram of a response with the number `sequence`, which counts from 0. */
 export function frameReply(requestId: number, reply: Buffer, sequence: number): Buffer {
   const payload = reply.subarray(sequence * PAYLOAD_BYTES, (sequence + 1) * PAYLOAD_BYTES)
   const datagram = Buffer.allocUnsafe(UDP_HEADER_BYTES + payload.length)

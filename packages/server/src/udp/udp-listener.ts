@@ -84,7 +84,7 @@ export class UdpListener {
     return new UdpListener(id, socket, owner)
   }
 
-  /** As `stats conns` names it. */
+  /** The address in the form of `stats conns`. */
   get address(): string {
     return addressText(this.host, this.port)
   }

@@ -71,7 +71,7 @@ export class UdpRequest implements SessionHost {
     }
   }
 
-  /** The response to a request whose own response would be too long. */
+  /** The response to a request whose response would be too long. */
   refusal(): Buffer {
     if (!this.#isBinary) return TOO_LONG
     const header = Buffer.alloc(HEADER_BYTES)

@@ -13,14 +13,14 @@ const MAX_LOGGED_LINE_BYTES = 512
 /** How a lookup ended: by memcached's words. */
 const FetchStatus = ['not_found', 'found', 'flushed', 'expired'] as const
 
-/** A client's connection, as the lines tell of it. */
+/** A client's connection, as the lines describe it. */
 export interface LoggedConnection {
   readonly id: number
   readonly remoteAddress: string | undefined
   readonly remotePort: number | undefined
 }
 
-/** A storing, as the lines tell of it. */
+/** A storage operation, as the lines describe it. */
 export interface LoggedStore {
   readonly status: string
   readonly command: string

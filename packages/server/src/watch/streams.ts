@@ -7,7 +7,7 @@ export const EventStream = {
   deletions: 1 << 4,
   rawcmds: 1 << 5,
   sysevents: 1 << 6,
-  /** Those of memcached's proxy are accepted, and have no events. */
+  /** The streams of memcached's proxy are accepted, and have no events. */
   proxyreqs: 1 << 7,
   proxyevents: 1 << 8,
   proxyuser: 1 << 9,

@@ -56,9 +56,9 @@ describe('--dashboard', () => {
   })
 
   it('does not start where others would reach it without a token', async () => {
-    expect((await linesOf(['--dashboard', '0.0.0.0:0'], {}, 2)).join()).toContain('give it a token')
+    expect((await linesOf(['--dashboard', '0.0.0.0:0'], {}, 2)).join()).toContain('set a token')
     expect((await linesOf(['--dashboard', '0.0.0.0:0'], { MEMCACHE_DASHBOARD_TOKEN: '' }, 2)).join()).toContain(
-      'give it a token',
+      'set a token',
     )
   })
 })

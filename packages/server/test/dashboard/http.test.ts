@@ -19,7 +19,7 @@ interface Answer {
   readonly text: string
 }
 
-/** As `fetch`, which does not let `Host`, `Origin` and the like be set. */
+/** Sends a request like `fetch`, which does not allow setting `Host`, `Origin` and similar fields. */
 async function ask(url: string, method = 'GET', headers: OutgoingHttpHeaders = {}, body = ''): Promise<Answer> {
   const sent = request(url, { method, headers, agent: false })
   sent.end(body)
@@ -235,7 +235,7 @@ describe('the dashboard over HTTP', () => {
 describe('where the dashboard listens', () => {
   it.each(['0.0.0.0:0', '[::]:0', '*:0'])('refuses %s without a token, and says what to do', async (dashboard) => {
     await using server = new MemcachedServer({ port: 0, dashboard })
-    await expect(server.listen()).rejects.toThrow(/open to everybody who reaches .*: give it a token/)
+    await expect(server.listen()).rejects.toThrow(/open to every client that reaches .*: set a token/)
   })
 
   it('asks for the token before anything there', async () => {

@@ -7,8 +7,8 @@ import { metricsText } from '../../src/dashboard/prometheus.ts'
 import type { Statistics, WatchedServer } from '../../src/dashboard/watched-server.ts'
 
 /**
- * What memcached_exporter 0.16 documents (its metrics.md and the labels of its source) for a memcached without external
- * storage that is no proxy.
+ * The metrics that memcached_exporter 0.16 documents (its metrics.md and the labels of its source) for a memcached
+ * without external storage that is no proxy.
  */
 const DOCUMENTED = `
 accepting_connections gauge, commands_total counter command status, connections_listener_disabled_total counter, connections_rejected_total

@@ -29,7 +29,10 @@ function fakeServer(name: string, statistics: () => Statistics | undefined): Wat
   }
 }
 
-/** What axe finds. It is run as a tool of the browser: the policy of the page lets no script of others in. */
+/**
+ * Returns the violations that axe finds. It runs as a tool of the browser, since the page's policy allows no foreign
+ * scripts.
+ */
 async function violationsOf(page: Page): Promise<unknown[]> {
   const cdp = await page.context().newCDPSession(page)
   await cdp.send('Runtime.evaluate', { expression: axe.source })

@@ -66,7 +66,7 @@ export async function top(context: CommandContext, { intervalSeconds, count }: T
       ExitStatus.unreachable,
     )
   }
-  // Whoever watches a screen has seen it; a script has not.
+  // A person who watches the screen has seen it; a script has not.
   return !isScreen && watched.some(({ fault }) => fault !== undefined) ? ExitStatus.incomplete : ExitStatus.ok
 }
 

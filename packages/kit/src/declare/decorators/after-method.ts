@@ -7,7 +7,7 @@ import { methodTitle } from './class-owner.ts'
 import type { DeclaredMethod } from './class-owner.ts'
 import type { Memcache } from '../../memcache.ts'
 
-/** Where the results of an object's methods are stored. */
+/** The place where the results of an object's methods are stored. */
 export interface ResultPlace {
   readonly cache: Memcache
   readonly namespace: CacheNamespace
@@ -17,10 +17,10 @@ export interface ResultPlace {
 }
 
 /**
- * Returns where the results of an object's methods are stored; `undefined` if there is no cache. It is called before
- * the method, so that a mistake that does not depend on the result keeps the method from running.
+ * Returns the place where the results of an object's methods are stored; `undefined` if there is no cache. It is called
+ * before the method, so that a mistake that does not depend on the result keeps the method from running.
  *
- * @throws MemcacheOptionError if the cache is missing, or the class has no name or that of another class.
+ * @throws MemcacheOptionError if the cache is missing, or the class has no name or the name of another class.
  */
 export function placeOf<Choice>(
   source: CacheSource<Choice>,
@@ -35,7 +35,7 @@ export function placeOf<Choice>(
 }
 
 /**
- * Applies to the cache what a method has changed. The method has succeeded, so its caller gets the result even if this
+ * Applies the effects of a method to the cache. The method has succeeded, so its caller gets the result even if this
  * fails, for example since `key` or `condition` throws: a caller that gets an error would repeat the change. Then it is
  * unknown which stored results are out of date, so all results of the class are invalidated, and the error is counted
  * and logged.

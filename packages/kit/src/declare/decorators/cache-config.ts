@@ -13,7 +13,7 @@ import type { DeclaredMethod } from './class-owner.ts'
 
 /** Options of `@CacheConfig`: where the cached results of a class's methods are stored. */
 export interface CacheConfigOptions<Choice = Memcache> extends Partial<Pick<NamespaceDeclaration, 'name' | 'version'>> {
-  /** The cache that holds the results. Default: this process's. */
+  /** The cache that holds the results. Default: the default cache of this process. */
   cache?: Choice | undefined
 }
 
@@ -24,7 +24,7 @@ const NAMESPACES = new WeakMap<Memcache, WeakMap<object, DeclaredNamespace>>()
 export type ClassDecoratorOf = <Class extends AnyClass>(target: Class, context?: ClassDecoratorContext) => void
 
 /**
- * Sets where the cached results of a class's methods are stored: a name in place of the class's, a version, a cache;
+ * Sets where the cached results of a class's methods are stored: a name in place of the class name, a version, a cache;
  * for example `@CacheConfig({ name: 'cities', version: 2 })` above `class Cities`. Subclasses without their own
  * `@CacheConfig` inherit it; a class and such a subclass share the results that both cache.
  *
@@ -44,7 +44,8 @@ export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
 export function configureClass<Choice>(config: CacheConfigOptions<Choice>): ClassDecoratorOf {
   requireOptions('@CacheConfig', config)
   checkOptions('@CacheConfig', config, ['name', 'version', 'cache'], OPTION_HINTS)
-  if (config.name === '') throw new MemcacheOptionError('@CacheConfig needs a name that is not empty')
+  if (config.name === '')
+    throw new MemcacheOptionError("@CacheConfig: name must not be empty: write @CacheConfig({ name: 'cities' })")
   const { name = 'default', version } = config
   checkDeclaration('@CacheConfig', { name, version })
   return (target) => void CONFIGS.set(target, config)
@@ -58,7 +59,10 @@ export function requireCacheChoice<Choice>(owner: string, source: CacheSource<Ch
   throw new MemcacheOptionError(`${owner}: cache must be a memcache()${names}, got ${describeValue(cache)}`)
 }
 
-/** Returns the `@CacheConfig` options of a class or its nearest superclass that has some. */
+/**
+ * Returns the `@CacheConfig` options of a class or of its nearest superclass with `@CacheConfig`; `undefined` if there
+ * are none.
+ */
 export function configOf(constructor: Function): CacheConfigOptions<unknown> | undefined {
   for (let at: object | null = constructor; at !== null; at = Object.getPrototypeOf(at) as object | null) {
     const config = CONFIGS.get(at)
@@ -99,7 +103,7 @@ function namespaceOfClass(constructor: Function, cache: Memcache, method?: Decla
     const { name = constructor.name, version } = configOf(constructor) ?? {}
     if (name === '') {
       throw new MemcacheOptionError(
-        "a class without a name has @Cached methods: write @CacheConfig({ name: 'cities' }) above it; the name is the namespace of its keys",
+        "a class without a name has cached methods: write @CacheConfig({ name: 'cities' }) above it; the name is the namespace of its keys",
       )
     }
     const isNamed = configOf(constructor)?.name !== undefined

@@ -15,7 +15,7 @@ import type { AsyncMethod, MethodDecoratorOf } from './method-decorator.ts'
 
 /** Options of `@CacheEvict`. As with `@Cached`, `key`, `tags` and `condition` may take the object itself. */
 export interface CacheEvictOptions<Args extends readonly unknown[], Choice = Memcache> {
-  /** One key, by its parts in the class's namespace: `@Cached find(id)` stores under `['find', id]`. */
+  /** Returns the parts of one key in the class's namespace: `@Cached find(id)` stores under `['find', id]`. */
   key?: ((...args: Args) => readonly KeyPart[]) | undefined
   /** All values that carry these tags. */
   tags?: TagsOf<Args> | undefined
@@ -30,7 +30,7 @@ export interface CacheEvictOptions<Args extends readonly unknown[], Choice = Mem
   when?: 'after' | 'before' | undefined
   /** Returns whether this call evicts. */
   condition?: ((...args: Args) => boolean) | undefined
-  /** The cache that holds the values. Default: the class's, or this process's. */
+  /** The cache that holds the values. Default: the cache of the class, or the default cache of this process. */
   cache?: Choice | undefined
 }
 
@@ -82,12 +82,13 @@ export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
   requireTags('@CacheEvict', tags)
   requireCacheChoice('@CacheEvict', source, cache)
   if (key === undefined && tags === undefined && !all) {
-    throw new MemcacheOptionError(`@CacheEvict has nothing to evict: give key, tags, or all: true`)
+    throw new MemcacheOptionError(`@CacheEvict has nothing to evict: set key, tags, or all: true`)
   }
   if (when !== 'after' && when !== 'before') {
     throw new MemcacheOptionError(`@CacheEvict: when must be 'after' or 'before', got ${describeValue(when)}`)
   }
-  if (all && soft) throw new MemcacheOptionError('@CacheEvict: all cannot be soft: use tags instead of all')
+  if (all && soft)
+    throw new MemcacheOptionError('@CacheEvict: all and soft cannot be combined: use tags instead of all')
   const kind = key === undefined && !all ? 'evictsTags' : 'evicts'
   return decorateMethod<Args, unknown, Choice>('@CacheEvict', kind, source, cache, (method, about) => {
     const { parameters } = about
@@ -108,7 +109,7 @@ export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
         if (usable.length > 0) await cache.invalidateTags(usable, { soft })
         if (fault !== undefined) throw fault
       }
-      // Each of them is carried out, whether or not another one fails.
+      // All three are carried out, even if one of them fails.
       const ends = await Promise.allSettled([evictKey(), evictTags(), all ? namespace.clear() : undefined])
       for (const end of ends) if (end.status === 'rejected') throw end.reason
     }

@@ -19,7 +19,7 @@ export interface CachePutOptions<Args extends readonly unknown[], Value, Choice 
    * `['find', id]`.
    */
   key: (...args: Args) => readonly KeyPart[]
-  /** The lifetime of the result. Default: the cache's. */
+  /** The lifetime of the result. Default: the default lifetime of the cache. */
   ttlSeconds?: Ttl | undefined
   /** The tags of the result, for `invalidateTags` and `@CacheEvict`. */
   tags?: TagsOf<Args> | undefined
@@ -27,7 +27,7 @@ export interface CachePutOptions<Args extends readonly unknown[], Value, Choice 
   condition?: ((...args: Args) => boolean) | undefined
   /** Returns whether not to store this result; then the stored value is deleted. */
   unless?: ((value: Value, ...args: Args) => boolean) | undefined
-  /** The cache that holds the result. Default: the class's, or this process's. */
+  /** The cache that holds the result. Default: the cache of the class, or the default cache of this process. */
   cache?: Choice | undefined
 }
 

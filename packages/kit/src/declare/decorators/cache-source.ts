@@ -2,14 +2,14 @@ import { getDefaultMemcache } from '../../default-memcache.ts'
 import type { Memcache } from '../../memcache.ts'
 
 /**
- * What a decorator does: `caches` by the arguments, `cachesByKey` by its own key, `puts` a result, `evicts` from the
- * class's namespace, or `evictsTags` by tags.
+ * The effect of a decorator: it `caches` by the arguments, `cachesByKey` by its own key, `puts` a result, `evicts` from
+ * the class's namespace, or `evictsTags` by tags.
  */
 export type DecoratorKind = 'caches' | 'cachesByKey' | 'puts' | 'evicts' | 'evictsTags'
 
 /**
- * The source of decorated methods' caches. The kit's decorators use the process's cache; a framework's adapter has its
- * own source, which may choose caches by another type than `Memcache` (`Choice`).
+ * The source of decorated methods' caches. The kit's decorators use the default cache of the process; a framework's
+ * adapter has its own source, which may choose caches by another type than `Memcache` (`Choice`).
  */
 export interface CacheSource<Choice> {
   /** Whether a cache may also be chosen by name. */
@@ -28,7 +28,7 @@ export interface CacheSource<Choice> {
   decorated?(prototype: object, method: string | symbol, choice: Choice | undefined, kind: DecoratorKind): void
 }
 
-/** The source of the kit's decorators: the chosen cache, or this process's. */
+/** The source of the kit's decorators: the chosen cache, or the default cache of this process. */
 export const PROCESS_CACHE: CacheSource<Memcache> = {
   cacheFor: (_, choice) => choice ?? getDefaultMemcache(),
 }

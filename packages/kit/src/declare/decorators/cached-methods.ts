@@ -6,11 +6,14 @@ export type CachedMethod = (self: object) => CachedCalls<readonly unknown[], unk
 
 type MethodName = string | symbol
 
-/** By the function that `@Cached` put in a method's place; another decorator may have replaced that function again. */
+/**
+ * The cached methods by the function that `@Cached` put in a method's place; another decorator may have replaced that
+ * function again.
+ */
 const BY_FUNCTION = new WeakMap<object, CachedMethod>()
-/** By the prototype that a legacy decorator got. */
+/** The cached methods by the prototype that a legacy decorator received. */
 const BY_PROTOTYPE = new WeakMap<object, Map<MethodName, CachedMethod>>()
-/** By the class of the objects that standard decorators have seen; inherited methods come first. */
+/** The cached methods by the class of the objects that standard decorators have seen; inherited methods come first. */
 const BY_CLASS = new WeakMap<Function, Map<MethodName, CachedMethod[]>>()
 
 /** Registers a method with `@Cached`, so that it is found even if other decorators replace it. */

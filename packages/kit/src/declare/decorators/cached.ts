@@ -36,7 +36,7 @@ export interface CachedMethodOptions<Args extends readonly unknown[], Value, Cho
   condition?: ((...args: Args) => boolean) | undefined
   /** Returns whether not to store this result. */
   unless?: ((value: Value, ...args: Args) => boolean) | undefined
-  /** The cache that holds the results. Default: the class's, or this process's. */
+  /** The cache that holds the results. Default: the cache of the class, or the default cache of this process. */
   cache?: Choice | undefined
 }
 
@@ -162,12 +162,12 @@ function ownKeyPart({ name }: DecoratedMethod): string {
   )
 }
 
-/** @throws MemcacheOptionError for an Observable: a cache could not store its values. */
+/** Refuses an Observable, whose values a cache could not store. @throws MemcacheOptionError if the value is one. */
 function refuseObservable(value: unknown, self: object, name: string | symbol): void {
   if (typeof value !== 'object' || value === null || !('subscribe' in value)) return
   if (typeof value.subscribe !== 'function' || !('pipe' in value)) return
   throw new MemcacheOptionError(
-    `@Cached: ${methodTitle(self, name)} returns an Observable, which cannot be cached: return await firstValueFrom(…), or cache its source`,
+    `@Cached: ${methodTitle(self, name)} returns an Observable, which cannot be cached: return await firstValueFrom(…), or cache the function that it reads from`,
   )
 }
 
@@ -179,7 +179,8 @@ type ArgumentsOf<Method> = Method extends (...args: infer Args) => unknown ? Arg
 type ResultOf<Method> = Method extends (...args: never[]) => Promise<infer Value> ? Value : never
 
 /**
- * Returns the cached results of a method with `@Cached`, by its arguments, whatever decorators are above or below it.
+ * Returns the cached results of a method with `@Cached`, by its arguments, regardless of the decorators above and below
+ * it.
  *
  * @throws MemcacheOptionError if the method does not have `@Cached`.
  */

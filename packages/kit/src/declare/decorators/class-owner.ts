@@ -10,7 +10,7 @@ export interface DeclaredMethod {
 
 /** The place of the first decorated method of each class, by the class's prototype. */
 const SITES = new WeakMap<object, DeclarationSite>()
-/** The methods whose decorators use the process's cache, by the class's prototype. */
+/** The methods whose decorators use the default cache of the process, by the class's prototype. */
 const PROCESS_METHODS = new WeakMap<object, (string | symbol)[]>()
 const OWNERS = new WeakMap<Function, NamespaceOwner>()
 
@@ -29,7 +29,7 @@ export function methodTitle(self: object, name: string | symbol): string {
 }
 
 /**
- * Returns the place of a class with decorated methods, taken at its first one.
+ * Returns the place of a class with decorated methods: that of its first decorated method.
  *
  * @param decorator the decorator that is being called.
  */
@@ -39,14 +39,14 @@ export function declareClass(prototype: object, decorator: Function): Declaratio
   return site
 }
 
-/** Registers a method whose decorator uses the process's cache. */
+/** Registers a method whose decorator uses the default cache of the process. */
 export function declareProcessMethod(prototype: object, name: string | symbol): void {
   PROCESS_METHODS.set(prototype, [...(PROCESS_METHODS.get(prototype) ?? []), name])
 }
 
 /**
- * Returns the methods of a class, including inherited ones, whose legacy decorators use the process's cache unless
- * `@CacheConfig` sets one. For adapters with their own cache.
+ * Returns the methods of a class, including inherited ones, whose legacy decorators use the default cache of the
+ * process unless `@CacheConfig` sets one. For adapters with their own cache.
  */
 export function processMethodsOf(constructor: Function): readonly (string | symbol)[] {
   const found: (string | symbol)[] = []

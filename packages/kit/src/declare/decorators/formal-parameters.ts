@@ -128,7 +128,7 @@ type WithObject<Result> = (args: readonly unknown[], self: object) => Result
 
 /**
  * Returns a function for the tags of a call, given by a list or by a function that may take the object after the
- * arguments; `oneTagOrMany` makes them.
+ * arguments; the tags are normalized by `oneTagOrMany`.
  */
 export function tagsWithObject<Args extends readonly unknown[]>(
   tags: TagsOf<Args> | undefined,

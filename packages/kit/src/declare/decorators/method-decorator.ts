@@ -4,7 +4,7 @@ import type { CacheSource, DecoratorKind } from './cache-source.ts'
 import { declareClass, declareProcessMethod } from './class-owner.ts'
 import { countParameters } from './formal-parameters.ts'
 
-/** A method that can be cached. It is async, since a cache lookup is. */
+/** A method that can be cached. It is async, since a cache lookup is async. */
 // oxlint-disable-next-line typescript/no-explicit-any -- the rest of a method's parameters, whatever they are
 export type AsyncMethod<Args extends readonly unknown[], Value> = (...args: [...Args, ...any[]]) => Promise<Value>
 
@@ -95,7 +95,7 @@ function requireMethod<Args extends readonly unknown[], Value>(
   method: unknown,
 ): AsyncMethod<Args, Value> {
   if (typeof method !== 'function') {
-    throw new MemcacheOptionError(`${owner}: ${String(name)} is not a method: only async methods can be cached`)
+    throw new MemcacheOptionError(`${owner}: ${String(name)} is not a method: put the decorator on an async method`)
   }
   const kind = String((method as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag])
   if (kind.endsWith('GeneratorFunction')) {

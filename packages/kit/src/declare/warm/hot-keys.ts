@@ -79,7 +79,7 @@ export class HotKeys<Id> {
     return [...merged.values()].toSorted((a, b) => b.count - a.count).slice(0, this.#maxIds)
   }
 
-  /** Yields the valid ones of the stored counts, since another program may have written the item. */
+  /** Yields the valid entries of the stored counts, since another program may have written the item. */
   *#readable(stored: unknown): Generator<Counted<Id>, void> {
     if (!Array.isArray(stored)) return
     for (const entry of stored as unknown[]) {

@@ -1,4 +1,4 @@
-/** Signals that nobody waits for work any more: an `Abandonment`, or a caller's own AbortSignal. */
+/** Signals that no caller waits for work any more: an `Abandonment`, or a caller's AbortSignal. */
 export interface StopSource {
   readonly aborted: boolean
   readonly reason: unknown
@@ -8,8 +8,8 @@ export interface StopSource {
 }
 
 /**
- * Signals that nobody waits for work any more, like an AbortController. The AbortSignal is created only when the work
- * reads it, since creating one costs more than a lookup.
+ * Signals that no caller waits for work any more, like an AbortController. The AbortSignal is created only when the
+ * work reads it, since creating one costs more than a lookup.
  */
 export class Abandonment implements StopSource {
   aborted = false

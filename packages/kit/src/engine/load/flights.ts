@@ -7,7 +7,7 @@ import { onAbort } from './on-abort.ts'
 /** One run of work that several callers can wait for. */
 export interface Flight<Result> {
   readonly result: Promise<Result>
-  /** It runs in the background: it continues even if nobody waits for it. */
+  /** It runs in the background: it continues even if no caller waits for it. */
   readonly background: boolean
   readonly stop: Abandonment
   /** The load that runs, if its callers could wait for themselves. */
@@ -153,8 +153,8 @@ export class LoadNode {
   }
 
   /**
-   * Ends the load, since it is over or nobody waits for it any more: calls that its loader still makes are part of no
-   * load.
+   * Ends the load, since it is over or no caller waits for it any more: calls that its loader still makes are part of
+   * no load.
    */
   end(): void {
     this.#isDone = true

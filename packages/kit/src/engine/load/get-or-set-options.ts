@@ -65,7 +65,7 @@ export interface LoadingOptions extends RevivingOptions {
 export interface GetOrSetOptions extends LoadingOptions {
   /** The tags of the value, for `invalidateTags`. */
   tags?: readonly string[] | undefined
-  /** Ends this caller's wait. The load is aborted when nobody waits for it any more. */
+  /** Ends this caller's wait. The load is aborted when no caller waits for it any more. */
   signal?: AbortSignal | undefined
   /**
    * Loads and stores a new value even if a fresh one is stored: for a caller that knows that the data has changed.
@@ -88,7 +88,7 @@ export interface LoadingDefaults extends LoadingOptions {
 
 /** The loader's parameter: information about the load, and methods to control how the value is stored. */
 export interface LoadContext {
-  /** Aborted when nobody waits for the value any more, or the loader exceeds its time limit. */
+  /** Aborted when no caller waits for the value any more, or the loader exceeds its time limit. */
   readonly signal: AbortSignal
   /** A copy of the value that is being replaced; `undefined` if there is none. */
   readonly stale: unknown
@@ -199,7 +199,7 @@ export function checkCallOptions({ tags, signal, forceFresh }: Partial<GetOrSetO
 export function checkTags(tags: unknown): asserts tags is readonly string[] {
   if (!Array.isArray(tags)) {
     const hint = typeof tags === 'string' ? `: ['${tags}']` : ''
-    throw new MemcacheOptionError(`tags must be a list of texts${hint}, got ${kindOf(tags)}`)
+    throw new MemcacheOptionError(`tags must be a list of strings${hint}, got ${kindOf(tags)}`)
   }
   for (const tag of tags as unknown[]) {
     if (typeof tag !== 'string') throw new MemcacheOptionError(`a tag must be text, got ${kindOf(tag)}`)

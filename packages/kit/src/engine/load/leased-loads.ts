@@ -36,7 +36,7 @@ export interface LoadTarget {
   readonly name: string
   readonly loading: ResolvedLoading
   readonly l1: boolean
-  /** Why the value cannot be stored, as far as that is known before it is loaded. */
+  /** The reason why the value cannot be stored, if it is known before the load. */
   readonly fault?: unknown
 }
 
@@ -113,7 +113,7 @@ export class LeasedLoads {
   }
 
   /**
-   * Loads for one caller that is part of the load that others wait for: nobody joins, and nothing is stored.
+   * Loads for one caller that is part of the load that others wait for: no caller joins, and the value is not stored.
    *
    * @throws MemcacheOptionError if the loader asks for its own value endlessly.
    */
@@ -209,7 +209,7 @@ export class LeasedLoads {
     }
   }
 
-  /** Has no `await`, since usually it only returns the promise of `#fill`. */
+  /** Stores a loaded value. It has no `await`, since usually it only returns the promise of `#fill`. */
   #store(target: LoadTarget, { lease, generations }: LoadRight, loaded: Loaded): Promise<LoadOutcome> {
     const { value, encoded, isCopied } = this.#prepared(target, loaded)
     const lifetime = encoded === undefined ? undefined : this.#lifetimeOf(target.name, target.loading, loaded)

@@ -19,7 +19,7 @@ export interface Loaded {
   readonly skipsStore: boolean
   /** The error of an invalid `setTtlSeconds` or `setTags` call; then the value is not stored. */
   readonly fault: unknown
-  /** When it began, by `performance.now()`. */
+  /** The time when it began, by `performance.now()`. */
   readonly beganMs: number
   readonly tookMs: number
 }
@@ -34,18 +34,18 @@ export interface LoadConditions {
   readonly stale: (() => unknown) | undefined
 }
 
-/** The default time limit of a loader that somebody waits for. */
+/** The default time limit of a loader that a caller waits for. */
 export const HARD_TIMEOUT_MS = 300_000
 
 /** A loader's result that stands for the old value, which is still up to date. */
 const NOT_MODIFIED: unique symbol = Symbol('not modified')
 
 /**
- * Runs a loader until it ends, exceeds its time limit, or nobody waits for it any more. In the latter cases its signal
- * is aborted, and its later result is ignored.
+ * Runs a loader until it ends, exceeds its time limit, or no caller waits for it any more. In the latter cases its
+ * signal is aborted, and its later result is ignored.
  *
- * @throws the loader's error; MemcacheLoaderTimeoutError if it exceeds its time limit; the abort reason if nobody waits
- *   any more.
+ * @throws the loader's error; MemcacheLoaderTimeoutError if it exceeds its time limit; the abort reason if no caller
+ *   waits any more.
  */
 export function runLoader(
   load: (context: LoadContext) => unknown,
@@ -55,7 +55,7 @@ export function runLoader(
   return new Promise((resolve, reject) => new LoaderRun(conditions, parts, resolve, reject).start(load))
 }
 
-/** One run of a loader. It ends by the loader's value or error, its time limit, or because nobody waits any more. */
+/** One run of a loader. It ends by the loader's value or error, its time limit, or because no caller waits any more. */
 class LoaderRun implements TimeLimited {
   readonly deadlineMs: number
   readonly #conditions: LoadConditions

@@ -112,7 +112,7 @@ export class ReadThroughMany<Id, Value> {
   }
 
   /**
-   * Loads the values that are not stored and that nobody else is loading.
+   * Loads the values that are not stored and that no other caller is loading.
    *
    * @param about `isPatient`: whether keys whose lookup failed are looked up again after a pause.
    */
@@ -254,7 +254,7 @@ export class ReadThroughMany<Id, Value> {
     else if (value !== undefined) this.#values.set(item.id, value as Value)
   }
 
-  /** Loads all items by one loader call. Each item is a load of its own that other callers can join. */
+  /** Loads all items by one loader call. Each item is a separate load that other callers can join. */
   #startBatch(led: readonly LedItem<Id>[]): Promise<void>[] {
     const batch = this.#batchOf(led.map(({ item }) => item))
     return led.map(async ({ item, right, isAway }) => {
@@ -287,7 +287,7 @@ export class ReadThroughMany<Id, Value> {
   }
 }
 
-/** One loader call for many values; it is aborted when nobody waits for any of them. */
+/** One loader call for many values; it is aborted when no caller waits for any of them. */
 class Batch<Id, Value> {
   readonly #items: readonly ManyItem<Id>[]
   readonly #load: BatchLoader<Id, Value>

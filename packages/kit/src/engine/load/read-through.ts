@@ -18,7 +18,7 @@ import type { Lookup, LookupRequest, Lookups } from '../read/lookups.ts'
 import type { Generations } from '../invalidate/tags.ts'
 import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 
-/** What a caller may use a stored value for. */
+/** The use that a caller may make of a stored value. */
 export type Freshness = 'fresh' | 'stale' | 'unusable'
 
 /** The request for one value, and how it is loaded. */
@@ -27,9 +27,9 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
   /** Reloads a stale value in the background. Default: `load`. */
   readonly reload?: Loader<unknown> | undefined
   /**
-   * What this caller may use a stored value for. An unusable one is reloaded, with the old value in the loader's
-   * context, while other callers that cannot use it wait; a stale one is served while it is reloaded. Default: what
-   * memcached says.
+   * The use that this caller may make of a stored value. An unusable value is reloaded, with the old value in the
+   * loader's context, while other callers that cannot use it wait; a stale one is served while it is reloaded. Default:
+   * what memcached says.
    */
   readonly freshnessOf?: ((value: unknown) => Freshness) | undefined
   /** Called with the generations of the tags when this caller gets the right to load, just before the loader runs. */
@@ -46,10 +46,7 @@ type Fresh = Extract<Lookup, { kind: 'fresh' }>
 
 /** The time limit of a background reload. */
 const MAX_BACKGROUND_MS = 60_000
-/**
- * How long the lease of a background reload without a time limit of its own is renewed, as a multiple of
- * `leaseSeconds`.
- */
+/** How long the lease of a background reload without its own time limit is renewed, as a multiple of `leaseSeconds`. */
 const BACKGROUND_LEASES = 2
 /** How often a caller looks a value up again that was invalidated while it was loaded; then it loads without a lease. */
 const MAX_ROUNDS = 4

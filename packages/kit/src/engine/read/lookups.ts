@@ -106,7 +106,7 @@ interface ReadValue {
   readonly facts: EntryFacts
   /** The item in memory, if the value is from there and memcached was only asked for its cas unique. */
   readonly kept: MemoryItem | undefined
-  /** When it was requested; `undefined` if the cache has no memory. */
+  /** The time of the request; `undefined` if the cache has no memory. */
   readonly stamp: MemoryStamp | undefined
 }
 
@@ -268,7 +268,7 @@ export class Lookups {
     if (isStale) {
       return { kind: 'stale', value: shared, item, claimed, claimable: !claimed && !lost, generations }
     }
-    // Not before the tags were compared: memory serves what is confirmed to all callers.
+    // Only after the tags were compared, since memory serves its values to all callers.
     if (kept !== undefined) {
       memory!.confirm(name, kept, stamp!)
     } else if (request.l1 && stamp !== undefined) {

@@ -6,7 +6,7 @@ import type { Generations } from '../invalidate/tags.ts'
 
 /** The options of a read. */
 export interface ReadOptions {
-  /** Whether to return a value that is past its end, for a caller that decides itself what it may be used for. */
+  /** Whether to return a value that is past its end, for a caller that decides itself how to use it. */
   readonly pastEnd: boolean
 }
 

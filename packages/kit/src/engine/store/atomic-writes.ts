@@ -94,7 +94,7 @@ export class AtomicWrites {
       )
       this.#forget(name)
       if (dropped === UNAVAILABLE) {
-        // The server may have deleted it; then nobody may get it any more.
+        // The server may have deleted it; then no caller may get it any more.
         pending.addDelete(name)
         break
       }

@@ -144,8 +144,8 @@ function isSameOrSubclass(constructor: Function, type: AnyClass): boolean {
 }
 
 /**
- * Returns a class of a value that has rules of class-transformer of its own, and of which the reviver does not create
- * all instances; `undefined` if there is none.
+ * Returns a class of a value that has its own rules of class-transformer, and of which the reviver does not create all
+ * instances; `undefined` if there is none.
  */
 async function lostRules(
   classes: ReadonlySet<Function>,

@@ -54,7 +54,10 @@ function copyPlain(value: Record<string, unknown>, into: object): Record<string,
   return copy
 }
 
-/** As it comes back from memcached: an instance of a subclass is one of the language's own kind. */
+/**
+ * Copies a typed array as memcached would return it: an instance of a subclass becomes an instance of the built-in
+ * class.
+ */
 function copyTypedArray(value: Uint8Array): Uint8Array {
   const TypedArray = (globalThis as unknown as Record<string, typeof Uint8Array>)[value[Symbol.toStringTag]]!
   return new TypedArray(value)
@@ -62,7 +65,7 @@ function copyTypedArray(value: Uint8Array): Uint8Array {
 
 /**
  * Returns whether a copy has everything that the value has. If not, memcached refuses the value too: an array with
- * holes or with properties besides its items, an object with symbols as keys.
+ * holes or with properties other than its items, an object with symbols as keys.
  */
 export function isCopiedWhole(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return true

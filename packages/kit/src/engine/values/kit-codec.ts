@@ -4,14 +4,14 @@ import { ClientFlags, keyProblem, MemcacheDecodeError, MemcacheOptionError } fro
 import type { Clock } from 'memcache-ts-protocol'
 import { KeyPrefix } from '../cache-key.ts'
 
-/** The decoded value of a lease that nobody has filled. */
+/** The decoded value of an unfilled lease. */
 export const LEASE_STUB: unique symbol = Symbol('lease stub')
 
 /** The metadata of a value. */
 export interface EntryFacts {
   /** How long the loader took, in milliseconds; kept for early refreshes. */
   readonly loadMs?: number | undefined
-  /** Until when it is fresh, in milliseconds since 1970; `undefined` if the expiry of its item is the end. */
+  /** The end of its freshness, in milliseconds since 1970; `undefined` if it is fresh until its item expires. */
   readonly freshUntilMs?: number | undefined
   /** The generations that its tags had when its load began, by the tags' keys. */
   readonly tags?: Readonly<Record<string, number>> | undefined
@@ -81,7 +81,7 @@ export class JsonText {
 Object.defineProperty(EncodedItem.prototype, PREPARED, { value: 'item' })
 Object.defineProperty(JsonText.prototype, PREPARED, { value: 'json' })
 
-/** The empty item of a lease that nobody has filled, as memcached creates it. */
+/** The empty item of an unfilled lease, as memcached creates it. */
 export const STUB_ITEM = new EncodedItem('', ClientFlags.bytes)
 
 /** The header line of an entry. */

@@ -4,7 +4,7 @@ import { onAbort } from '../load/on-abort.ts'
 import { classOfReviver } from './reviver.ts'
 import type { Reviver } from './reviver.ts'
 
-/** What ends the wait for an application's reviver. */
+/** The limits of the wait for an application's reviver. */
 export interface ReviveLimit {
   /** The name in errors. */
   readonly name: string
@@ -14,7 +14,8 @@ export interface ReviveLimit {
 }
 
 /**
- * Returns a revived value. A reviver that never settles holds nobody, like a loader.
+ * Returns a revived value. A reviver that never settles is given up after the time limit of a loader, so that its
+ * callers do not hang.
  *
  * @throws the reviver's error; MemcacheLoaderTimeoutError if it exceeds the time limit; the signal's reason.
  */

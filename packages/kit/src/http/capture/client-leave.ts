@@ -14,7 +14,7 @@ interface Held {
   readonly args: readonly unknown[]
 }
 
-/** What carries a response: the socket of HTTP/1.1, or the stream of HTTP/2. */
+/** The transport of a response: the socket of HTTP/1.1, or the stream of HTTP/2. */
 interface Connection {
   readonly socket: Pick<Readable, 'readableEnded'> | undefined
   readonly stream:
@@ -24,7 +24,7 @@ interface Connection {
 
 /** Decides about a handler whose client has disconnected. */
 export interface LeaveObserver {
-  /** Whether the handler must continue although its client has disconnected. */
+  /** Returns whether the handler must continue although its client has disconnected. */
   goesOn(): boolean
   /** Called when the handler stopped, or has written nothing for too long. */
   onStopped(): void
@@ -45,7 +45,7 @@ export class ClientLeave {
   #silence: NodeJS.Timeout | undefined
   #isEnded = false
   #isTimedOut = false
-  /** Whether the response is closed, so that Node has done what it does itself. */
+  /** Whether the response has emitted `close`, after which Node itself destroys nothing more. */
   #isClosed = false
 
   constructor(response: ServerResponse, observer: LeaveObserver) {
@@ -54,7 +54,7 @@ export class ClientLeave {
     response.on('pipe', this.#onPipe)
     const { req, stream } = response as { req?: IncomingMessage; stream?: Connection['stream'] }
     this.#watchDestroy({ socket: req?.socket, stream })
-    // Before that, Node destroys a request that was read completely.
+    // Before the response closes, Node itself destroys a request that was read completely.
     if (req !== undefined) this.#watchMethod(req, 'destroy', (error) => this.#isClosed && !isOfSystem(error))
     this.#intercept(response, (event) => {
       this.#isTimedOut ||= event === 'timeout'
@@ -162,7 +162,7 @@ export class ClientLeave {
   }
 }
 
-/** Whether an error comes from the connection, and not from the handler. */
+/** Returns whether an error comes from the connection rather than from the handler. */
 function isOfSystem(error: unknown): boolean {
   return typeof (error as { code?: unknown } | undefined)?.code === 'string'
 }

@@ -68,7 +68,7 @@ export async function followLive(
   return 'sent'
 }
 
-/** Whether no group in the head was invalidated since the handler began. */
+/** Returns whether no group in the head was invalidated since the handler began. */
 async function areGroupsUnchanged(engine: CacheEngine, run: LiveRun, head: LiveHead): Promise<boolean> {
   const { request } = run.lookup.exchange
   const groups = groupTags(request, head.fields, 'cache-groups')

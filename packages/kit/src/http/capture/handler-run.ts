@@ -34,12 +34,12 @@ export interface FreshResponse {
   readonly lifetimes: Lifetimes
   /** The request fields that it depends on. */
   readonly names: readonly string[]
-  /** Which part of the representation the body is; `undefined` for the whole. */
+  /** The part of the representation that the body contains; `undefined` for the whole. */
   readonly part?: ContentPart | undefined
   readonly body: Buffer
 }
 
-/** The reason why a handler's response is not stored, and is for its own client only. */
+/** The error for a handler's response that is not stored and is sent to its own client only. */
 export class UnstoredError extends Error {
   /**
    * `aborted`: there is no complete response, so another request has to try; `failed`: an error, which must not be
@@ -65,9 +65,9 @@ export type RunPurpose =
   /** The head of the response, for a HEAD; it may freshen the stored response. */
   | 'head'
 
-/** How a handler is run. */
+/** The conditions of a handler run. */
 export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
-  /** What the response is stored under. */
+  /** The key of the response. */
   readonly key: string
   readonly directives: RequestDirectives
   readonly forward: ForwardReason
@@ -189,12 +189,12 @@ export class HandlerRun implements CaptureObserver {
     this.#capture = new ResponseCapture(this.#response, this, maxBytes)
   }
 
-  /** What the response is stored under. */
+  /** The key of the response. */
   get key(): string {
     return this.#conditions.key
   }
 
-  // A property, so that it can be handed on by itself.
+  // A property, so that it can be passed as a function.
   readonly outside = <Result>(run: () => Result): Result =>
     this.#identity === undefined ? run() : this.#identity.outside(run)
 
@@ -207,7 +207,7 @@ export class HandlerRun implements CaptureObserver {
    */
   adopt(key: string, within: Pick<RunConditions, 'defaultSeconds' | 'staleSeconds'>, tags: readonly string[]): boolean {
     if (key !== this.#conditions.key) {
-      this.refuse('a cache within has another key for it')
+      this.refuse('an inner cache uses another key for it')
       return false
     }
     // Requests that already follow do not know these tags.
@@ -234,7 +234,7 @@ export class HandlerRun implements CaptureObserver {
   /** Called when the handler was not run, or its response will not come. */
   onAbort(): void {
     this.#endView()
-    this.#fail('aborted', 'it ended before it was whole')
+    this.#fail('aborted', 'it ended before it was complete')
   }
 
   onPart(part: Buffer): void {
@@ -245,7 +245,7 @@ export class HandlerRun implements CaptureObserver {
 
   onOverflow(): void {
     this.live.overflow()
-    this.#reject(new UnstoredError('refused', `it has over ${this.#conditions.maxBytes} bytes`))
+    this.#reject(new UnstoredError('refused', `it has more than maxBytes (${this.#conditions.maxBytes}) bytes`))
   }
 
   onHead(status: number, fields: Fields): HeadDecision {
@@ -276,7 +276,7 @@ export class HandlerRun implements CaptureObserver {
     return { action: isKnown ? 'notModified' : 'send', isBodyWanted }
   }
 
-  /** Whether the response may be stored, by its head. */
+  /** Decides by the head whether the response may be stored. */
   #decideStoring(status: number, fields: Fields): boolean {
     const { maxBytes, nowMs, stores } = this.#conditions
     if (!stores) return false
@@ -305,8 +305,8 @@ export class HandlerRun implements CaptureObserver {
       names: variedFields(fields, []),
     }
     this.#expectedLength = length
-    // A part that followers have got cannot be taken back: if the response may still turn out to belong to one user,
-    // they wait until it is complete.
+    // A part that followers have received cannot be taken back. If the response may still turn out to belong to one
+    // user, they wait until it is complete.
     const isWhole = status !== 206
     if (isWhole && (lifetimes.isShared || this.#identity?.maySee !== true)) this.#beginLive()
     return true
@@ -324,11 +324,14 @@ export class HandlerRun implements CaptureObserver {
     if (this.#withheld !== undefined) return this.#sendInstead(this.#withheld)
     const fresh = this.#fresh
     if (this.live.isRelayed) return this.live.end()
-    if (fresh === undefined || body === undefined) return this.#fail('refused', 'its body was not seen')
+    if (fresh === undefined || body === undefined) return this.#fail('refused', 'its body was not captured')
     // The handler may have identified the user late, while it wrote the body.
-    if (isIdentified && !fresh.lifetimes.isShared) return this.#fail('refused', 'it is for one user')
+    if (isIdentified && !fresh.lifetimes.isShared) return this.#fail('refused', 'it belongs to one user')
     if (this.#expectedLength !== undefined && Number(this.#expectedLength) !== body.length) {
-      return this.#fail('aborted', `it has ${body.length} bytes, and says ${this.#expectedLength}`)
+      return this.#fail(
+        'aborted',
+        `its body has ${body.length} bytes, but its Content-Length is ${this.#expectedLength}`,
+      )
     }
     if (fresh.status === 206) return this.#endPart(fresh, body)
     this.#beginLive()
@@ -355,7 +358,7 @@ export class HandlerRun implements CaptureObserver {
     const fresh = part === undefined ? undefined : { fields, receivedMs: nowMs(), part, body: body! }
     const whole = fresh === undefined ? undefined : combineParts(partial, fresh, maxBytes)
     if (whole === undefined || whole.part !== undefined) {
-      this.#fail('refused', 'its handler does not give the missing part of the stored version')
+      this.#fail('refused', 'the handler did not return the missing part of the stored version')
       this.#restoreFields()
       this.#conditions.onIncomplete?.(this.#capture!.takeOver())
       return
@@ -449,7 +452,7 @@ export class HandlerRun implements CaptureObserver {
     const { stale } = this.#conditions
     if (stale !== undefined && status === stale.status && isHeadOf(fields, stale))
       this.#freshen(stale, fields, stale.body)
-    else this.#fail('refused', 'its head is not of what is stored')
+    else this.#fail('refused', 'its head does not match the stored response')
     return false
   }
 
@@ -480,7 +483,7 @@ export class HandlerRun implements CaptureObserver {
   }
 }
 
-/** Whether a response to HEAD is of the stored version, by the stored validator and length. */
+/** Returns whether a response to HEAD has the version of the stored response, by its validators and length. */
 function isHeadOf(fields: Fields, stored: StoredResponse): boolean {
   const length = lineOf(fields, 'content-length')
   if (length !== undefined && Number(length) !== stored.length) return false

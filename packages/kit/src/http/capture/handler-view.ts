@@ -102,7 +102,7 @@ export class HandlerView {
     const before = request[name]
     if (before === value) return
     if (!Reflect.set(request, name, value)) {
-      // A getter of the framework, which may have remembered what it returned.
+      // The property is a getter of the framework, which may have remembered its result.
       this.#shadow(request, name, { value, writable: true })
       return
     }
@@ -121,9 +121,9 @@ interface HiddenQuery {
 }
 
 /**
- * The parsed query without parameters that make no difference; what other middleware has changed in it is kept. If the
- * application's parser is known, a member is replaced if the hidden parameters have changed it. Otherwise a member is
- * removed if its name is a hidden parameter, or begins one: `filter` for `filter[page]`.
+ * Returns the parsed query without ignored parameters; changes of other middleware are kept. If the application's
+ * parser is known, a member is replaced if the hidden parameters have changed it. Otherwise a member is removed if its
+ * name is a hidden parameter, or begins one: `filter` for `filter[page]`.
  */
 function withoutIgnored(
   query: Record<string, unknown>,
@@ -158,7 +158,7 @@ function isRecord(value: unknown): value is Record<string, unknown> {
   return typeof value === 'object' && value !== null && !Array.isArray(value)
 }
 
-/** The header fields with a list of values for each, as `headersDistinct` has them. */
+/** Returns the header fields with a list of values for each, in the form of `headersDistinct`. */
 function distinct(rawHeaders: readonly string[]): NodeJS.Dict<string[]> {
   const fields = Object.create(null) as Record<string, string[]>
   for (let index = 0; index + 1 < rawHeaders.length; index += 2) {

@@ -30,7 +30,7 @@ export class LiveResponse {
   readonly #onUnfollowed: () => void
 
   /**
-   * @param maxBytes how far a follower may fall behind if the body is too large to be kept. @param onUnfollowed called
+   * @param maxBytes the most unread bytes of a follower if the body is too large to be kept. @param onUnfollowed called
    *   when the last waiting or following request has left.
    */
   constructor(maxBytes: number, onUnfollowed: () => void) {
@@ -68,7 +68,7 @@ export class LiveResponse {
     return this.now
   }
 
-  /** The current head, or the result in its place. */
+  /** The current head, or the reason why there is none. */
   get now(): LiveHead | NotShared {
     if (this.#notShared !== undefined) return this.#notShared
     return this.#head === undefined || this.#parts === undefined ? 'alone' : this.#head

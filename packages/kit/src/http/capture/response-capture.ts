@@ -4,7 +4,7 @@ import { setHeadArguments, toFields } from '../fields.ts'
 import type { Fields, WriteHead } from '../fields.ts'
 import { reasonOf } from '../send-stored.ts'
 
-/** What happens to a response whose head is known. */
+/** The treatment of a response whose head is known. */
 export type HeadAction =
   /** It is sent to the client unchanged. */
   | 'send'
@@ -32,7 +32,10 @@ export interface CaptureObserver {
   onOverflow(): void
   /** Called when the response ended before it was complete. */
   onAbort(): void
-  /** Whether other requests wait for the response, so that its handler continues when its own client has disconnected. */
+  /**
+   * Returns whether other requests wait for the response, so that its handler continues when its own client has
+   * disconnected.
+   */
   isFollowed(): boolean
   /** Runs code outside of the captured layer: the response's own methods, or the wrappers of outer middleware. */
   outside<Result>(run: () => Result): Result
@@ -275,7 +278,7 @@ function bytesOf(chunk: unknown, encoding: unknown): Buffer | undefined {
   return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
 }
 
-/** Whether Node accepts a value as a chunk of a body. */
+/** Returns whether Node accepts a value as a chunk of a body. */
 function isChunk(chunk: unknown): boolean {
   return typeof chunk === 'string' || chunk instanceof Uint8Array
 }

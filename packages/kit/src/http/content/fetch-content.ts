@@ -17,7 +17,7 @@ export class FetchContent {
   }
 
   /** Reads the content; rejects if its source fails. */
-  // A property, so that it can be handed on by itself.
+  // A property, so that it can be passed as a function.
   readonly read = async (maxBytes: number): Promise<RequestContent> => {
     const { body, bodyUsed } = this.#request
     if (bodyUsed) return { kind: 'unknown', reason: 'content-read' }

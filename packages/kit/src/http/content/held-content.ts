@@ -86,15 +86,15 @@ function sentBy(request: IncomingMessage, response: ServerResponse): EventEmitte
   return (request as { stream?: EventEmitter }).stream ?? response
 }
 
-/** Whether the client has already sent the whole content. */
+/** Returns whether the client has already sent the whole content. */
 function hasArrived(request: IncomingMessage): boolean {
   const { stream } = request as { stream?: { readableEnded: boolean } }
   return stream === undefined ? request.complete : stream.readableEnded
 }
 
 /**
- * Whether content that has ended is incomplete: an HTTP/2 stream also ends its request when it is aborted. Substitutes
- * for a request of `node:http`, such as those of `light-my-request`, may not have these properties.
+ * Returns whether content that has ended is incomplete: an HTTP/2 stream also ends its request when it is aborted.
+ * Substitutes for a request of `node:http`, such as those of `light-my-request`, may not have these properties.
  */
 function isBrokenOff(request: IncomingMessage): boolean {
   const { stream } = request as { stream?: { readableEnded: boolean } }
@@ -109,8 +109,8 @@ function takeBuffered(request: IncomingMessage): Buffer | undefined {
   const { readableLength } = request
   if (readableLength === 0) return undefined
   const bytes = request.read(readableLength) as Buffer
-  // The content is put back, so `readableDidRead` must be false for the handler, and for a `Request` that is made of
-  // this one.
+  // The content is put back, so `readableDidRead` must be false for the handler, and for a `Request` that is created
+  // from this one.
   const { _readableState: state } = request as { _readableState?: { dataEmitted?: boolean } }
   if (state?.dataEmitted === true) state.dataEmitted = false
   return bytes

@@ -9,13 +9,16 @@ export interface ByteRange {
   readonly last: number
 }
 
-/** Which bytes of a representation a stored 206 has. The last one is known by the length of its body. */
+/**
+ * The bytes of a representation that a stored 206 contains. The position of the last byte follows from the length of
+ * its body.
+ */
 export interface ContentPart {
   /** The position of its first byte. */
   readonly first: number
-  /** The length of the whole representation, in bytes; `undefined` if the response does not say. */
+  /** The length of the whole representation, in bytes; `undefined` if the response does not state it. */
   readonly total: number | undefined
-  /** Whether its last byte is the last one of the representation. */
+  /** Whether its last byte is the last byte of the representation. */
   readonly isTail: boolean
 }
 
@@ -27,7 +30,10 @@ interface RangeSpec {
 
 const MAX_POSITION = Number.MAX_SAFE_INTEGER
 
-/** The single byte range of a `Range` field; `undefined` for everything else: several ranges, other units, invalid ones. */
+/**
+ * Parses a `Range` field with a single byte range; returns `undefined` for several ranges, other units and invalid
+ * fields.
+ */
 function parseRange(line: string | undefined): RangeSpec | undefined {
   const match = /^bytes=(\d*)-(\d*)$/i.exec(line?.trim() ?? '')
   if (match === null) return undefined
@@ -38,14 +44,14 @@ function parseRange(line: string | undefined): RangeSpec | undefined {
   return Math.max(from ?? 0, to ?? 0) > MAX_POSITION ? undefined : { from, to }
 }
 
-/** Whether a request is for one range of bytes, which a stored part may answer. */
+/** Returns whether a request is for one range of bytes, which a stored part may satisfy. */
 export function isSingleRange({ range }: IncomingHttpHeaders): boolean {
   return parseRange(range) !== undefined
 }
 
 /**
- * The range that a request selects of a whole representation (RFC 9110, section 14.1.2); `undefined` if the whole is
- * the response, as for several ranges, and for a range of another version.
+ * Returns the range that a request selects from a whole representation (RFC 9110, section 14.1.2); `undefined` if the
+ * response is the whole representation, as for several ranges and for a range of another version.
  */
 export function byteRangeOf(
   request: IncomingHttpHeaders,
@@ -62,8 +68,8 @@ export function byteRangeOf(
 }
 
 /**
- * The range that a request selects of a representation of which one part is stored; `undefined` if the part does not
- * have all of it, or is one of another version.
+ * Returns the range that a request selects from a representation of which one part is stored; `undefined` if the part
+ * does not contain the whole range, or belongs to another version.
  */
 export function byteRangeWithin(
   request: IncomingHttpHeaders,
@@ -73,7 +79,7 @@ export function byteRangeWithin(
   const range = parseRange(request.range)
   if (range === undefined || !isSameVersion(request, fields)) return undefined
   const last = first + length - 1
-  // Where the representation ends, as far as the part tells.
+  // The last position of the representation, if the part states it.
   const end = total === undefined ? (isTail ? last : undefined) : total - 1
   const { from, to } = range
   let selected: ByteRange
@@ -88,12 +94,12 @@ export function byteRangeWithin(
   return selected.first >= first && selected.last <= last ? selected : undefined
 }
 
-/** The `Content-Range` of a part (RFC 9110, section 14.4). */
+/** Returns the `Content-Range` of a part (RFC 9110, section 14.4). */
 export function contentRangeField({ first, last }: ByteRange, total: number | undefined): string {
   return `bytes ${first}-${last}/${total ?? '*'}`
 }
 
-/** Whether a 206 has a single part, and says which. */
+/** Returns whether a 206 has a single part and states its range. */
 export function hasContentRange(fields: Fields): boolean {
   return parseContentRange(fields) !== undefined
 }
@@ -108,9 +114,9 @@ function parseContentRange(fields: Fields): (ByteRange & { total: number | undef
 }
 
 /**
- * Which part the body of a 206 is, by its `Content-Range` and its own length; `undefined` if they disagree. A body that
- * ends early where the representation ends, too, is taken as its tail, whose length is then unknown: some handlers
- * count the last byte one too high.
+ * Returns the part that the body of a 206 contains, by its `Content-Range` and its length; `undefined` if they
+ * disagree. If the range reaches the end of the representation and the body is shorter, the body is taken as the tail
+ * of a representation of unknown length, since some handlers state a last position that is one too high.
  */
 export function contentPartOf(fields: Fields, length: number): ContentPart | undefined {
   const range = parseContentRange(fields)
@@ -122,7 +128,10 @@ export function contentPartOf(fields: Fields, length: number): ContentPart | und
   return length < stated && isTail ? { first, total: undefined, isTail } : undefined
 }
 
-/** `If-Range`: by the strong comparison, or the exact date (RFC 9110, section 13.1.5). */
+/**
+ * Returns whether `If-Range` is absent or matches, by the strong comparison or the exact date (RFC 9110, section
+ * 13.1.5).
+ */
 function isSameVersion(request: IncomingHttpHeaders, fields: Fields): boolean {
   const condition = lineOf(request, 'if-range')
   if (condition === undefined) return true
@@ -131,12 +140,15 @@ function isSameVersion(request: IncomingHttpHeaders, fields: Fields): boolean {
   return condition === lineOf(fields, 'last-modified')
 }
 
-/** A `Last-Modified` is strong if the response was made at least this long after it (RFC 9110, section 8.8.2.2). */
+/**
+ * A `Last-Modified` is a strong validator if the response was created at least this long after it (RFC 9110, section
+ * 8.8.2.2).
+ */
 const MIN_STRONG_MS = 1000
 
 /**
- * The strong validator of a response, by which parts of it may be combined (RFC 9110, section 15.3.7.3): its entity
- * tag, or else its date of modification if that is strong; `undefined` if it has none.
+ * Returns the strong validator of a response, by which parts of it may be combined (RFC 9110, section 15.3.7.3): its
+ * entity tag, or else its `Last-Modified` if that is strong; `undefined` if it has neither.
  */
 export function strongValidator(fields: Fields, receivedMs: number): string | undefined {
   const tag = lineOf(fields, 'etag')

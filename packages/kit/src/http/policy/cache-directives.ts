@@ -8,8 +8,8 @@ type Argument = string | true
 const IN_SECONDS: ReadonlySet<string> = new Set(['max-age', 's-maxage', 'stale-while-revalidate', 'stale-if-error'])
 
 /**
- * The longest number of seconds in HTTP, practically endless: larger numbers count as this (RFC 9111, section 1.2.2).
- * JSON can represent it.
+ * The largest number of seconds in HTTP, practically endless: larger numbers count as this (RFC 9111, section 1.2.2).
+ * Unlike `Infinity`, JSON can represent it.
  */
 export const MAX_DELTA_SECONDS = 2 ** 31
 
@@ -18,7 +18,7 @@ export const MAX_DELTA_SECONDS = 2 ** 31
  * directives are skipped, and so are directives with space around their `=` and text in quotes.
  */
 export class CacheDirectives {
-  /** The arguments of each directive, in their order. */
+  /** The arguments of each directive, in the order of the field. */
   readonly #directives = new Map<string, Argument[]>()
 
   private constructor(directives: Iterable<{ name: string; argument: Argument }>) {
@@ -50,7 +50,7 @@ export class CacheDirectives {
     return this.#directives.has(name)
   }
 
-  /** Whether the directive applies to the whole message, and not only to the fields that it names. */
+  /** Returns whether the directive applies to the whole message, rather than only to the fields that it names. */
   hasBare(name: string): boolean {
     return this.#directives.get(name)?.includes(true) === true
   }
@@ -105,7 +105,7 @@ function splitMembers(line: string): string[] {
   return members
 }
 
-/** token [ "=" ( token / quoted-string ) ] (RFC 9111, section 5.2); `undefined` for everything else. */
+/** Parses `token [ "=" ( token / quoted-string ) ]` (RFC 9111, section 5.2); returns `undefined` for everything else. */
 function parseDirective(member: string): { name: string; argument: Argument } | undefined {
   const equals = member.indexOf('=')
   const name = equals === -1 ? member : member.slice(0, equals)

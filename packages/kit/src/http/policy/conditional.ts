@@ -14,9 +14,11 @@ export const CONDITIONAL_FIELDS = [
 ] as const
 
 /**
- * Whether a client already has this response, so that it gets 304 (RFC 9110, section 13.2.2; RFC 9111, section 4.3.2).
+ * Returns whether a client already has this response, so that it gets 304 (RFC 9110, section 13.2.2; RFC 9111, section
+ * 4.3.2).
  *
- * @param receivedMs when the response was received, which is used if it has no `Last-Modified`.
+ * @param receivedMs the time when the response was received, which is used if it has neither `Last-Modified` nor
+ *   `Date`.
  */
 export function isNotModified(
   request: IncomingHttpHeaders,
@@ -33,7 +35,7 @@ export function isNotModified(
   return (parseHttpDate(modified, receivedMs) ?? receivedMs) <= sinceMs
 }
 
-/** Whether an entity tag is in a list, by the weak comparison (RFC 9110, section 8.8.3.2). */
+/** Returns whether an entity tag is in a list, by the weak comparison (RFC 9110, section 8.8.3.2). */
 function matchesTag(list: string, tag: string | undefined): boolean {
   if (list.trim() === '*') return true
   if (tag === undefined) return false

@@ -2,7 +2,7 @@ import type { Lifetimes } from './storage-policy.ts'
 import type { RequestDirectives } from './request-directives.ts'
 import type { StoredResponse } from '../records/stored-record.ts'
 
-/** How a stored response may be used for a request. */
+/** The use that a request may make of a stored response. */
 export type Freshness =
   /** It is fresh, and the client accepts it. */
   | 'fresh'
@@ -13,7 +13,7 @@ export type Freshness =
   /** The client requests a newer response. */
   | 'reload'
 
-/** When a response was received, and how it may be reused. */
+/** The time when a response was received, and its lifetimes. */
 type Aged = Pick<StoredResponse, 'receivedMs' | 'lifetimes'>
 
 /** Returns the age of a stored response, in seconds (RFC 9111, section 4.2.3). */
@@ -26,7 +26,7 @@ export function remainingSeconds(stored: Aged, nowMs: number): number {
   return stored.lifetimes.freshSeconds - ageSeconds(stored, nowMs)
 }
 
-/** Returns whether a stored response may be used for a request (RFC 9111, section 4; RFC 5861, section 3). */
+/** Returns how a stored response may be used for a request (RFC 9111, section 4; RFC 5861, section 3). */
 export function freshnessOf(stored: Aged, directives: RequestDirectives, nowMs: number): Freshness {
   const { lifetimes } = stored
   const { noCache, maxAge, minFresh = 0, maxStale = 0 } = directives
@@ -42,14 +42,14 @@ export function freshnessOf(stored: Aged, directives: RequestDirectives, nowMs: 
   return -remaining < Math.max(lifetimes.whileRevalidateSeconds, maxStale) ? 'stale' : 'revalidate'
 }
 
-/** Whether it may be served in place of an error (RFC 5861, section 4). */
+/** Returns whether a stored response may be served in place of an error (RFC 5861, section 4). */
 export function isGoodOnError(stored: Aged, directives: RequestDirectives, nowMs: number): boolean {
   const { lifetimes } = stored
   if (lifetimes.mustRevalidate || lifetimes.alwaysRevalidate) return false
   return -remainingSeconds(stored, nowMs) < Math.max(lifetimes.ifErrorSeconds, directives.staleIfError ?? 0)
 }
 
-/** Whether a response can be reused for another request without revalidation. */
+/** Returns whether a response can be reused for another request without revalidation. */
 export function isReusable({
   freshSeconds,
   initialAgeSeconds,

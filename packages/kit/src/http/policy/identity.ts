@@ -16,8 +16,8 @@ const IDENTITY_PROPERTIES = [
 ] as const
 
 /**
- * Whether a client has sent a TLS certificate. The application may know it even if no authority of the server has
- * signed it.
+ * Returns whether a client has sent a TLS certificate. The application may accept it even if no authority of the server
+ * has signed it.
  */
 export function hasClientCertificate({ socket }: IncomingMessage): boolean {
   const { authorized, authorizationError, getPeerCertificate } = (socket ?? {}) as Partial<TLSSocket>
@@ -31,7 +31,7 @@ export function hasClientCertificate({ socket }: IncomingMessage): boolean {
 /** A request as an application sees it: Node's request, or a framework's object. */
 export type ApplicationRequest = object
 
-/** Whether the application has identified the user of a request, by any means. */
+/** Returns whether the application has identified the user of a request, by any of the known properties. */
 export function hasIdentity(request: ApplicationRequest): boolean {
   return tellsSomebody(request) || tellsSomebody(localsOf((request as { res?: object }).res))
 }
@@ -44,7 +44,7 @@ function holdsSomebody(holder: object, name: string): boolean {
   try {
     return isSomebody((holder as Record<string, unknown>)[name])
   } catch {
-    // A getter that fails says nothing about the user, so the response must not be shared.
+    // A getter that throws may hide a user, so the response must not be shared.
     return true
   }
 }
@@ -74,9 +74,9 @@ export interface WatchedExchange {
 }
 
 /**
- * Watches whether a handler reads the session of its request, or identifies the user by itself: then its response
- * belongs to this client, unless it says otherwise. Middleware outside of the cache may use the session, since it runs
- * for each client.
+ * Watches whether a handler reads the session of its request or identifies the user. If it does, its response belongs
+ * to this client, unless its `Cache-Control` allows sharing. Middleware outside of the cache may use the session, since
+ * it runs for each client.
  */
 export class IdentityWatch {
   readonly #requests: readonly ApplicationRequest[]
@@ -112,7 +112,7 @@ export class IdentityWatch {
     return this.#maySee
   }
 
-  /** Runs code that is not the handler's: middleware outside of the cache. */
+  /** Runs code that is not part of the handler: middleware outside of the cache. */
   outside<Result>(run: () => Result): Result {
     const before = this.#isPaused
     this.#isPaused = true
@@ -141,7 +141,7 @@ export class IdentityWatch {
     if (!isAccessor && !isSomebody(seen.value)) return
     this.#maySee = true
     if (own?.configurable === false || (own === undefined && !Object.isExtensible(request))) {
-      // Its use cannot be noticed.
+      // The property cannot be watched, so assume that it is used.
       this.#isUsed = true
       return
     }
@@ -195,7 +195,7 @@ export class IdentityWatch {
   }
 }
 
-/** A property that a request inherits, as frameworks decorate the prototype of all requests. */
+/** Returns a property that a request inherits, since frameworks decorate the prototype of all requests. */
 function inheritedProperty(request: ApplicationRequest, name: string): PropertyDescriptor | undefined {
   if (!(name in request)) return undefined
   for (let holder: unknown = Object.getPrototypeOf(request); holder !== null; holder = Object.getPrototypeOf(holder)) {

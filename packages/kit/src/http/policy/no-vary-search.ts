@@ -2,7 +2,7 @@ import { parseDictionary } from 'structured-headers'
 import { lineOf } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 
-/** Which differences of a query do not matter (`No-Vary-Search`). */
+/** The differences between queries that do not matter (`No-Vary-Search`). */
 export interface SearchRule {
   /** Whether the order of parameters does not matter. */
   readonly keyOrder: boolean
@@ -85,14 +85,14 @@ function isTexts(value: unknown): value is string[] {
 }
 
 /**
- * Whether all parsers find the same parameters in a query. Some also split it at `;`: what is one parameter here, and
- * may be ignored, contains others there. Such a query is left as it is.
+ * Returns whether all parsers find the same parameters in a query. Some parsers also split it at `;`, so a parameter
+ * that is ignored here might contain others there. A query with `;` is left as it is.
  */
 export function isSplitByAmpersand(url: string): boolean {
   return !url.includes(';')
 }
 
-/** The name of a query parameter, decoded. */
+/** Returns the decoded name of a query parameter. */
 export function parameterName(parameter: string): string {
   const name = parameter.split('=', 1)[0]!
   try {

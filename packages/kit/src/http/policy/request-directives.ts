@@ -10,7 +10,7 @@ export interface RequestDirectives {
   /** In seconds. */
   readonly maxAge: number | undefined
   readonly minFresh: number | undefined
-  /** In seconds; `Infinity` accepts any staleness. */
+  /** In seconds; `Infinity` accepts a response of any staleness. */
   readonly maxStale: number | undefined
   readonly staleIfError: number | undefined
 }
@@ -29,7 +29,7 @@ export const NO_DIRECTIVES: RequestDirectives = {
 /**
  * Returns the directives of a request.
  *
- * @param honoured whether clients may use directives.
+ * @param honoured whether the directives of clients are obeyed.
  */
 export function requestDirectives(headers: IncomingHttpHeaders, honoured: boolean): RequestDirectives {
   if (!honoured) return NO_DIRECTIVES

@@ -1,6 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http'
 
-/** Fields that most requests have and that identify nobody, so that they are not compared with the patterns below. */
+/** Fields of most requests that identify no user; they skip the patterns below. */
 const ORDINARY_FIELDS: ReadonlySet<string> = new Set([
   ':authority',
   ':method',
@@ -63,12 +63,12 @@ const CREDENTIAL_FIELD = new RegExp(
   ].join('|')})$`,
 )
 
-/** Whether a field, in lower case, identifies the user of a request. */
+/** Returns whether a field, in lower case, identifies the user of a request. */
 export function isCredentialField(name: string): boolean {
   return !ORDINARY_FIELDS.has(name) && CREDENTIAL_FIELD.test(name)
 }
 
-/** Whether a request has a credential field that is not in its key. */
+/** Returns whether a request has a credential field that is not in its key. */
 export function hasCredentials(headers: IncomingHttpHeaders, vary: readonly string[]): boolean {
   for (const name in headers) if (isCredentialField(name) && !vary.includes(name)) return true
   return false
@@ -131,7 +131,7 @@ const ADDRESS_FIELDS: ReadonlySet<string> = new Set([
 const FORWARDING_FIELD =
   /^(?:x-forwarded-.+|x-original-.+|x-rewrite-.+|x-envoy-original-.+|x-proxy-.+|forwarded|front-end-https|(?:x-)?http-host-override|x-host|x-url-scheme|x-scheme|x-script-name|x-base-url|x-http-destinationurl)$/
 
-/** The fields of a request that are about the connection to a proxy, apart from credentials. */
+/** Returns the names of the forwarding fields of a request, without credentials. */
 export function forwardingFields(headers: IncomingHttpHeaders): string[] {
   const names: string[] = []
   for (const name in headers) {
@@ -141,7 +141,7 @@ export function forwardingFields(headers: IncomingHttpHeaders): string[] {
   return names
 }
 
-/** Whether a field, in lower case, contains the client's address. */
+/** Returns whether a field, in lower case, contains the client's address. */
 export function isAddressField(name: string): boolean {
   return ADDRESS_FIELDS.has(name)
 }
@@ -149,7 +149,7 @@ export function isAddressField(name: string): boolean {
 /** Fields by which some frameworks change the method of a request. */
 const METHOD_OVERRIDES = ['x-http-method-override', 'x-http-method', 'x-method-override'] as const
 
-/** Whether a request has a field that may change its method. */
+/** Returns whether a request has a field that may change its method. */
 export function overridesMethod(headers: IncomingHttpHeaders): boolean {
   return METHOD_OVERRIDES.some((name) => headers[name] !== undefined)
 }

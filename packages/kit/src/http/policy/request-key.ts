@@ -60,14 +60,14 @@ export function hostOf(request: IncomingMessage): string | undefined {
 /** The scheme and the host of a URL in absolute form, which clients send to proxies (RFC 9112, section 3.2.2). */
 const ORIGIN = /^[a-z][\da-z+.-]*:\/\/[^/?#]*/i
 
-/** The path of a URL, without its query. */
+/** Returns the path of a URL, without its query. */
 export function pathOf(url: string): string {
   if (!url.startsWith('/') && ORIGIN.test(url)) return pathOf(url.replace(ORIGIN, '').replace(/^(?!\/)/, '/'))
   const end = url.search(/[?#]/)
   return end === -1 ? url : url.slice(0, end)
 }
 
-/** Whether the user of a request is known: by its fields, by its connection, or to the application. */
+/** Returns whether the user of a request is known: by its fields, by its connection, or to the application. */
 export function isIdentified(target: RequestTarget, vary: readonly string[]): boolean {
   const { request, application = request } = target
   if (hasCredentials(request.headers, vary)) return true
@@ -80,7 +80,10 @@ function isKnownUser(request: IncomingMessage, application: ApplicationRequest):
   return hasIdentity(request) || (application !== request && hasIdentity(application))
 }
 
-/** Whether the application distinguishes its users in the key: by its own `key`, or by a credential field in `vary`. */
+/**
+ * Returns whether the application distinguishes its users in the key: by its own `key`, or by a credential field in
+ * `vary`.
+ */
 export function tellsUsersApart({ key }: Pick<RequestTarget, 'key'>, vary: readonly string[]): boolean {
   return key !== undefined || vary.includes('cookie') || vary.some(isCredentialField)
 }
@@ -88,13 +91,13 @@ export function tellsUsersApart({ key }: Pick<RequestTarget, 'key'>, vary: reado
 /**
  * Returns the forwarding fields of a request as text that differs if they differ; `undefined` if there are none.
  *
- * @param isTrusted whether a trusted proxy sets the addresses of clients, so that they are not claims of the client.
+ * @param isTrusted whether a trusted proxy sets the addresses of clients, so that clients cannot forge them.
  */
 function forwardingText({ headers }: IncomingMessage, isTrusted: boolean): string | undefined {
   const found: [string, string][] = []
   for (const name of forwardingFields(headers)) {
     if (isTrusted && isAddressField(name)) continue
-    // The host it names is that of the request: `bypassReason` lets no other one pass.
+    // Its host is the request's: `bypassReason` rejects any other.
     if (name === 'x-forwarded-host') continue
     const value = lineOf(headers, name) ?? ''
     const kept = name === 'forwarded' ? withoutParts(value, isTrusted ? NOT_IN_KEY_TRUSTED : NOT_IN_KEY) : value
@@ -105,8 +108,8 @@ function forwardingText({ headers }: IncomingMessage, isTrusted: boolean): strin
 }
 
 /**
- * Parts of `Forwarded` (RFC 7239) that are not in the key: the host is the request's, and the addresses may be vouched
- * for.
+ * Parts of `Forwarded` (RFC 7239) that are not in the key: the host is the request's, and the addresses may come from a
+ * trusted proxy.
  */
 const NOT_IN_KEY: ReadonlySet<string> = new Set(['host'])
 const NOT_IN_KEY_TRUSTED: ReadonlySet<string> = new Set(['host', 'for', 'by'])
@@ -117,8 +120,8 @@ function withoutParts(value: string, left: ReadonlySet<string>): string {
 }
 
 /**
- * Returns why a request is not served from the cache and its response not stored: it has something that is not in the
- * key and that the response may depend on. `undefined` if it can be served.
+ * Returns why a request is not served from the cache and its response is not stored: the response may depend on a part
+ * of the request that is not in the key. Returns `undefined` if the request can be served.
  */
 export function bypassReason(
   { request, url }: RequestTarget,
@@ -129,7 +132,7 @@ export function bypassReason(
   const host = hostOf(request)
   if (host === undefined || !url.startsWith('/')) return 'host'
   if (rules.hosts !== undefined && !rules.hosts.has(host)) return 'host'
-  // HTTP/2 has a field of its own for the host; a handler may read either of them.
+  // HTTP/2 also has `:authority` for the host; a handler may read either field.
   if (headers.host !== undefined && headers.host !== sentHostOf(request)) return 'host'
   if (namesAnotherHost(request)) return 'forwarded-host'
   // No client sends a fragment, and parsers do not agree where such a query ends.
@@ -148,16 +151,16 @@ export function bypassReason(
   return originalMethod !== undefined && originalMethod !== request.method ? 'method-override' : undefined
 }
 
-/** Whether a request has content, or may have. */
+/** Returns whether a request has content, or may have it. */
 export function hasBody(request: IncomingMessage): boolean {
   const { headers } = request
   if (headers['transfer-encoding'] !== undefined || Number(headers['content-length'] ?? 0) !== 0) return true
-  // HTTP/2 needs no field for it.
+  // HTTP/2 needs no header field for content.
   const { stream } = request as { stream?: { endAfterHeaders?: boolean } }
   return stream?.endAfterHeaders === false
 }
 
-/** Whether a forwarding field names a host that is not in the key: the response may contain it in links. */
+/** Returns whether a forwarding field names a host that is not in the key: the response may contain it in links. */
 function namesAnotherHost(request: IncomingMessage): boolean {
   const { 'x-forwarded-host': hosts, forwarded } = request.headers
   if (hosts === undefined && forwarded === undefined) return false
@@ -187,7 +190,7 @@ export function requestKey(target: RequestTarget, rules: KeyRules, searchRule?: 
     ...(rewritten === undefined ? [] : [`>${rewritten}`]),
     ...(forwarding === undefined ? [] : [`^${createHash('sha256').update(forwarding).digest('base64url')}`]),
     ...(content === undefined ? [] : [`#${request.method} ${content}`]),
-    // What another rule leaves of a query is not the same.
+    // The same query may be reduced differently by another rule.
     ...(searchRule === undefined ? [] : [`?${JSON.stringify(searchRule)}`]),
     path,
   ]
@@ -224,15 +227,15 @@ function compare(one: string, other: string): number {
 
 /** Methods whose responses are stored and reused: GET, HEAD, and QUERY, whose content is part of the key (RFC 10008). */
 const READ_METHODS: ReadonlySet<string | undefined> = new Set(['GET', 'HEAD', 'QUERY'])
-/** Methods that change nothing, besides those (RFC 9110, section 9.2.1). */
+/** Further safe methods (RFC 9110, section 9.2.1). */
 const SAFE_METHODS: ReadonlySet<string | undefined> = new Set(['OPTIONS', 'TRACE', 'PROPFIND', 'REPORT', 'SEARCH'])
 
-/** Whether requests of a method can be answered from the cache. */
+/** Returns whether requests of a method can be served from the cache. */
 export function isReadMethod(method: string | undefined): boolean {
   return READ_METHODS.has(method)
 }
 
-/** Whether requests of a method change nothing, so that they invalidate nothing. */
+/** Returns whether a method is safe, so that its requests invalidate nothing. */
 export function isSafeMethod(method: string | undefined): boolean {
   return READ_METHODS.has(method) || SAFE_METHODS.has(method)
 }

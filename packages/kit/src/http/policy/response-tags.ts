@@ -41,7 +41,7 @@ function decoded(path: string): string {
 }
 
 /**
- * The tags of the groups that a response belongs to (`Cache-Groups`), or that it invalidates
+ * Returns the tags of the groups that a response belongs to (`Cache-Groups`), or that it invalidates
  * (`Cache-Group-Invalidation`): a list of strings, each within its host (RFC 9875). A field that is not such a list
  * names no group.
  */

@@ -10,14 +10,14 @@ const HEURISTICALLY_CACHEABLE = new Set([200, 203, 204, 206, 300, 301, 308, 404,
 const HEURISTIC_SHARE = 0.1
 const MAX_HEURISTIC_SECONDS = 86_400
 
-/** Fields that restrict the content and so belong to it, whichever code has set them. */
+/** Fields that restrict the content: they are stored with it, even if middleware before the cache has set them. */
 export const POLICY_FIELDS = ['content-security-policy', 'content-security-policy-report-only', 'cache-groups']
 
 /** The head of a handler's response. */
 export interface ResponseHead {
   readonly status: number
   readonly fields: Fields
-  /** When it was received, in milliseconds since 1970. */
+  /** The time when it was received, in milliseconds since 1970. */
   readonly receivedMs: number
 }
 
@@ -37,7 +37,7 @@ export interface PolicyConditions {
   readonly targetedFields: readonly string[]
 }
 
-/** How a response may be reused. */
+/** The times within which a response may be reused. */
 export interface Lifetimes {
   /** How long it is fresh after it was created, in seconds. */
   readonly freshSeconds: number
@@ -55,15 +55,15 @@ export interface Lifetimes {
   readonly isShared: boolean
 }
 
-/** Why a response is not stored, or how it may be reused. */
+/** The reason why a response is not stored, or the ways in which it may be reused. */
 export type StorageDecision =
   | { readonly refused: string }
   | { readonly lifetimes: Lifetimes; readonly unstored: readonly string[] }
 
 /**
- * Whether a shared cache may store a response to a GET, and for how long (RFC 9111, sections 3 and 4.2). Also refused
- * are responses with `Set-Cookie`, which belongs to one client, with a nonce, which belongs to one response, and
- * responses that could never be reused.
+ * Decides whether a shared cache may store a response to a GET, and for how long (RFC 9111, sections 3 and 4.2). It
+ * also refuses responses with `Set-Cookie`, which belongs to one client, responses with a nonce, which belongs to one
+ * response, and responses that could never be reused.
  */
 export function storageOf(head: ResponseHead, conditions: PolicyConditions): StorageDecision {
   const { status, fields } = head
@@ -138,8 +138,8 @@ function lifetimeOf(
 }
 
 /**
- * `Cache-Control` as `send` writes it in `res.sendFile` and `express.static` by default, which is not a decision of the
- * application.
+ * The `Cache-Control` that `send` writes by default in `res.sendFile` and `express.static`: the application has not
+ * chosen it.
  */
 const PLATFORM_DEFAULT = /^public, max-age=\d+(?:, immutable)?$/
 /** The entity tag that `send` creates from a file's size and time. */
@@ -151,19 +151,22 @@ function isPlatformDefault(fields: Fields): boolean {
 }
 
 /**
- * Whether its scripts are allowed by a nonce, which must be different for each response (Content Security Policy Level
- * 3, section 8.1).
+ * Returns whether a response allows its scripts by a nonce, which must be different for each response (Content Security
+ * Policy Level 3, section 8.1).
  */
 function hasNonce(fields: Fields): boolean {
   return POLICY_FIELDS.some((name) => lineOf(fields, name)?.includes("'nonce-") === true)
 }
 
-/** `Pragma: no-cache` without `Cache-Control`, which some applications still use. */
+/** Returns whether a response has `Pragma: no-cache` without `Cache-Control`, which some applications still send. */
 function isPragmaNoCache(fields: Fields): boolean {
   return fields['cache-control'] === undefined && listOf(lineOf(fields, 'pragma')).includes('no-cache')
 }
 
-/** RFC 9111, section 4.2.3. Of several ages the first applies; an age that is not a number is ignored (section 5.1). */
+/**
+ * Returns the age of a response when it was received (RFC 9111, section 4.2.3). Of several ages the first applies; an
+ * age that is not a number is ignored (section 5.1).
+ */
 function initialAgeOf({ fields, receivedMs }: ResponseHead): number {
   const first = lineOf(fields, 'age')?.split(',')[0]!.trim() ?? ''
   const stated = /^\d+$/.test(first) ? Number(first) : 0
@@ -171,7 +174,7 @@ function initialAgeOf({ fields, receivedMs }: ResponseHead): number {
   return Math.max(stated, (receivedMs - dateMs) / 1000, 0)
 }
 
-/** Whether a stored response could ever be reused. */
+/** Returns whether a stored response could ever be reused. */
 function isOfUse(lifetimes: Lifetimes, fields: Fields): boolean {
   if (fields['etag'] !== undefined || fields['last-modified'] !== undefined) return true
   if (lifetimes.alwaysRevalidate) return false

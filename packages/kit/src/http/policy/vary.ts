@@ -4,7 +4,7 @@ import { lineOf, listOf } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import { reducedEncodings, reducedLanguages } from './preferences.ts'
 
-/** The choices of an application, so that other preferences of clients do not matter. */
+/** The languages and codings of an application; preferences of clients for others do not matter. */
 export interface VaryRules {
   /** Its languages, in lower case; `undefined` if they are not known. */
   readonly languages: readonly string[] | undefined

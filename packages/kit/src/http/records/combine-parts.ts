@@ -34,7 +34,7 @@ export function combineParts(stored: BodyPart | undefined, fresh: BodyPart, maxB
   return wholeIfComplete({ part: { first, total: total ?? right.part.total, isTail: right.part.isTail }, body })
 }
 
-/** Whether two parts are provably of the same version of a representation. */
+/** Returns whether two parts certainly belong to the same version of a representation. */
 function isSameRepresentation(one: BodyPart, other: BodyPart): boolean {
   const validator = strongValidator(one.fields, one.receivedMs)
   if (validator === undefined || validator !== strongValidator(other.fields, other.receivedMs)) return false

@@ -6,7 +6,7 @@ import type { StoredPartial, StoredRecord, StoredResponse } from './stored-recor
 const MAX_BYTES = 33_554_432
 /** Larger records are decoded each time, since a few of them would fill the memory. */
 const MAX_RECORD_BYTES = 1_048_576
-/** The estimated overhead of a record. */
+/** The estimated overhead of a record, in bytes. */
 const OVERHEAD_BYTES = 1000
 
 interface DecodedRecord {
@@ -18,8 +18,8 @@ interface DecodedRecord {
 
 /**
  * Remembers records that are read often, decoded and decompressed: parsing, checking and decompressing a record of 10
- * kB took longer than the rest of a hit. The stored bytes are compared each time, so that only what memcached has at
- * this moment is sent. The records are shared by requests and must not be changed.
+ * kB took longer than the rest of a hit. The stored bytes are compared each time, so that only the currently stored
+ * response is sent. The records are shared by requests and must not be changed.
  */
 export class DecodedRecords {
   readonly #maxBytes: number

@@ -12,8 +12,8 @@ import { encodeRecord, packBody } from './stored-record.ts'
 import { freshSecondsLeft } from './response-store.ts'
 
 /**
- * Whether the response to a POST can be stored for the GETs of its URL. If the client has set conditions, it cannot,
- * since they apply to the POST.
+ * Returns whether the response to a POST can be stored for the GETs of its URL. If the client has set conditions, it
+ * cannot, since they apply to the POST.
  */
 export function isStorablePost({ exchange, isAuthorized }: ResponseLookup): boolean {
   const { headers } = exchange.request

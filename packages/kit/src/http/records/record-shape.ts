@@ -9,7 +9,7 @@ const TOKEN = /^[!#$%&'*+.^_`|~\da-z-]+$/
 
 /**
  * Returns a record from its stored JSON; `undefined` unless it has the complete shape of a record and is stored under
- * its own key. Everyone who can reach memcached can write there, so stored bytes are not trusted.
+ * its own key. Stored bytes are not trusted, since every client that reaches memcached can write them.
  */
 export function asRecord(head: unknown, key: string, body: Buffer): StoredRecord | undefined {
   if (!isObject(head) || head['key'] !== key) return undefined

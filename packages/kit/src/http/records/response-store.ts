@@ -14,11 +14,11 @@ import type { StoredPartial, StoredResponse } from './stored-record.ts'
 /** The lifetime of a list of variants: the longest relative lifetime of memcached. */
 const VARIANTS_TTL: Ttl = '30d'
 /**
- * The seconds of memcached and of this process do not begin together: a response must become stale by its own metadata
- * first.
+ * The margin in the lifetime of an item: the clock ticks of memcached and of this process differ, and a response must
+ * become stale by its own metadata first.
  */
 const GRAIN_SECONDS = 1
-/** A year, since memcached counts in 31 bits; a response that is older is reloaded. */
+/** A year: memcached stores times in 31 bits. A response is reloaded after it. */
 const MAX_FRESH_SECONDS = 31_536_000
 
 /**
@@ -94,7 +94,7 @@ export class ResponseStore {
     }
   }
 
-  /** Stores that requests do not wait for each other, for this time. */
+  /** Returns a hit-for-pass record: requests do not wait for each other for this time. */
   pass({ key }: ResponseLookup, context: LoadContext, seconds: number): Buffer {
     context.setTtlSeconds(seconds)
     return encodeRecord({ kind: 'pass', key, untilMs: this.#nowMs() + seconds * 1000 })

@@ -6,7 +6,7 @@ import type { SearchRule } from '../policy/no-vary-search.ts'
 import { sentHostOf, pathOf } from '../policy/request-key.ts'
 import type { RequestTarget } from '../policy/request-key.ts'
 
-/** How long a path's rule is used before it is read again. A rule that is not known yet only costs a miss. */
+/** How long a path's rule is used before it is read again. An outdated rule only costs a miss. */
 const KNOWN_MS = 10_000
 const MAX_REMEMBERED = 10_000
 

@@ -15,7 +15,7 @@ export interface StoredResponse {
   readonly fields: Fields
   /** Names of fields that are set before the cache and that the handler removes. */
   readonly removed: readonly string[]
-  /** When it was received, in milliseconds since 1970. */
+  /** The time when it was received, in milliseconds since 1970. */
   readonly receivedMs: number
   readonly lifetimes: Lifetimes
   /** How the stored body is compressed. */
@@ -48,7 +48,7 @@ interface StoredVariants {
 interface HitForPass {
   readonly kind: 'pass'
   readonly key: string
-  /** When this ends, in milliseconds since 1970. */
+  /** The time when this ends, in milliseconds since 1970. */
   readonly untilMs: number
 }
 

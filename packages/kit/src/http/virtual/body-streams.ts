@@ -1,7 +1,7 @@
 import { Readable } from 'node:stream'
 import type { BodyWriter, OpenBody, VirtualResult } from './virtual-response.ts'
 
-/** The number of unread bytes from which on the writer has to wait. */
+/** The number of unread bytes at which the writer has to wait. */
 const HIGH_WATER_MARK = 65_536
 
 /** Opens a stream of the Fetch standard; its parts belong to its reader. */

@@ -41,8 +41,8 @@ export class VirtualRequest extends EventEmitter {
 }
 
 /**
- * Returns the scheme and the host of a URL, to which a path can be appended as text: `new URL(path, base)` takes a path
- * that begins with two slashes for another host.
+ * Returns the scheme and the host of a URL, to which a path can be appended as text: `new URL(path, base)` would read a
+ * path that begins with two slashes as another host.
  */
 export function originOf(url: string): string {
   return url.slice(0, url.indexOf('/', url.indexOf('://') + 3))
@@ -54,7 +54,8 @@ function splitUrl(url: string): { scheme: string; host: string; path: string } {
   const slash = url.indexOf('/', afterScheme + 3)
   const hash = url.indexOf('#')
   const end = hash === -1 ? url.length : hash
-  if (afterScheme === -1 || slash === -1 || slash > end) throw new TypeError(`a request needs an absolute URL: ${url}`)
+  if (afterScheme === -1 || slash === -1 || slash > end)
+    throw new TypeError(`a request needs an absolute URL such as http://localhost/, got ${url}`)
   const authority = url.slice(afterScheme + 3, slash)
   return {
     scheme: url.slice(0, afterScheme),

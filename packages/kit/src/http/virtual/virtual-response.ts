@@ -13,7 +13,7 @@ export interface VirtualResult<Body> {
 
 /** The destination of a body. */
 export interface BodyWriter {
-  /** Whether more can be taken before `onDrain`. */
+  /** Takes a chunk; returns whether the writer may continue before `onDrain`. */
   push(chunk: Buffer): boolean
   end(): void
   fail(error: Error): void
@@ -23,9 +23,9 @@ export interface BodyWriter {
 
 /** Opens a stream for a body. */
 export type OpenBody<Body> = (reader: {
-  /** The reader wants more. */
+  /** Called when the reader wants more. */
   readonly onDrain: () => void
-  /** The reader has left. */
+  /** Called when the reader has cancelled. */
   readonly onCancel: () => void
 }) => { readonly body: Body; readonly writer: BodyWriter }
 
@@ -33,9 +33,9 @@ export type OpenBody<Body> = (reader: {
 const WITHOUT_CONTENT = new Set([204, 205, 304])
 
 /**
- * A response without a socket, with the methods of `ServerResponse` that the response cache and its handlers use. What
- * is written to it becomes the response of a framework that does not write to a `ServerResponse`, for example a
- * `Response` of the Fetch standard.
+ * A response without a socket, with the methods of `ServerResponse` that the response cache and its handlers use. It
+ * becomes the response of a framework that does not write to a `ServerResponse`, for example a `Response` of the Fetch
+ * standard.
  */
 export class VirtualResponse<Body> extends EventEmitter {
   readonly req: IncomingMessage
@@ -235,5 +235,5 @@ function headersSentError(): Error {
 }
 
 function abortedError(): Error {
-  return Object.assign(new Error('the response ended before it was whole'), { code: 'ECONNRESET' })
+  return Object.assign(new Error('the response ended before it was complete'), { code: 'ECONNRESET' })
 }

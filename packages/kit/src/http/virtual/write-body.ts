@@ -22,7 +22,7 @@ export async function writeBody(response: ServerResponse, source: BodySource): P
   }
   response.once('close', close)
   try {
-    // Throws if the handler has already read the body, or has a reader of its own.
+    // Throws if the handler has already read the body, or holds a reader of it.
     parts = partsOf(source)
     let part = await parts.next()
     if (part.done !== true) {

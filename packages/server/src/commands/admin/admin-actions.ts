@@ -31,7 +31,7 @@ export interface AdminCommand {
   readonly isPipelining: boolean
 }
 
-/** What the connection does after an admin command that has no reply. */
+/** The action of the connection after an admin command that has no reply. */
 export const AfterAdmin = { goOn: 0, close: 1, shutDown: 2 } as const
 
 /** The event streams that a client wants to watch. */

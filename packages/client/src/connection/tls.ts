@@ -1,0 +1,124 @@
+import { readFileSync } from 'node:fs'
+import { createSecureContext } from 'node:tls'
+import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import { kindOf, MemcacheOptionError, textOption } from 'memcache-ts-protocol'
+import { messageOf } from '../errors.ts'
+import type { ServerAddress } from '../server-address.ts'
+
+/**
+ * Returns the TLS options of `tls` and `tlsCaFile` together; `undefined` is no TLS.
+ *
+ * @throws MemcacheOptionError if a connection could not be made with them. The error shows no key and no passphrase.
+ */
+export function tlsOptionsOf(tls: unknown, caFile: string | undefined): TlsOptions | undefined {
+  if (tls === false) return undefined
+  if (tls !== undefined && tls !== true && (typeof tls !== 'object' || tls === null)) {
+    throw new MemcacheOptionError(`tls must be true, false or options of tls.connect, got ${kindOf(tls)}`)
+  }
+  if (tls === undefined && caFile === undefined) return undefined
+  const given: TlsOptions = tls === true || tls === undefined ? {} : tls
+  const options = caFile === undefined ? given : { ...given, ca: readAuthorities(caFile) }
+  checkTlsOptions(options)
+  return options
+}
+
+function readAuthorities(caFile: string): Buffer {
+  try {
+    return readFileSync(caFile)
+  } catch (cause) {
+    throw new MemcacheOptionError(`tlsCaFile: ${messageOf(cause)}`, { cause })
+  }
+}
+
+function checkTlsOptions(options: TlsOptions): void {
+  for (const name of ['path', 'socket'] as const) {
+    if (options[name] !== undefined) {
+      throw new MemcacheOptionError(`tls.${name} cannot be used: the option servers says where the servers are`)
+    }
+  }
+  for (const name of ['passphrase', 'servername'] as const) {
+    if (options[name] !== undefined) textOption(`tls.${name}`, options[name])
+  }
+  const { checkServerIdentity } = options
+  if (checkServerIdentity !== undefined && typeof checkServerIdentity !== 'function') {
+    throw new MemcacheOptionError(`tls.checkServerIdentity must be a function, got ${kindOf(checkServerIdentity)}`)
+  }
+  for (const ca of [options.ca].flat()) {
+    // Node ignores text that is no certificate, and then trusts no server.
+    if (ca !== undefined && !Buffer.from(ca).includes('-----BEGIN')) {
+      throw new MemcacheOptionError('tls.ca must be certificates in PEM, not the name of a file: read the file first')
+    }
+  }
+  if (options.secureContext !== undefined) return
+  try {
+    createSecureContext(options)
+  } catch (error) {
+    // Without a cause: Node's messages show values of a wrong type, which may be secrets.
+    throw new MemcacheOptionError(`tls cannot be used: ${contextProblem(error)}`)
+  }
+}
+
+const CONTEXT_ADVICE: Readonly<Record<string, string>> = {
+  'bad decrypt': 'the passphrase is not that of the key',
+  'interrupted or cancelled': 'the key is encrypted: give tls.passphrase',
+  'key values mismatch': 'tls.key is not the key of tls.cert',
+  'no start line': 'tls.cert and tls.key must be PEM, not the names of files',
+  unsupported: 'tls.cert and tls.key must be PEM, not the names of files',
+}
+
+function contextProblem(error: unknown): string {
+  const { reason } = error as { reason?: unknown }
+  if (typeof reason !== 'string') return messageOf(error).replace(/\.? Received .*/s, '')
+  const advice = CONTEXT_ADVICE[reason]
+  return advice === undefined ? reason : `${advice} (${reason})`
+}
+
+/** Returns the options of one TLS connection that depend on the server's address and on functions of the application. */
+export function tlsConnectOptions({ host }: ServerAddress, tls: TlsOptions): TlsOptions {
+  const { checkServerIdentity, servername } = tls
+  return {
+    ...tls,
+    // The name that the certificate is checked against. An address cannot be sent as a server name.
+    ...(servername !== undefined || host === undefined || /^[\d.]+$|:/.test(host) ? {} : { servername: host }),
+    ...(checkServerIdentity === undefined ? {} : { checkServerIdentity: guarded(checkServerIdentity) }),
+  }
+}
+
+/** Takes an exception for a refusal: Node would throw it in the socket's callback, and the handshake would never end. */
+function guarded(check: NonNullable<TlsOptions['checkServerIdentity']>): typeof check {
+  return (...args) => {
+    try {
+      return check(...args)
+    } catch (error) {
+      return error instanceof Error ? error : new Error(messageOf(error))
+    }
+  }
+}
+
+const UNKNOWN_AUTHORITY = new Set([
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+])
+
+/** Returns what is wrong with a TLS connection, and what to do; `undefined` if the error is not one of TLS. */
+export function tlsProblem(error: Error): string | undefined {
+  const { code, reason } = error as { code?: unknown; reason?: unknown }
+  if (typeof code !== 'string') return undefined
+  if (UNKNOWN_AUTHORITY.has(code)) return `${error.message}; give the authority of the server's certificate as tls.ca`
+  if (code === 'CERT_HAS_EXPIRED') return "the server's certificate has expired"
+  if (code === 'ERR_TLS_CERT_ALTNAME_INVALID')
+    return `${error.message.replace(/[:\s]+$/, '')}; give the certificate's name as tls.servername`
+  if (code === 'ERR_SSL_WRONG_VERSION_NUMBER') return 'it does not speak TLS: leave tls out, or use its TLS port'
+  if (!code.startsWith('ERR_SSL_')) return undefined
+  // Without the source lines that OpenSSL's own messages name.
+  return `TLS failed: ${String(reason)}${alertAdvice(String(reason))}`
+}
+
+function alertAdvice(reason: string): string {
+  if (reason.endsWith('alert certificate required')) return ': the server demands tls.cert and tls.key'
+  if (reason.endsWith('alert handshake failure')) return ': the server may demand tls.cert and tls.key'
+  return /alert .*(?:certificate|unknown ca)/.test(reason) ? ': the server refuses tls.cert' : ''
+}
