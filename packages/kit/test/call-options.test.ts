@@ -113,7 +113,7 @@ it('warms with as many loads at once as can be, whatever number is given', async
 
 describe('what takes options when it is made', () => {
   const session = { secret: 'a secret of these tests' }
-  /** What is made, and its options. */
+  /** Returns an object that is made of options; and the names of its options. */
   const made: Readonly<Record<string, [(options: any) => unknown, names: string]>> = {
     rateLimiter: [
       (options) => rateLimiter({ perMinute: 5, ...options }),
