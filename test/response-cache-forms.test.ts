@@ -17,6 +17,12 @@ const FORWARDING = [
   'x-azure-clientip',
   'forwarded',
   'upgrade',
+  'cf-visitor',
+  'x-nextjs-data',
+  'x-requested-with',
+  'hx-request',
+  'turbo-frame',
+  'rsc',
 ]
 
 /** Responds with everything that frameworks make of a target, a host, and forwarding fields. */
@@ -42,6 +48,12 @@ const FIELDS: [string, string][] = [
   ['X-Vercel-Forwarded-For', '1.2.3.4'],
   ['X-Azure-ClientIP', '1.2.3.4'],
   ['X-Host', 'evil.test'],
+  ['CF-Visitor', '{"scheme":"http"}'],
+  ['X-Nextjs-Data', '1'],
+  ['X-Requested-With', 'XMLHttpRequest'],
+  ['HX-Request', 'true'],
+  ['Turbo-Frame', 'list'],
+  ['RSC', '1'],
   ['X-Original-URL', '/admin'],
   ['Forwarded', 'host=SHOP.test'],
   ['Forwarded', 'host = evil.test'],

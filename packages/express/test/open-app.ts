@@ -37,8 +37,9 @@ export class TestFleet implements AsyncDisposable {
     },
   }
 
-  cache(): Memcache {
-    const cache = memcache({ servers: [this.#stream], logger: false, clock: this.clock, timeoutMs: 5000 })
+  /** @param clock the clock of its process. Default: the clock of the server. */
+  cache(clock: FakeClock = this.clock): Memcache {
+    const cache = memcache({ servers: [this.#stream], logger: false, clock, timeoutMs: 5000 })
     this.#caches.push(cache)
     return cache
   }

@@ -103,6 +103,52 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect(site.calls).toHaveLength(2)
   })
 
+  const page = (value: unknown): string => `for ${JSON.stringify(value)}`
+  it.each([
+    ['an origin', 'origin', ['https://a.test', 'https://b.test'], 'Access-Control-Allow-Origin'],
+    ['a content coding', 'accept-encoding', ['a', 'b'], 'Content-Encoding'],
+    ['a language', 'accept-language', ['en', 'de'], 'Content-Language'],
+  ])('gives %s only to those who want it, even if Vary does not say so', async (_name, name, values, told) => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    site.answers((request, response) => {
+      const value = String(request.headers[name])
+      return response.writeHead(200, { [told]: value, 'Content-Type': 'text/plain' }).end(page(value))
+    })
+    for (const isStored of [false, true]) {
+      for (const value of values) {
+        const { headers, body, isHit } = await site.get('/', { [name]: value })
+        expect([headers[told.toLowerCase()], body, isHit]).toEqual([value, page(value), isStored])
+      }
+    }
+  })
+
+  it.each(['X-CSRF-Token', 'XSRF-Token', 'X-Auth-Token', 'Authorization', 'X-Session-Id', 'DPoP-Nonce'])(
+    'does not store a response whose handler gives its client %s, unless it says that it is for all',
+    async (name) => {
+      await using site = await openSite({ create, ttlSeconds: 60 })
+      site.answers((_request, response, call) => response.set(name, String(call)).send('page'))
+      const [first, second] = [await site.get(), await site.get()]
+      expect([first, second].map(({ headers }) => headers[name.toLowerCase()])).toEqual(['1', '2'])
+      expect(first.cacheStatus).toBe('memcache-ts; fwd=uri-miss')
+      site.answers((_request, response) =>
+        response.set({ [name]: 'of all', 'Cache-Control': 'public, max-age=60' }).send('page'),
+      )
+      await site.get('/public')
+      expect((await site.get('/public')).isHit).toBe(true)
+    },
+  )
+
+  it('does not store a response that varies by more fields than any two clients could share', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    const names = (from: number): string =>
+      Array.from({ length: 60 }, (_value, index) => `x-${from + index}`).join(', ')
+    site.answers((_request, response) => response.set('Vary', `${names(0)}, ${names(100)}`).send('page'))
+    for (let time = 0; time < 2; time++) expect((await site.get('/at-once')).cacheStatus).not.toMatch(/hit|stored/)
+    // The lists of all responses of a URL add up.
+    site.answers((_request, response, call) => response.set('Vary', names(call * 100)).send(`page ${call}`))
+    for (let time = 0; time < 5; time++) expect((await site.get('/more', { 'x-1': String(time) })).status).toBe(200)
+  })
+
   it('answers for each host by itself', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     site.answers((request, response) => response.send(`<a href="//${request.headers.host}">`))

@@ -112,6 +112,7 @@ describe('the response cache when memcached is away', () => {
       ),
     )
     expect(answers.every(({ status, body }) => status === 200 && body.startsWith('answer'))).toBe(true)
+    expect(answers.filter(({ cacheStatus }) => cacheStatus?.includes('stored'))).toEqual([])
     await test.server.start()
     await test.server.resume()
     await expect.poll(() => test.cache.stats().breaker).toBe('closed')

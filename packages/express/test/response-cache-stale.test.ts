@@ -1,5 +1,5 @@
 import express from 'express'
-import { passTime } from 'memcache-ts-testing'
+import { FakeClock, passTime } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { openSite, sendRequest } from './cache-areas/open-site.ts'
 import type { Site } from './cache-areas/open-site.ts'
@@ -59,6 +59,21 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     await expect.poll(async () => (await site.get()).cacheStatus).toBe('memcache-ts; hit; ttl=10')
     expect(site.calls[1]!.headers['if-none-match']).toBe('"a"')
     expect((await site.get()).body).toBe('answer')
+  })
+
+  it('vary as they did when a 304 confirms them, which compression adds nothing to', async () => {
+    await using site = await openSite({ create, ttlSeconds: 10 })
+    site.answers((request, response, call) =>
+      call === 1
+        ? response.set({ ETag: '"a"', Vary: 'Origin, Accept-Encoding' }).send('answer')
+        : response.writeHead(304, { ETag: '"a"', Vary: 'origin' }).end(),
+    )
+    await site.get()
+    await site.pass(15)
+    for (let time = 0; time < 2; time++) {
+      const { status, headers } = await site.get()
+      expect([status, headers.vary]).toEqual([200, 'Origin, Accept-Encoding'])
+    }
   })
 
   it('are served while they are revalidated as their own stale-while-revalidate says', async () => {
@@ -138,6 +153,60 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     gate.open()
     expect((await Promise.all(asked)).every(({ status, body }) => status === 200 && body === 'old')).toBe(true)
     expect(site.calls).toHaveLength(2)
+  })
+
+  it.each([-7200, -600, -30, 30, 600, 7200])(
+    'are not taken for fresh by a process whose clock is %s seconds ahead of the others, whoever has stored them',
+    async (aheadSeconds) => {
+      await using fleet = new TestFleet()
+      const clock = new FakeClock(fleet.clock.nowMs() + aheadSeconds * 1000)
+      const ttlSeconds = 10
+      await using one = await openSite({ create, ttlSeconds, fleet })
+      await using other = await openSite({ create, ttlSeconds, fleet, cache: fleet.cache(clock) })
+      // A response is the time by the server's clock at which it was made.
+      for (const site of [one, other]) {
+        site.answers((_request, response) => response.send(String(fleet.clock.nowMs())))
+      }
+      const host = { Host: 'shop.test' }
+      const pass = async (seconds: number): Promise<void> => {
+        await one.pass(seconds)
+        clock.advanceSeconds(seconds)
+      }
+      const ageOf = async (site: Site, path: string): Promise<number> => {
+        const { body, headers } = await site.get(path, host)
+        const seconds = (fleet.clock.nowMs() - Number(body)) / 1000
+        // What is said of the age may differ by the time until a clock has been corrected for the first time.
+        expect(Number(headers.age ?? 0)).toBeLessThanOrEqual(seconds + ttlSeconds)
+        return seconds
+      }
+      const paths = ['/a', '/b', '/c']
+      for (const [step, seconds] of [3, 4, 20, 2, 9, 60, 5, 5].entries()) {
+        for (const site of step % 2 === 0 ? [one, other] : [other, one]) {
+          // Seconds of memcached and of the processes do not begin together.
+          for (const path of paths.slice(0, 1 + (step % 3))) {
+            expect(await ageOf(site, path), `${path} ${step}`).toBeLessThanOrEqual(ttlSeconds + 4)
+          }
+        }
+        await pass(seconds)
+      }
+      // From then on both agree on what is fresh.
+      await pass(60)
+      const { body } = await one.get('/a', host)
+      await pass(5)
+      const { body: same, headers } = await other.get('/a', host)
+      expect(same).toBe(body)
+      expect(Math.abs(Number(headers.age) - 5)).toBeLessThanOrEqual(2)
+    },
+  )
+
+  it('are a miss if they were stored at a time that no clock shows', async () => {
+    await using fleet = new TestFleet()
+    const clock = new FakeClock(fleet.clock.nowMs() + 30 * 86_400_000)
+    await using one = await openSite({ create, ttlSeconds: 10, fleet })
+    await using other = await openSite({ create, ttlSeconds: 10, fleet, cache: fleet.cache(clock) })
+    const host = { Host: 'shop.test' }
+    await other.get('/', host)
+    expect((await one.get('/', host)).isHit).toBe(false)
   })
 
   it('come after a soft invalidation, while one handler call brings the new one', async () => {

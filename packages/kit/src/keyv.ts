@@ -7,7 +7,7 @@ import type { Servers } from './choose-servers.ts'
 import { getDefaultMemcache } from './default-memcache.ts'
 import { Memcache, memcache } from './memcache.ts'
 import type { MemcacheOptions } from './memcache-options.ts'
-import { ownNamespace } from './own-key.ts'
+import { ownNamespace } from './namespace.ts'
 
 /**
  * A Keyv store in memcached, for Keyv 5 and the packages that build on it: cache-manager, cacheable, Nest's

@@ -1,8 +1,10 @@
 import { kindOf, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Key, Ttl } from 'memcache-ts-protocol'
-import { keyText, ownKeyText, storedKey, userKey } from './engine/cache-key.ts'
+import { KeyPrefix, keyText, ownKeyText, storedKey, userKey } from './engine/cache-key.ts'
+import type { KeySpace } from './engine/cache-key.ts'
 import type { AtomicTarget } from './engine/store/atomic-writes.ts'
-import type { CacheEngine } from './engine/engine.ts'
+import { engineOf } from './engine/engine.ts'
+import type { CacheEngine, ENGINE } from './engine/engine.ts'
 import { checkObject, lateTags, resolveLoading, toGetOrSetOptions } from './engine/load/get-or-set-options.ts'
 import type { MemcacheLock } from './engine/store/lock.ts'
 import type { GetOrSetOptions, Loader, ResolvedLoading } from './engine/load/get-or-set-options.ts'
@@ -466,4 +468,18 @@ function idItself<Id>(id: Id): Key {
     throw new MemcacheOptionError('getOrSetMany cannot use an object as a key: set key: (id) => [id.name]')
   }
   return Array.isArray(id) ? (id as Key) : [id as string]
+}
+
+/** Returns one of the kit's key spaces as a namespace. */
+export function ownNamespace(
+  cache: { readonly [ENGINE]: CacheEngine; readonly client: { readonly prefix: string } },
+  space: KeySpace,
+): CacheNamespace {
+  const engine = engineOf(cache)
+  const path = KeyPrefix[space]
+  return new CacheNamespace(engine, {
+    prefix: cache.client.prefix,
+    path: `${path}:`,
+    tagKeys: [engine.namespaceKey(path)],
+  })
 }

@@ -7,7 +7,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { memcache, MemcacheLimitError } from '../src/index.ts'
 import { concurrency, CONCURRENCY_OPTIONS } from '../src/rate-limit/index.ts'
 import type { ConcurrencyLimiter, Slot } from '../src/rate-limit/index.ts'
-import { ownKey } from '../src/own-key.ts'
+import { ownKey } from '../src/engine/engine.ts'
 import { NOBODY, takeTurn } from '../src/rate-limit/concurrency-state.ts'
 import { openCache } from './open-cache.ts'
 

@@ -4,7 +4,7 @@ import { FaultProxy, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { memcache } from '../src/index.ts'
 import { MemoryTier } from '../src/engine/memory/memory-tier.ts'
-import { ownKey } from '../src/own-key.ts'
+import { ownKey } from '../src/engine/engine.ts'
 import { openCache } from './open-cache.ts'
 
 const commands = (test: { server: { memcached: { stats(): Readonly<Record<string, unknown>> } } }): number =>

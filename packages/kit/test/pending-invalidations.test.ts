@@ -3,7 +3,7 @@ import { MemcacheConnectionError, MemcacheDecodeError, MemcacheServerError } fro
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { PendingInvalidations, RootGeneration } from '../src/engine/invalidate/pending-invalidations.ts'
 import type { Invalidator } from '../src/engine/invalidate/pending-invalidations.ts'
-import { HARD_STEP, SOFT_STEP } from '../src/engine/invalidate/tag-generation.ts'
+import { HARD_STEP, SOFT_STEP } from '../src/engine/store/cache-store.ts'
 import { Tags } from '../src/engine/invalidate/tags.ts'
 import { CacheReport } from '../src/engine/observe/cache-report.ts'
 import { UNAVAILABLE } from '../src/engine/or-unavailable.ts'

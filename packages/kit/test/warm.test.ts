@@ -3,7 +3,7 @@ import { describe, expect, it, vi } from 'vitest'
 import { defineCache } from '../src/index.ts'
 import type { Memcache } from '../src/index.ts'
 import { HotKeys } from '../src/declare/warm/hot-keys.ts'
-import { ProgressBar } from '../src/declare/warm/progress-bar.ts'
+import { ProgressBar } from '../src/declare/warm/warm.ts'
 import { testMemcache } from '../src/testing/index.ts'
 import { openCache } from './open-cache.ts'
 

@@ -4,10 +4,18 @@ import { join } from 'node:path'
 import { MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { helpText, readCommandLine } from './cli/arguments.ts'
 import type { ServeOrder } from './cli/arguments.ts'
-import { becomeUser, NO_SUCH_USER_STATUS } from './cli/become-user.ts'
-import { raiseOpenFiles, SYSTEM_ERROR_STATUS } from './cli/open-files.ts'
-import { say, warn, writeOut } from './cli/output.ts'
-import { removePidFile, writePidFile, writePortFile } from './cli/run-files.ts'
+import {
+  becomeUser,
+  NO_SUCH_USER_STATUS,
+  raiseOpenFiles,
+  removePidFile,
+  say,
+  SYSTEM_ERROR_STATUS,
+  warn,
+  writeOut,
+  writePidFile,
+  writePortFile,
+} from './cli/process.ts'
 import { MemcachedServer } from './memcached-server.ts'
 import { DEFAULT_MAX_CONNECTIONS } from './options.ts'
 import { PACKAGE_FOLDER } from './package-folder.ts'

@@ -1,13 +1,43 @@
-import type { Socket } from 'node:net'
+import { Socket } from 'node:net'
+import type { Server } from 'node:net'
 import type { Duplex } from 'node:stream'
-import { readIntoSharedBuffer } from './accepted-socket.ts'
 import type { CommandContext } from './commands/command-context.ts'
 import { peerText } from './connection-ends.ts'
 import type { ConnectionEnds } from './connection-ends.ts'
-import type { ConnectionOwner } from './connection-owner.ts'
+import type { CloseReason, ConnectionOwner } from './session.ts'
 import { Connection } from './connection.ts'
 import type { Listener } from './listener.ts'
-import type { CloseReason } from './session.ts'
+
+/** The undocumented parts of a socket that are used here. */
+interface SocketInternals {
+  _handle: { useUserBuffer?: unknown } | null
+  _server: Server | null
+}
+
+/**
+ * Reads an accepted socket into one buffer that all connections share, instead of the 64 kB that Node allocates for
+ * each read; returns `undefined` where this Node's sockets are made otherwise, and the socket is as it was.
+ *
+ * `onread` is documented for sockets that connect. For accepted ones its only way is to hand their handle to a new
+ * socket, and the handle is private: that is why it is done here alone, looked at first, and done without when it is
+ * not as expected. The socket must not have begun to read (`pauseOnConnect`).
+ */
+function readIntoSharedBuffer(
+  socket: Socket,
+  buffer: Buffer,
+  receive: (length: number) => boolean,
+): Socket | undefined {
+  const internals = socket as unknown as SocketInternals
+  const handle = internals._handle
+  if (typeof handle?.useUserBuffer !== 'function' || internals._server === undefined) return undefined
+  const options = { handle, onread: { buffer, callback: (length: number) => receive(length) } }
+  const reading = new Socket(options as ConstructorParameters<typeof Socket>[0])
+  // The server counts its open connections by this property, to know when it has closed.
+  ;(reading as unknown as SocketInternals)._server = internals._server
+  internals._server = null
+  internals._handle = null
+  return reading
+}
 
 const RECEIVE_BUFFER_BYTES = 64 * 1024
 const TOO_MANY_CONNECTIONS = 'ERROR Too many open connections\r\n'

@@ -16,11 +16,10 @@ import type { AdminResult } from './commands/admin/admin-actions.ts'
 import { administer } from './commands/admin/administer.ts'
 import { incrOrDecr } from './commands/arithmetic.ts'
 import type { CommandContext } from './commands/command-context.ts'
-import { deleteItem } from './commands/touch-and-delete.ts'
+import { deleteItem, touchItem } from './commands/touch-and-delete.ts'
 import { metaArithmetic } from './commands/meta-arithmetic.ts'
-import { metaDebug } from './commands/meta-get.ts'
+import { metaDebug, metaGet } from './commands/meta-get.ts'
 import { metaDelete } from './commands/meta-delete.ts'
-import { metaGet } from './commands/meta-get.ts'
 import { replyToMetaSet } from './commands/meta-set.ts'
 import { PausedRetrieval, retrieve } from './commands/retrieval.ts'
 import {
@@ -34,13 +33,12 @@ import {
   StoreOrder,
   StoreOutcome,
 } from './commands/storage.ts'
-import { touchItem } from './commands/touch-and-delete.ts'
 import { printable } from './encoded-text.ts'
 import { Progress } from './long-reply.ts'
 import type { LongReply } from './long-reply.ts'
 import type { Session, SessionHost } from './session.ts'
 import { OUT_OF_MEMORY, TOO_LARGE } from './store/item-store.ts'
-import { EventStream } from './watch/streams.ts'
+import { EventStream } from './watch/event-log.ts'
 
 /** The limit of a `get` line, which may be longer than any other line. */
 const MAX_RETRIEVAL_LINE_BYTES = 1024 * 1024

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { readCommandLine } from '../src/cli/arguments.ts'
 import { MemcachedServer } from '../src/index.ts'
-import { pendingResponses, readBufferLimit } from '../src/read-buffer-limit.ts'
+import { pendingResponses, readBufferLimit } from '../src/tuning.ts'
 import { packet } from './binary-packets.ts'
 import { Exchange } from './exchange.ts'
 

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { MemcachedClient, parseServers } from 'memcache-ts-client'
-import type { MemcachedClientOptions } from 'memcache-ts-client'
-import { CommandError } from './exit-status.ts'
-import { anyValueCodec } from './stored-value.ts'
+import type { MemcachedClientOptions, ValueCodec } from 'memcache-ts-client'
+import { CommandError } from './terminal.ts'
+import { KitCodec, LEASE_STUB, valueOf } from '../engine/values/kit-codec.ts'
 
 /** The options that all commands share. */
 export interface SharedOptions {
@@ -80,5 +80,35 @@ function readFile(path: string): string {
     return readFileSync(path, 'utf8')
   } catch (error) {
     throw new CommandError(`${path} cannot be read: ${(error as Error).message}`)
+  }
+}
+
+/** A value in another client's format, which neither the kit nor the client has written. */
+export class ForeignValue {
+  readonly bytes: Buffer
+  readonly clientFlags: number
+
+  constructor(bytes: Buffer, clientFlags: number) {
+    this.bytes = bytes
+    this.clientFlags = clientFlags
+  }
+}
+
+/**
+ * Returns a codec that reads values of the kit and the client, and the bytes of other values. It writes strings and
+ * JSON.
+ */
+function anyValueCodec(): ValueCodec {
+  const kit = new KitCodec(undefined, '')
+  return {
+    encode: (value) => kit.encode(value),
+    decode(bytes, clientFlags) {
+      try {
+        const stored = kit.decode(bytes, clientFlags)
+        return stored === LEASE_STUB ? Buffer.alloc(0) : valueOf(stored)
+      } catch {
+        return new ForeignValue(bytes, clientFlags)
+      }
+    },
   }
 }

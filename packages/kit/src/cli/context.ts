@@ -1,7 +1,7 @@
 import type { MemcachedClient } from 'memcache-ts-client'
 import { openClient, serversOf } from './connect.ts'
 import type { SharedOptions } from './connect.ts'
-import { CommandError, ExitStatus } from './exit-status.ts'
+import { CommandError, ExitStatus } from './terminal.ts'
 import type { Terminal } from './terminal.ts'
 
 /** A server of the list, and why it does not respond. */

@@ -1,6 +1,8 @@
 import type { MemcachedClient } from 'memcache-ts-client'
-import type { Clock, Ttl } from 'memcache-ts-protocol'
+import type { Clock, KeyPart, Ttl } from 'memcache-ts-protocol'
 import type { Logger } from '../logger.ts'
+import { ownKeyText, storedKey } from './cache-key.ts'
+import type { KeySpace } from './cache-key.ts'
 import type { Generations } from './invalidate/tags.ts'
 import type { LoadingDefaults } from './load/get-or-set-options.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './load/read-through-many.ts'
@@ -21,7 +23,7 @@ export { KeyPrefix, ownKeyText } from './cache-key.ts'
 export type { Generations } from './invalidate/tags.ts'
 export { Abandonment } from './load/abandonment.ts'
 export type { StopSource } from './load/abandonment.ts'
-export { onAbort } from './load/on-abort.ts'
+export { onAbort } from './load/waiting.ts'
 export { lateTags, resolveLoading } from './load/get-or-set-options.ts'
 export type { LoadContext, ResolvedLoading } from './load/get-or-set-options.ts'
 export type { Freshness } from './load/read-through.ts'
@@ -147,4 +149,13 @@ export const ENGINE: unique symbol = Symbol.for('memcache-ts.engine')
 /** Returns the engine of a cache, for the kit's features. */
 export function engineOf(cache: { readonly [ENGINE]: CacheEngine }): CacheEngine {
   return cache[ENGINE]
+}
+
+/** Returns a key in one of the kit's key spaces as it is stored; no user's key is in one. */
+export function ownKey(
+  cache: { readonly client: { readonly prefix: string } },
+  space: KeySpace,
+  parts: readonly KeyPart[],
+): string {
+  return storedKey(ownKeyText(space, parts), cache.client.prefix)
 }

@@ -9,6 +9,7 @@ import { relay } from './capture/relay.ts'
 import type { ClientOutput } from './capture/response-capture.ts'
 import { groupTags } from './policy/response-tags.ts'
 import { isReusable } from './policy/freshness.ts'
+import type { ResponseClock } from './policy/freshness.ts'
 import { isSameRule, searchRuleOf } from './policy/no-vary-search.ts'
 import { isIdentified, tellsUsersApart } from './policy/request-key.ts'
 import { ResponseStore } from './records/response-store.ts'
@@ -45,7 +46,7 @@ export interface CapturedHandlersParts {
   readonly calls: CallsUnderWay
   readonly searchRules: SearchRules
   readonly records: DecodedRecords
-  readonly nowMs: () => number
+  readonly clock: ResponseClock
 }
 
 /**
@@ -58,19 +59,19 @@ export class CapturedHandlers {
   readonly #searchRules: SearchRules
   readonly #records: DecodedRecords
   readonly #store: ResponseStore
-  readonly #nowMs: () => number
+  readonly #clock: ResponseClock
   /** Background requests that go to the handler as if there were no cache. */
   readonly #uncached = new WeakSet<IncomingMessage>()
   /** Runs in the background, by their requests. */
   readonly #background = new WeakMap<IncomingMessage, BackgroundRun>()
 
-  constructor({ resolved, calls, searchRules, records, nowMs }: CapturedHandlersParts) {
+  constructor({ resolved, calls, searchRules, records, clock }: CapturedHandlersParts) {
     this.#resolved = resolved
     this.#calls = calls
     this.#searchRules = searchRules
     this.#records = records
-    this.#store = new ResponseStore(resolved.vary, nowMs)
-    this.#nowMs = nowMs
+    this.#store = new ResponseStore(resolved.vary, clock.nowMs)
+    this.#clock = clock
   }
 
   /** Returns whether this cache made the request, to revalidate a stored response or to load a whole response. */
@@ -121,7 +122,7 @@ export class CapturedHandlers {
         load.end(Promise.reject(new UnstoredError('aborted', 'its client has disconnected')))
         return false
       }
-      const run = this.runOf(lookup, stale)
+      const run = this.runOf(lookup, stale, { hasLease: generations !== undefined })
       this.lead(lookup.exchange, run)
       if (lookup.purpose !== 'whole') this.#calls.setAside(lookup.name, run)
       else if (generations !== undefined) this.#calls.offer({ response: run.live, lookup, generations }, run)
@@ -142,7 +143,11 @@ export class CapturedHandlers {
   runOf(
     lookup: ResponseLookup,
     old: StoredResponse | StoredPartial | undefined,
-    { stores = true, forward = forwardReason(lookup, old) }: { stores?: boolean; forward?: ForwardReason } = {},
+    {
+      stores = true,
+      hasLease = true,
+      forward = forwardReason(lookup, old),
+    }: { stores?: boolean; hasLease?: boolean; forward?: ForwardReason } = {},
   ): HandlerRun {
     const { defaultSeconds, staleSeconds, targetedFields, maxBytes, rules, vary } = this.#resolved
     return new HandlerRun({
@@ -157,13 +162,14 @@ export class CapturedHandlers {
       partial: old?.kind === 'partial' ? old : undefined,
       onIncomplete: (client) => this.#loadUncached(lookup, client),
       stores,
+      hasLease,
       directives: lookup.directives,
       forward,
       varyRules: lookup.varyRules,
       hidesCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
       hiddenParameters: rules.ignoreQuery,
       watchesIdentity: !tellsUsersApart(lookup.exchange, vary),
-      nowMs: this.#nowMs,
+      clock: this.#clock,
     })
   }
 

@@ -33,7 +33,7 @@ import { NO_DIRECTIVES, requestDirectives } from './policy/request-directives.ts
 import type { RequestDirectives } from './policy/request-directives.ts'
 import { KEPT_STALE_SECONDS, resolveResponseCache } from './response-cache-options.ts'
 import type { ResolvedResponseCache, ResponseCacheOptions } from './response-cache-options.ts'
-import { isGoodOnError, remainingSeconds } from './policy/freshness.ts'
+import { earliestMs, isGoodOnError, remainingSeconds, ResponseClock } from './policy/freshness.ts'
 import { needsBody, sendBy, sendStored } from './send-stored.ts'
 import { DecodedRecords } from './records/decoded-records.ts'
 import type { StoredPartial, StoredRecord, StoredResponse } from './records/stored-record.ts'
@@ -70,7 +70,8 @@ export class ResponseCache {
   readonly #options: ResponseCacheOptions
   readonly #resolved: ResolvedResponseCache
   readonly #loading: ResolvedLoading
-  readonly #nowMs = (): number => this.cache.clock.nowMs()
+  readonly #clock = new ResponseClock(() => this.cache.clock.nowMs())
+  readonly #nowMs = this.#clock.nowMs
   readonly #calls = new CallsUnderWay(this.#nowMs)
   readonly #handlers: CapturedHandlers
   readonly #searchRules: SearchRules
@@ -80,14 +81,14 @@ export class ResponseCache {
   constructor(options: ResponseCacheOptions) {
     this.#options = options
     this.#resolved = resolveResponseCache(options)
-    this.#records = new DecodedRecords(this.#resolved.maxBytes)
+    this.#records = new DecodedRecords(this.#resolved.maxBytes, this.#clock)
     this.#searchRules = new SearchRules(() => engineOf(this.cache), this.#nowMs)
     this.#handlers = new CapturedHandlers({
       resolved: this.#resolved,
       calls: this.#calls,
       searchRules: this.#searchRules,
       records: this.#records,
-      nowMs: this.#nowMs,
+      clock: this.#clock,
     })
     // The application decides how long a handler may take.
     const loading = resolveLoading({ jitter: 0, l1: false, hardTimeoutMs: Infinity }, PASS_SECONDS)
@@ -338,8 +339,9 @@ export class ResponseCache {
       loading: this.#loading,
       signal,
       waits,
-      freshnessOf: (value) => {
+      freshnessOf: (value, ttlSeconds) => {
         const record = this.#records.decode(value, key)
+        if (isSendable(record)) this.#clock.reach(earliestMs(record, ttlSeconds))
         const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
         return isOfUse ? freshnessFor(record, lookup, this.#nowMs()) : 'unusable'
       },

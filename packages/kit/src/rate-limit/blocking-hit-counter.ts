@@ -1,6 +1,6 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
-import { ownKey } from '../own-key.ts'
+import { ownKey } from '../engine/engine.ts'
 import { BoundedMap } from '../bounded-map.ts'
 import { CounterLayout } from './counter-layout.ts'
 import { FirstHitCounter } from './first-hit-counter.ts'

@@ -1,6 +1,6 @@
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
-import { ownKey } from '../own-key.ts'
+import { ownKey } from '../engine/engine.ts'
 import { requireCache } from '../option-types.ts'
 import { CounterLayout } from './counter-layout.ts'
 import type { WindowCount } from './counter-layout.ts'

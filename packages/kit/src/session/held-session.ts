@@ -1,5 +1,5 @@
 import type { Ttl } from 'memcache-ts-protocol'
-import type { SessionSnapshot } from './session-snapshot.ts'
+import type { SessionSnapshot } from './session-item.ts'
 
 /** A session as it was last read from a store or written to it, without the changes that its request has made since. */
 export class HeldSession {

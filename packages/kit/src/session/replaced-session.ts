@@ -1,4 +1,4 @@
-import type { Retirement } from './session-snapshot.ts'
+import type { Retirement } from './session-item.ts'
 import type { Session } from './session.ts'
 
 /** The operations of a store on a session that another one replaces. */

@@ -20,7 +20,7 @@ import type {
   SessionLock,
   StoredData,
 } from './session.ts'
-import { textOf } from './session-text.ts'
+import { textOf } from './session-codec.ts'
 import { PendingWrites, STEPS } from './session-writes.ts'
 import type { WriteKind } from './session-writes.ts'
 import type { SessionStep } from './session-errors.ts'

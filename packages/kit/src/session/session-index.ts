@@ -2,7 +2,6 @@ import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
 import { MemcacheServerError } from 'memcache-ts-protocol'
 import { withoutKey } from './session-errors.ts'
-import { Turns } from './turns.ts'
 
 const MAX_ATTEMPTS = 256
 const MAX_PAUSE_MS = 16
@@ -137,4 +136,22 @@ function toEntries(value: unknown): Entry[] {
     const [id, addedMs] = Array.isArray(entry) ? (entry as unknown[]) : [entry, 0]
     return typeof id === 'string' && typeof addedMs === 'number' ? [[id, addedMs]] : []
   })
+}
+
+/** Lets the callers of this process take turns on a key. */
+export class Turns {
+  readonly #last = new Map<string, Promise<void>>()
+
+  /** Waits until all earlier callers have ended their turns; resolves to the function that ends this turn. */
+  async take(key: string): Promise<() => void> {
+    const before = this.#last.get(key)
+    let end!: () => void
+    const turn = new Promise<void>((resolve) => (end = resolve))
+    this.#last.set(key, turn)
+    await before
+    return () => {
+      if (this.#last.get(key) === turn) this.#last.delete(key)
+      end()
+    }
+  }
 }

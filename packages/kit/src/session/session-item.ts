@@ -1,6 +1,8 @@
 import type { MemcachedClient } from 'memcache-ts-client'
 import { ClientFlags, MemcacheDecodeError, MemcacheUnsupportedError } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
+import type { SessionData } from './session-merge.ts'
+import type { SessionText } from './session-codec.ts'
 
 /** The place of a session in memcached. */
 export interface Place {
@@ -64,4 +66,56 @@ export async function casOfUndecodable(client: MemcachedClient, { key, groupKey 
     await client.delete(key, { groupKey })
     return undefined
   }
+}
+
+/** A session as it was read or written; a later write is merged against it. */
+export interface SessionSnapshot extends Place {
+  /** The session as its request sees it. */
+  readonly seen: SessionText
+  /** The session as it is stored, with writes of other requests that this one has not seen. */
+  readonly stored: SessionText
+  readonly casUnique: bigint
+  /** The time of the read or write, in milliseconds of the cache's clock. */
+  readonly atMs: number
+  /** The same time by a monotonic clock. */
+  readonly monotonicMs: number
+}
+
+/** A session that was found. */
+export interface FoundSession extends SessionSnapshot {
+  /** The data, which the caller may change, except for its `cookie`, which must be copied first. */
+  readonly data: SessionData
+  /** The remaining lifetime in seconds; `Infinity` if the server does not report it. */
+  readonly ttlSeconds: number
+  /** Whether the read has reset its lifetime. */
+  readonly touched: boolean
+}
+
+/** Returns the lifetime for the data of a session; `undefined` if the session has ended. */
+export type LifetimeOf = (data: SessionData) => Ttl | undefined
+
+/** The outcome of destroying a session that another one replaces. */
+export type Retirement =
+  /** It was destroyed now, or another request had destroyed it before. */
+  | { readonly outcome: 'retired' | 'destroyed' }
+  /** It still exists, or it is unknown whether it does. */
+  | { readonly outcome: 'kept' | 'unknown'; readonly error: unknown }
+
+/** The result of reading a destroyed session. */
+export const DESTROYED = 'destroyed'
+
+/** The result of reading an item that is no session, or is encrypted with an unknown key. */
+export const UNREADABLE = 'unreadable'
+
+export type Found = FoundSession | typeof DESTROYED | typeof UNREADABLE | undefined
+
+/** Returns the result of a read if it is a session; `undefined` otherwise. */
+export function foundIn(found: Found): FoundSession | undefined {
+  return found === DESTROYED || found === UNREADABLE ? undefined : found
+}
+
+/** Returns the lifetime of a session. @param session its data, or its JSON. */
+export function lifetimeOf(lifetime: Ttl | LifetimeOf, session: SessionData | string): Ttl | undefined {
+  if (typeof lifetime !== 'function') return lifetime
+  return lifetime(typeof session === 'string' ? (JSON.parse(session) as SessionData) : session)
 }

@@ -1,7 +1,7 @@
 import { Status, writeBinaryResponseHeader } from 'memcache-ts-protocol'
 import type { BinaryRequest, Uint64 } from 'memcache-ts-protocol'
 import type { AdminActions } from '../commands/admin/admin-actions.ts'
-import { LineReply } from '../commands/admin/line-reply.ts'
+import { LineReply } from '../long-reply.ts'
 import type { LongReply } from '../long-reply.ts'
 import type { ReplyWriter } from '../reply-writer.ts'
 

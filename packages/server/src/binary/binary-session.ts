@@ -1,19 +1,28 @@
-import { BinaryRequestReader, Command, NONE, Opcode, Request, Status, STOP, Uint64, VALUE } from 'memcache-ts-protocol'
-import { hashKey } from 'memcache-ts-protocol'
+import {
+  BinaryRequestReader,
+  Command,
+  hashKey,
+  NONE,
+  Opcode,
+  Request,
+  Status,
+  STOP,
+  Uint64,
+  VALUE,
+} from 'memcache-ts-protocol'
 import type { BinaryRequest, BinaryRequestHandler } from 'memcache-ts-protocol'
 import { isSaslCommand, SaslExchange } from '../auth/sasl-exchange.ts'
 import { addDelta, Addition, AddOutcome } from '../commands/arithmetic.ts'
 import type { CommandContext } from '../commands/command-context.ts'
-import { countGet, countTouch, findItem } from '../commands/lookup.ts'
+import { countGet, countTouch, findItem } from '../commands/command-context.ts'
 import { dropOld, reserveFor, storeItem, StoreOrder, StoreOutcome } from '../commands/storage.ts'
 import { Progress } from '../long-reply.ts'
 import type { Session, SessionHost } from '../session.ts'
 import { ItemFlag } from '../store/item-layout.ts'
 import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
 import { PROTOCOL_VERSION } from '../version.ts'
-import { BinaryReplies } from './binary-replies.ts'
+import { BinaryReplies, binaryStatistics } from './binary-replies.ts'
 import { hasShape, isQuiet, loud } from './binary-shapes.ts'
-import { binaryStatistics } from './binary-replies.ts'
 
 const VERSION = Buffer.from(PROTOCOL_VERSION)
 const OUT_OF_MEMORY_STORING = Buffer.from('Out of memory allocating item')

@@ -1,6 +1,6 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { MemcachedServerOptions } from '../options.ts'
-import { pendingResponses } from '../read-buffer-limit.ts'
+import { pendingResponses } from '../tuning.ts'
 import type { ServerTlsOptions } from '../tls/tls-options.ts'
 import { extendedHelp, readExtendedWords } from './extended-words.ts'
 import type { Extended } from './extended-words.ts'

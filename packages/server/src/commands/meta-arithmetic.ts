@@ -14,7 +14,7 @@ import {
 import type { Request } from 'memcache-ts-protocol'
 import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
 import { addDelta, Addition, AddOutcome } from './arithmetic.ts'
-import { findItem } from './lookup.ts'
+import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
 import { writeEchoFlags, writeTtl } from './meta-get.ts'
 import { logStored, markKeyEncoding } from './storage.ts'

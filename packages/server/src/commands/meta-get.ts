@@ -17,7 +17,7 @@ import type { Request } from 'memcache-ts-protocol'
 import { ItemFlag } from '../store/item-layout.ts'
 import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
 import type { CommandContext } from './command-context.ts'
-import { countGet, countTouch, findItem } from './lookup.ts'
+import { countGet, countTouch, findItem } from './command-context.ts'
 import { markKeyEncoding } from './storage.ts'
 
 const LETTER = {

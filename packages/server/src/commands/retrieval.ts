@@ -14,7 +14,7 @@ import type { LongReply } from '../long-reply.ts'
 import { MAX_PENDING_REPLY_BYTES } from '../reply-writer.ts'
 import type { ReplyMark } from '../reply-writer.ts'
 import type { CommandContext } from './command-context.ts'
-import { countGet, countTouch, findItem } from './lookup.ts'
+import { countGet, countTouch, findItem } from './command-context.ts'
 
 /** Keys that are looked up in one turn. */
 const MAX_KEYS_PER_TURN = 512

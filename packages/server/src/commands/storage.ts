@@ -2,7 +2,7 @@ import { CapitalFlag, Command, Flag, Uint64 } from 'memcache-ts-protocol'
 import type { Request } from 'memcache-ts-protocol'
 import { ItemFlag } from '../store/item-layout.ts'
 import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
-import { findItem } from './lookup.ts'
+import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
 
 /** How a storing ended. */

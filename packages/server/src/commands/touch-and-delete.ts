@@ -1,6 +1,6 @@
 import { Reply } from 'memcache-ts-protocol'
 import type { Request } from 'memcache-ts-protocol'
-import { findItem } from './lookup.ts'
+import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
 
 /** touch (protocol.txt, "Touch"). */

@@ -1,5 +1,5 @@
 import { DEFAULT_HASH_POWER } from '../store/hash-index.ts'
-import { readBufferLimit } from '../read-buffer-limit.ts'
+import { readBufferLimit } from '../tuning.ts'
 import { TLS_KEY_FORMATS, TLS_VERSIONS } from '../tls/tls-options.ts'
 import type { ResolvedTlsOptions, TlsVerifyMode } from '../tls/tls-options.ts'
 import type { Statistic, StatisticsSource } from './statistics-source.ts'

@@ -1,10 +1,9 @@
 import { BINARY_REQUEST_MAGIC, Status, writeBinaryResponseHeader } from 'memcache-ts-protocol'
 import { BinarySession } from '../binary/binary-session.ts'
 import type { CommandContext } from '../commands/command-context.ts'
-import type { ConnectionOwner } from '../connection-owner.ts'
+import type { ConnectionOwner, SessionHost } from '../session.ts'
 import { Progress } from '../long-reply.ts'
 import type { LongReply } from '../long-reply.ts'
-import type { SessionHost } from '../session.ts'
 import { TextSession } from '../text-session.ts'
 
 const NOT_OVER_UDP = Buffer.from('CLIENT_ERROR not available over UDP\r\n')

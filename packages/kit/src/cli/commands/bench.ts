@@ -2,7 +2,7 @@ import { createHistogram } from 'node:perf_hooks'
 import type { RecordableHistogram } from 'node:perf_hooks'
 import { randomBytes } from 'node:crypto'
 import type { CommandContext } from '../context.ts'
-import { CommandError, ExitStatus } from '../exit-status.ts'
+import { CommandError, ExitStatus } from '../terminal.ts'
 import { tableText } from '../table.ts'
 import { countText, latencyText, shareText } from '../units.ts'
 

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { CommandError } from '../exit-status.ts'
+import { CommandError } from '../terminal.ts'
 
 const SHELLS = ['bash', 'zsh', 'fish'] as const
 

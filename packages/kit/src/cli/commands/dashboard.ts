@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import type { CommandContext } from '../context.ts'
-import { CommandError, ExitStatus } from '../exit-status.ts'
+import { CommandError, ExitStatus } from '../terminal.ts'
 
 export interface DashboardCommandOptions {
   listen: string

@@ -3,8 +3,7 @@ import { CLUSTER_CHECKS } from '../doctor/cluster-checks.ts'
 import { examine } from '../doctor/examine.ts'
 import type { Finding, FindingLevel } from '../doctor/finding.ts'
 import { SERVER_CHECKS } from '../doctor/server-checks.ts'
-import { ExitStatus } from '../exit-status.ts'
-import { printable } from '../terminal.ts'
+import { ExitStatus, printable } from '../terminal.ts'
 import type { Style } from '../terminal.ts'
 
 export interface DoctorOptions {

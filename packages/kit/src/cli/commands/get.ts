@@ -2,9 +2,8 @@ import { inspect } from 'node:util'
 import { MemcacheUnsupportedError } from 'memcache-ts-protocol'
 import type { MetaItem } from 'memcache-ts-client'
 import type { CommandContext } from '../context.ts'
-import { ExitStatus } from '../exit-status.ts'
-import { ForeignValue } from '../stored-value.ts'
-import { printable } from '../terminal.ts'
+import { ExitStatus, printable } from '../terminal.ts'
+import { ForeignValue } from '../connect.ts'
 import { bytesText, durationText } from '../units.ts'
 
 const METADATA = { noBump: true, access: true } as const

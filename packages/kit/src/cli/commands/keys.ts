@@ -1,8 +1,7 @@
 import type { DumpedItem } from 'memcache-ts-client'
 import type { CommandContext } from '../context.ts'
-import { ExitStatus } from '../exit-status.ts'
+import { ExitStatus, printable } from '../terminal.ts'
 import { tableText } from '../table.ts'
-import { printable } from '../terminal.ts'
 import { bytesText, durationText } from '../units.ts'
 
 export interface KeysOptions {

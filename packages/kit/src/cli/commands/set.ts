@@ -1,7 +1,7 @@
 import type { Ttl } from 'memcache-ts-protocol'
 import { ttlToSeconds } from 'memcache-ts-protocol'
 import type { CommandContext } from '../context.ts'
-import { CommandError, ExitStatus } from '../exit-status.ts'
+import { CommandError, ExitStatus } from '../terminal.ts'
 import { durationText } from '../units.ts'
 
 export interface SetOptions {

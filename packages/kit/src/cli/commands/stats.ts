@@ -1,7 +1,6 @@
 import type { CommandContext } from '../context.ts'
-import { ExitStatus } from '../exit-status.ts'
+import { ExitStatus, printable } from '../terminal.ts'
 import { tableText } from '../table.ts'
-import { printable } from '../terminal.ts'
 
 /** The forms of `stats` that change the server or list keys. */
 const REFUSED = new Set(['reset', 'cachedump', 'detail'])

@@ -1,11 +1,10 @@
 import { clearScreenDown, cursorTo } from 'node:readline'
 import { setTimeout as delay } from 'node:timers/promises'
 import type { CommandContext } from '../context.ts'
-import { CommandError, ExitStatus } from '../exit-status.ts'
+import { CommandError, ExitStatus, printable } from '../terminal.ts'
 import { number, ratesBetween } from '../server-figures.ts'
 import type { ServerRates, ServerSample } from '../server-figures.ts'
 import { tableText } from '../table.ts'
-import { printable } from '../terminal.ts'
 import { bytesText, countText, durationText, shareText } from '../units.ts'
 
 export interface TopOptions {

@@ -3,9 +3,9 @@ import { createInterface } from 'node:readline'
 import type { Readable } from 'node:stream'
 import type { Ttl } from 'memcache-ts-protocol'
 import { ttlToSeconds } from 'memcache-ts-protocol'
-import { ProgressBar } from '../../declare/warm/progress-bar.ts'
+import { ProgressBar } from '../../declare/warm/warm.ts'
 import type { CommandContext } from '../context.ts'
-import { CommandError, ExitStatus } from '../exit-status.ts'
+import { CommandError, ExitStatus } from '../terminal.ts'
 import { ttlOf } from './set.ts'
 
 export interface WarmFileOptions {

@@ -1,15 +1,46 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { getDefaultMemcache } from '../../default-memcache.ts'
+import type { Memcache } from '../../memcache.ts'
 import type { CacheNamespace } from '../../namespace.ts'
 import { OPTION_HINTS } from '../../engine/load/get-or-set-options.ts'
 import { checkDeclaration, DeclaredNamespace } from '../declared-namespace.ts'
 import type { NamespaceDeclaration } from '../declared-namespace.ts'
-import type { Memcache } from '../../memcache.ts'
 import { describeValue, isCache, requireOptions } from '../../option-types.ts'
 import type { AnyClass } from '../../engine/values/reviver.ts'
-import { PROCESS_CACHE } from './cache-source.ts'
-import type { CacheSource } from './cache-source.ts'
 import { classOf, classOwner } from './class-owner.ts'
 import type { DeclaredMethod } from './class-owner.ts'
+
+/**
+ * The effect of a decorator: it `caches` by the arguments, `cachesByKey` by its own key, `puts` a result, `evicts` from
+ * the class's namespace, or `evictsTags` by tags.
+ */
+export type DecoratorKind = 'caches' | 'cachesByKey' | 'puts' | 'evicts' | 'evictsTags'
+
+/**
+ * The source of decorated methods' caches. The kit's decorators use the default cache of the process; a framework's
+ * adapter has its own source, which may choose caches by another type than `Memcache` (`Choice`).
+ */
+export interface CacheSource<Choice> {
+  /** Whether a cache may also be chosen by name. */
+  readonly hasNames?: boolean
+  /**
+   * Returns the cache for the results of an object's methods; `undefined` if there is none, and the methods are called
+   * without a cache.
+   *
+   * @param choice the `cache` option of the decorator or of `@CacheConfig`.
+   */
+  cacheFor(self: object, choice: Choice | undefined): Memcache | undefined
+  /**
+   * Called for each decorated method of a class. A source with this method needs legacy decorators, since standard
+   * decorators do not know their class.
+   */
+  decorated?(prototype: object, method: string | symbol, choice: Choice | undefined, kind: DecoratorKind): void
+}
+
+/** The source of the kit's decorators: the chosen cache, or the default cache of this process. */
+export const PROCESS_CACHE: CacheSource<Memcache> = {
+  cacheFor: (_, choice) => choice ?? getDefaultMemcache(),
+}
 
 /** Options of `@CacheConfig`: where the cached results of a class's methods are stored. */
 export interface CacheConfigOptions<Choice = Memcache> extends Partial<Pick<NamespaceDeclaration, 'name' | 'version'>> {

@@ -1,6 +1,6 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { DeclarationSite } from '../declaration-site.ts'
-import type { CacheSource, DecoratorKind } from './cache-source.ts'
+import type { CacheSource, DecoratorKind } from './cache-config.ts'
 import { declareClass, declareProcessMethod } from './class-owner.ts'
 import { countParameters } from './formal-parameters.ts'
 

@@ -2,7 +2,7 @@ import type { KeyPart } from 'memcache-ts-protocol'
 import { keyText } from '../../engine/cache-key.ts'
 import { engineOf } from '../../engine/engine.ts'
 import type { Memcache } from '../../memcache.ts'
-import { ownKey } from '../../own-key.ts'
+import { ownKey } from '../../engine/engine.ts'
 
 /** The shortest time between two saves, in milliseconds. */
 const SAVE_EVERY_MS = 60_000

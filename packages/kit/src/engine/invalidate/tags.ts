@@ -5,7 +5,7 @@ import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { AdaptiveStore } from '../store/adaptive-store.ts'
 import type { CacheReport } from '../observe/cache-report.ts'
 import type { CacheStore, TagGeneration } from '../store/cache-store.ts'
-import { compareGenerations, HARD_STEP, SOFT_STEP } from './tag-generation.ts'
+import { compareGenerations, HARD_STEP, SOFT_STEP } from '../store/cache-store.ts'
 import type { PendingInvalidations } from './pending-invalidations.ts'
 
 /** Generations by the tags' keys. */

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
-import { onAbort } from './on-abort.ts'
+import { onAbort } from './waiting.ts'
 
 /** One run of work that several callers can wait for. */
 export interface Flight<Result> {

@@ -1,7 +1,7 @@
 import { MemcacheLoaderTimeoutError, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { Abandonment } from './abandonment.ts'
-import { onAbort } from './on-abort.ts'
+import { onAbort } from './waiting.ts'
 import type { StopSource } from './abandonment.ts'
 import type { CacheContext } from '../context.ts'
 import { lateTags } from './get-or-set-options.ts'

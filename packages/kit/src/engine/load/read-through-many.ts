@@ -7,10 +7,9 @@ import type { LoadContext } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight } from './leased-loads.ts'
 import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
-import { onAbort, pause } from './on-abort.ts'
+import { FIRST_POLL_MS, nextPollMs, onAbort, pause, pollDelayMs } from './waiting.ts'
 import { NO_LEASE } from '../read/lookups.ts'
 import type { Lookup, Lookups } from '../read/lookups.ts'
-import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 import type { ReadThrough, ReadThroughRequest } from './read-through.ts'
 
 /** The result of a batch loader: a Map by id, or a list in the order of the ids with `undefined` for missing values. */

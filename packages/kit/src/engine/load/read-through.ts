@@ -12,11 +12,10 @@ import type { GetOrSetOptions, Loader } from './get-or-set-options.ts'
 import type { LeasedLoads, LoadOutcome, LoadRight, LoadTarget } from './leased-loads.ts'
 import { HARD_TIMEOUT_MS, runLoader } from './load-run.ts'
 import type { Loaded } from './load-run.ts'
-import { pause } from './on-abort.ts'
+import { FIRST_POLL_MS, nextPollMs, pause, pollDelayMs } from './waiting.ts'
 import { NO_LEASE } from '../read/lookups.ts'
 import type { Lookup, LookupRequest, Lookups } from '../read/lookups.ts'
 import type { Generations } from '../invalidate/tags.ts'
-import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from './poll-pause.ts'
 
 /** The use that a caller may make of a stored value. */
 export type Freshness = 'fresh' | 'stale' | 'unusable'
@@ -28,10 +27,10 @@ export interface ReadThroughRequest extends LookupRequest, LoadTarget {
   readonly reload?: Loader<unknown> | undefined
   /**
    * The use that this caller may make of a stored value. An unusable value is reloaded, with the old value in the
-   * loader's context, while other callers that cannot use it wait; a stale one is served while it is reloaded. Default:
-   * what memcached says.
+   * loader's context, while other callers that cannot use it wait; a stale one is served while it is reloaded.
+   * `ttlSeconds` is the remaining lifetime of the item, or `Infinity`. Default: what memcached says.
    */
-  readonly freshnessOf?: ((value: unknown) => Freshness) | undefined
+  readonly freshnessOf?: ((value: unknown, ttlSeconds: number) => Freshness) | undefined
   /** Called with the generations of the tags when this caller gets the right to load, just before the loader runs. */
   readonly onLease?: ((generations: Generations) => void) | undefined
   /** Whether this caller may be served a stale value. Default true. */
@@ -431,7 +430,7 @@ interface RunConditions {
 }
 
 function freshnessFor(request: ReadThroughRequest, found: Fresh | Stale): Freshness {
-  if (request.freshnessOf !== undefined) return request.freshnessOf(found.value.peek())
+  if (request.freshnessOf !== undefined) return request.freshnessOf(found.value.peek(), found.item.ttlSeconds)
   return found.kind === 'stale' && request.takesStale === false ? 'unusable' : found.kind
 }
 

@@ -25,7 +25,7 @@ export type SharedAnswer =
 
 /** The request of a caller that produces the value itself if it leads. */
 export interface ShareRequest extends Omit<ReadThroughRequest, 'load' | 'reload' | 'onLease' | 'freshnessOf'> {
-  readonly freshnessOf: (value: unknown) => Freshness
+  readonly freshnessOf: (value: unknown, ttlSeconds: number) => Freshness
   /** Reloads a stale value in the background, in place of the caller. */
   readonly reload: (context: LoadContext) => Promise<unknown>
 }
@@ -40,8 +40,8 @@ export function shareLoad(readThrough: ReadThrough, request: ShareRequest): Prom
   let unusable: unknown
   let isHit = false
   return new Promise((resolve) => {
-    const freshnessOf = (value: unknown): Freshness => {
-      const freshness = request.freshnessOf(value)
+    const freshnessOf = (value: unknown, ttlSeconds: number): Freshness => {
+      const freshness = request.freshnessOf(value, ttlSeconds)
       isHit = freshness !== 'unusable'
       if (!isHit) unusable = value
       return freshness

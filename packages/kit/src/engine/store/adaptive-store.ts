@@ -2,11 +2,10 @@ import type { MemcachedClient, MetaItem, MetaSetResult } from 'memcache-ts-clien
 import { MAX_RELATIVE_EXPTIME_SECONDS, MemcacheUnsupportedError } from 'memcache-ts-protocol'
 import type { Logger } from '../../logger.ts'
 import type { CacheStore, Fetched, FetchRequest, Filled, Filling, StoredItem, TagGeneration } from './cache-store.ts'
-import { unreadable } from './cache-store.ts'
+import { newGeneration, TAG_SECONDS, unreadable } from './cache-store.ts'
 import { ClassicStore } from './classic-store.ts'
 import type { EncodedItem } from '../values/kit-codec.ts'
 import { lifetime, MAX_ROUNDING_SECONDS } from '../lifetime.ts'
-import { newGeneration, TAG_SECONDS } from '../invalidate/tag-generation.ts'
 
 /** Selects the store for the server of a key: meta commands, unless that server turned out not to support them. */
 export class AdaptiveStore {

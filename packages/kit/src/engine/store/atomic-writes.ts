@@ -8,7 +8,7 @@ import { factsOf, isPastEnd, valueOf, LEASE_STUB } from '../values/kit-codec.ts'
 import { currentLoad } from '../load/flights.ts'
 import type { LeasedLoads } from '../load/leased-loads.ts'
 import type { LookupRequest, Lookups } from '../read/lookups.ts'
-import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from '../load/poll-pause.ts'
+import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from '../load/waiting.ts'
 import { NO_GENERATIONS } from '../invalidate/tags.ts'
 import type { Generations } from '../invalidate/tags.ts'
 

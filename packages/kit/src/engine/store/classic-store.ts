@@ -1,11 +1,10 @@
 import type { MemcachedClient } from 'memcache-ts-client'
 import { KeyPrefix, storedKey } from '../cache-key.ts'
-import { unreadable } from './cache-store.ts'
+import { newGeneration, TAG_SECONDS, unreadable } from './cache-store.ts'
 import type { CacheStore, Fetched, FetchRequest, Filled, Filling, StoredItem, TagGeneration } from './cache-store.ts'
 import { LEASE_STUB, STUB_ITEM } from '../values/kit-codec.ts'
 import type { EncodedItem } from '../values/kit-codec.ts'
 import { lifetime } from '../lifetime.ts'
-import { newGeneration, TAG_SECONDS } from '../invalidate/tag-generation.ts'
 
 /**
  * Leases for servers without meta commands: `add` stores the empty item that memcached would create, and `cas` fills

@@ -3,8 +3,7 @@ import type { MemcachedClient } from 'memcache-ts-client'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import { lifetime } from '../lifetime.ts'
-import { pause } from '../load/on-abort.ts'
-import { FIRST_POLL_MS, nextPollMs, pollDelayMs } from '../load/poll-pause.ts'
+import { FIRST_POLL_MS, nextPollMs, pause, pollDelayMs } from '../load/waiting.ts'
 
 /** The resolved options of a lock. */
 export interface LockRequest {

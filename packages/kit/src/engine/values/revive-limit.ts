@@ -1,6 +1,6 @@
 import { LongTimer, MemcacheLoaderTimeoutError } from 'memcache-ts-protocol'
 import { HARD_TIMEOUT_MS } from '../load/load-run.ts'
-import { onAbort } from '../load/on-abort.ts'
+import { onAbort } from '../load/waiting.ts'
 import { classOfReviver } from './reviver.ts'
 import type { Reviver } from './reviver.ts'
 

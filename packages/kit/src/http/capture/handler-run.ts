@@ -10,6 +10,7 @@ import { HandlerView } from './handler-view.ts'
 import { toHttpDate } from '../policy/http-date.ts'
 import { IdentityWatch } from '../policy/identity.ts'
 import type { ApplicationRequest } from '../policy/identity.ts'
+import { belongsToClient } from '../policy/request-fields.ts'
 import type { RequestDirectives } from '../policy/request-directives.ts'
 import { ResponseCapture } from './response-capture.ts'
 import type { CaptureObserver, ClientOutput, HeadDecision } from './response-capture.ts'
@@ -17,12 +18,13 @@ import { storageOf, POLICY_FIELDS } from '../policy/storage-policy.ts'
 import type { Lifetimes, PolicyConditions } from '../policy/storage-policy.ts'
 import { LiveResponse } from './live-response.ts'
 import { isGoodOnError, remainingSeconds } from '../policy/freshness.ts'
+import type { ResponseClock } from '../policy/freshness.ts'
 import { sendStored } from '../send-stored.ts'
 import { combineParts, missingPart } from '../records/combine-parts.ts'
 import type { MissingPart } from '../records/combine-parts.ts'
 import type { StoredPartial, StoredResponse } from '../records/stored-record.ts'
 import type { VaryRules } from '../policy/vary.ts'
-import { reducedPreferences, variedFields } from '../policy/vary.ts'
+import { joinedVary, reducedPreferences, variedFields } from '../policy/vary.ts'
 
 /** A handler's response that may be stored. */
 export interface FreshResponse {
@@ -89,7 +91,9 @@ export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
   readonly watchesIdentity: boolean
   /** Whether the handler's response is stored if it may be. */
   readonly stores: boolean
-  readonly nowMs: () => number
+  /** Whether memcached has granted the right to store it; if memcached is away, it has not. */
+  readonly hasLease: boolean
+  readonly clock: ResponseClock
 }
 
 /** A client's conditions that the handler does not see, since they are evaluated here. */
@@ -249,9 +253,9 @@ export class HandlerRun implements CaptureObserver {
   }
 
   onHead(status: number, fields: Fields): HeadDecision {
-    const { stale, directives, nowMs } = this.#conditions
+    const { stale, directives, clock } = this.#conditions
     if (stale !== undefined) {
-      const isGood = status >= 500 && isGoodOnError(stale, directives, nowMs())
+      const isGood = status >= 500 && isGoodOnError(stale, directives, clock.nowMs())
       if (status === 304 || isGood) {
         this.live.fail('retry')
         this.#withheld = { status, fields, isMissingPart: false }
@@ -265,20 +269,20 @@ export class HandlerRun implements CaptureObserver {
       return { action: 'withhold', isBodyWanted: status === 206 && hasContentRange(fields) }
     }
     const isBodyWanted = this.#decideStoring(status, fields)
-    const { forward } = this.#conditions
+    const { forward, hasLease } = this.#conditions
     // Tells whether the response will be stored; for a body without a length, this is not known yet.
-    const stored = isBodyWanted && this.#expectedLength !== undefined
+    const stored = isBodyWanted && hasLease && this.#expectedLength !== undefined
     this.#response.setHeader(
       'Cache-Status',
       cacheStatusField({ hit: false, forward, stored }, lineOf(fields, 'cache-status')),
     )
-    const isKnown = isNotModified(this.#clientHeaders, status, fields, nowMs())
+    const isKnown = isNotModified(this.#clientHeaders, status, fields, clock.ownMs())
     return { action: isKnown ? 'notModified' : 'send', isBodyWanted }
   }
 
   /** Decides by the head whether the response may be stored. */
   #decideStoring(status: number, fields: Fields): boolean {
-    const { maxBytes, nowMs, stores } = this.#conditions
+    const { maxBytes, clock, stores } = this.#conditions
     if (!stores) return false
     if (this.#conditions.purpose === 'head') return this.#freshenByHead(status, fields)
     const decision = this.#storageOf(status, fields)
@@ -291,18 +295,21 @@ export class HandlerRun implements CaptureObserver {
       this.onOverflow()
       return false
     }
-    const receivedMs = nowMs()
     const own = Object.entries(fields).filter(
       ([name, value]) => !sameValue(value, this.#before[name]) || POLICY_FIELDS.includes(name),
     )
     const { lifetimes, unstored } = decision
+    if (!lifetimes.isShared && own.some(([name]) => belongsToClient(name))) {
+      this.#fail('refused', 'a field for one client')
+      return false
+    }
     this.#fresh = {
       status,
-      fields: { date: toHttpDate(receivedMs), ...storableFields(Object.fromEntries(own), unstored) },
+      fields: { date: toHttpDate(clock.ownMs()), ...storableFields(Object.fromEntries(own), unstored) },
       removed: Object.keys(this.#before).filter((name) => !Object.hasOwn(fields, name)),
-      receivedMs,
+      receivedMs: clock.nowMs(),
       lifetimes,
-      names: variedFields(fields, []),
+      names: variedFields(fields),
     }
     this.#expectedLength = length
     // A part that followers have received cannot be taken back. If the response may still turn out to belong to one
@@ -353,9 +360,9 @@ export class HandlerRun implements CaptureObserver {
 
   /** Sends the client the stored part and the handler's missing part as one response. */
   #sendCompleted({ status, fields }: Withheld, body: Buffer | undefined): void {
-    const { partial, maxBytes, nowMs } = this.#conditions
+    const { partial, maxBytes, clock } = this.#conditions
     const part = body === undefined ? undefined : contentPartOf(fields, body.length)
-    const fresh = part === undefined ? undefined : { fields, receivedMs: nowMs(), part, body: body! }
+    const fresh = part === undefined ? undefined : { fields, receivedMs: clock.ownMs(), part, body: body! }
     const whole = fresh === undefined ? undefined : combineParts(partial, fresh, maxBytes)
     if (whole === undefined || whole.part !== undefined) {
       this.#fail('refused', 'the handler did not return the missing part of the stored version')
@@ -376,7 +383,7 @@ export class HandlerRun implements CaptureObserver {
   }
 
   #storageOf(status: number, fields: Fields) {
-    const { nowMs, targetedFields, allowsHeuristics } = this.#conditions
+    const { clock, targetedFields, allowsHeuristics } = this.#conditions
     const { defaultSeconds, staleSeconds } = this.#adopted ?? this.#conditions
     const conditions = {
       defaultSeconds,
@@ -386,7 +393,7 @@ export class HandlerRun implements CaptureObserver {
       isAuthorized: this.#isAuthorized || this.#isIdentified,
       isRange: this.#conditions.purpose === 'range',
     }
-    return storageOf({ status, fields, receivedMs: nowMs() }, conditions)
+    return storageOf({ status, fields, receivedMs: clock.ownMs() }, conditions)
   }
 
   get #isIdentified(): boolean {
@@ -425,7 +432,7 @@ export class HandlerRun implements CaptureObserver {
 
   /** Sends the client a response in place of the handler's. */
   #answerInstead(kept: StoredResponse, body: Buffer, { status, fields }: Pick<Withheld, 'status' | 'fields'>): void {
-    const { nowMs } = this.#conditions
+    const nowMs = this.#conditions.clock.nowMs()
     const response = this.#response
     this.#restoreFields()
     const isGood = status < 400
@@ -435,14 +442,14 @@ export class HandlerRun implements CaptureObserver {
       hit: false,
       forward: this.#conditions.forward,
       forwardStatus: status,
-      ttlSeconds: remainingSeconds(kept, nowMs()),
-      stored: this.#conditions.stores && isGood,
+      ttlSeconds: remainingSeconds(kept, nowMs),
+      stored: this.#conditions.stores && this.#conditions.hasLease && isGood,
     }
     sendStored(response, kept, body, {
       headers: this.#clientHeaders,
       isHead: this.#conditions.purpose === 'head',
       cacheStatus: cacheStatusField(about),
-      nowMs: nowMs(),
+      nowMs,
       send: (status, body) => this.#capture!.replace(status, body),
     })
   }
@@ -458,11 +465,14 @@ export class HandlerRun implements CaptureObserver {
 
   /** Returns the stored response, updated by a 304 or the head of the same version (RFC 9111, section 4.3.4). */
   #freshen(stale: StoredResponse, fields: Fields, body: Buffer): StoredResponse {
-    const receivedMs = this.#conditions.nowMs()
+    const { clock } = this.#conditions
+    const receivedMs = clock.nowMs()
     const told = Object.entries(storableFields(fields, [])).filter(
       ([name, value]) => !NOT_UPDATED.has(name) && !sameValue(value, this.#before[name]),
     )
-    const updated: Fields = { ...stale.fields, date: toHttpDate(receivedMs), ...Object.fromEntries(told) }
+    const updated: Fields = { ...stale.fields, date: toHttpDate(clock.ownMs()), ...Object.fromEntries(told) }
+    // Middleware that compresses adds its part of `Vary` to a whole response only.
+    if (updated['vary'] !== undefined) updated['vary'] = joinedVary(stale.fields, updated)
     const evaluated: Fields = { ...this.#before, ...updated }
     // Fields about this single response are used as they came, or not at all.
     for (const name of ['age', 'date', 'set-cookie']) {
@@ -478,7 +488,7 @@ export class HandlerRun implements CaptureObserver {
     const { lifetimes, unstored } = decision
     const { status, removed } = stale
     const stored = { status, fields: storableFields(updated, unstored), removed, receivedMs, lifetimes }
-    this.#resolve({ ...stored, names: variedFields(evaluated, []), body })
+    this.#resolve({ ...stored, names: variedFields(evaluated), body })
     return { ...stale, ...stored }
   }
 }

@@ -1,5 +1,6 @@
 import type { Lifetimes } from './storage-policy.ts'
 import type { RequestDirectives } from './request-directives.ts'
+import { KEPT_STALE_SECONDS } from '../response-cache-options.ts'
 import type { StoredResponse } from '../records/stored-record.ts'
 
 /** The use that a request may make of a stored response. */
@@ -12,6 +13,9 @@ export type Freshness =
   | 'revalidate'
   /** The client requests a newer response. */
   | 'reload'
+
+/** A year: memcached stores times in 31 bits. A response is reloaded after it. */
+const MAX_FRESH_SECONDS = 31_536_000
 
 /** The time when a response was received, and its lifetimes. */
 type Aged = Pick<StoredResponse, 'receivedMs' | 'lifetimes'>
@@ -57,4 +61,52 @@ export function isReusable({
   alwaysRevalidate,
 }: Lifetimes): boolean {
   return !alwaysRevalidate && freshSeconds + whileRevalidateSeconds > initialAgeSeconds
+}
+
+/**
+ * Returns the earliest time that it can be now, by the clock that a response was stored with, if memcached keeps it for
+ * these seconds more: it is dropped `KEPT_STALE_SECONDS` after its freshness has ended.
+ */
+export function earliestMs({ receivedMs, lifetimes }: Aged, ttlSeconds: number): number {
+  const overdueSeconds = KEPT_STALE_SECONDS - ttlSeconds
+  return overdueSeconds < 0 ? receivedMs : receivedMs + (freshSecondsLeft(lifetimes) + overdueSeconds) * 1000
+}
+
+/** Returns how long a response is still fresh when it is received, in whole seconds; at most a year. */
+export function freshSecondsLeft({ freshSeconds, initialAgeSeconds }: Lifetimes): number {
+  return Math.min(MAX_FRESH_SECONDS, Math.ceil(Math.max(0, freshSeconds - initialAgeSeconds)))
+}
+
+/** A difference that comes from rounding and delays, and not from another clock. */
+const MAX_ROUNDING_MS = 2000
+/** A time further ahead is invalid, and no clock's. */
+const MAX_AHEAD_MS = 86_400_000
+
+/**
+ * The clock by which stored responses age. Processes store times by their own clocks, which may be apart. A process
+ * whose clock is behind would serve a response as fresh for longer than its lifetime, by that difference. Therefore the
+ * later clock counts: from the first stored time that is ahead, the difference is added to the clock of this process.
+ */
+export class ResponseClock {
+  /** The time by this process's clock, in milliseconds since 1970: for HTTP dates, which come from other clocks. */
+  readonly ownMs: () => number
+  #aheadMs = 0
+
+  constructor(ownMs: () => number) {
+    this.ownMs = ownMs
+  }
+
+  /** The time by the latest known clock, in milliseconds since 1970. */
+  // A property, so that it can be handed on by itself.
+  readonly nowMs = (): number => this.ownMs() + this.#aheadMs
+
+  /** Adjusts to a time that has certainly come; returns false if it is too far ahead to be a time of any clock. */
+  reach(timeMs: number): boolean {
+    const ownMs = this.ownMs()
+    const aheadMs = timeMs - ownMs
+    if (aheadMs - this.#aheadMs <= MAX_ROUNDING_MS) return true
+    if (aheadMs > MAX_AHEAD_MS) return false
+    this.#aheadMs = aheadMs
+    return true
+  }
 }

@@ -68,6 +68,14 @@ export function isCredentialField(name: string): boolean {
   return !ORDINARY_FIELDS.has(name) && CREDENTIAL_FIELD.test(name)
 }
 
+/** Fields of responses, besides `Set-Cookie`, that give one client a secret or the state of its session. */
+const CLIENT_FIELD = /^(?:(?:x-)?[cx]srf-token|dpop-nonce|replay-nonce)$/
+
+/** Returns whether a response field, in lower case, is meant for one client. */
+export function belongsToClient(name: string): boolean {
+  return CLIENT_FIELD.test(name) || isCredentialField(name)
+}
+
 /** Returns whether a request has a credential field that is not in its key. */
 export function hasCredentials(headers: IncomingHttpHeaders, vary: readonly string[]): boolean {
   for (const name in headers) if (isCredentialField(name) && !vary.includes(name)) return true
@@ -128,15 +136,33 @@ const ADDRESS_FIELDS: ReadonlySet<string> = new Set([
 ])
 
 /** Other fields by which proxies pass on the client's request; applications use them in links and redirects. */
-const FORWARDING_FIELD =
-  /^(?:x-forwarded-.+|x-original-.+|x-rewrite-.+|x-envoy-original-.+|x-proxy-.+|forwarded|front-end-https|(?:x-)?http-host-override|x-host|x-url-scheme|x-scheme|x-script-name|x-base-url|x-http-destinationurl)$/
+const FORWARDING = [
+  'x-forwarded-.+|x-original-.+|x-rewrite-.+|x-envoy-original-.+|x-proxy-.+|forwarded|front-end-https',
+  '(?:x-)?http-host-override|x-(?:real-)?host|x-url-scheme|x-scheme|x-script-name|x-base-url|x-http-destinationurl',
+  'cloudfront-forwarded-proto|cf-visitor|x-arr-ssl|x-appengine-https|wl-proxy-ssl',
+  'x-(?:middleware|invoke|now|nextjs)-.+|x-matched-path',
+]
 
-/** Returns the names of the forwarding fields of a request, without credentials. */
-export function forwardingFields(headers: IncomingHttpHeaders): string[] {
+/**
+ * Fields by which pages request a part of a page, or its data, under the URL of the page: htmx, jQuery and others with
+ * `XMLHttpRequest`, Inertia, PJAX, Turbo, Unpoly, Next.js. Not all handlers that obey them say so in `Vary`.
+ */
+const FRAGMENTS = [
+  'hx-(?:request|boosted|target|history-restore-request)|x-requested-with|x-inertia(?:-.+)?|x-pjax(?:-container)?',
+  'turbo-frame|x-up-(?:target|mode)|rsc|next-router-.+',
+]
+
+const KEYED_FIELD = new RegExp(`^(?:${[...FORWARDING, ...FRAGMENTS].join('|')})$`)
+
+/**
+ * Returns the names of the fields of a request that are in its key, whether `Vary` names them or not: those about the
+ * connection to a proxy, apart from credentials, and those that select a part of a page.
+ */
+export function keyedFields(headers: IncomingHttpHeaders): string[] {
   const names: string[] = []
   for (const name in headers) {
     if (ORDINARY_FIELDS.has(name)) continue
-    if (ADDRESS_FIELDS.has(name) || (FORWARDING_FIELD.test(name) && !CREDENTIAL_FIELD.test(name))) names.push(name)
+    if (ADDRESS_FIELDS.has(name) || (KEYED_FIELD.test(name) && !CREDENTIAL_FIELD.test(name))) names.push(name)
   }
   return names
 }

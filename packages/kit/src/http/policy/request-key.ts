@@ -6,11 +6,11 @@ import type { ApplicationRequest } from './identity.ts'
 import { isSplitByAmpersand, parameterName, searchedUrl } from './no-vary-search.ts'
 import type { SearchRule } from './no-vary-search.ts'
 import {
-  forwardingFields,
   hasClientFields,
   hasCredentials,
   isAddressField,
   isCredentialField,
+  keyedFields,
   overridesMethod,
 } from './request-fields.ts'
 
@@ -89,13 +89,14 @@ export function tellsUsersApart({ key }: Pick<RequestTarget, 'key'>, vary: reado
 }
 
 /**
- * Returns the forwarding fields of a request as text that differs if they differ; `undefined` if there are none.
+ * Returns the fields of a request that are always in its key as text that differs if they differ; `undefined` if there
+ * are none.
  *
  * @param isTrusted whether a trusted proxy sets the addresses of clients, so that clients cannot forge them.
  */
-function forwardingText({ headers }: IncomingMessage, isTrusted: boolean): string | undefined {
+function keyedText({ headers }: IncomingMessage, isTrusted: boolean): string | undefined {
   const found: [string, string][] = []
-  for (const name of forwardingFields(headers)) {
+  for (const name of keyedFields(headers)) {
     if (isTrusted && isAddressField(name)) continue
     // Its host is the request's: `bypassReason` rejects any other.
     if (name === 'x-forwarded-host') continue
@@ -181,14 +182,14 @@ export function requestKey(target: RequestTarget, rules: KeyRules, searchRule?: 
   const { request, url, scheme, scope, key, content, trustsProxy } = target
   const searched = searchRule === undefined ? url : searchedUrl(url, searchRule)
   const path = key === undefined ? normalisedUrl(searched, rules) : `~${key}`
-  const forwarding = forwardingText(request, trustsProxy === true)
+  const fields = keyedText(request, trustsProxy === true)
   const rewritten = key === undefined ? rewrittenUrl(request, url) : undefined
   return [
     scheme,
     sentHostOf(request)!,
     ...(scope === undefined ? [] : [`=${scope}`]),
     ...(rewritten === undefined ? [] : [`>${rewritten}`]),
-    ...(forwarding === undefined ? [] : [`^${createHash('sha256').update(forwarding).digest('base64url')}`]),
+    ...(fields === undefined ? [] : [`^${createHash('sha256').update(fields).digest('base64url')}`]),
     ...(content === undefined ? [] : [`#${request.method} ${content}`]),
     // The same query may be reduced differently by another rule.
     ...(searchRule === undefined ? [] : [`?${JSON.stringify(searchRule)}`]),

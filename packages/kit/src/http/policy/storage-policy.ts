@@ -3,6 +3,7 @@ import { lineOf, listOf } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import { hasContentRange } from './byte-ranges.ts'
 import { parseHttpDate } from './http-date.ts'
+import { MAX_VARIED_FIELDS } from './vary.ts'
 
 /** Statuses that are cacheable without an explicit lifetime (RFC 9110, section 15.1). */
 const HEURISTICALLY_CACHEABLE = new Set([200, 203, 204, 206, 300, 301, 308, 404, 405, 410, 414, 501])
@@ -77,7 +78,9 @@ export function storageOf(head: ResponseHead, conditions: PolicyConditions): Sto
   const isUnderstood = directives.has('must-understand') && HEURISTICALLY_CACHEABLE.has(status)
   if (directives.has('no-store') && !isUnderstood) return { refused: 'no-store' }
   if (directives.hasBare('private')) return { refused: 'private' }
-  if (listOf(lineOf(fields, 'vary')).includes('*')) return { refused: 'Vary: *' }
+  const varied = listOf(lineOf(fields, 'vary'))
+  if (varied.includes('*')) return { refused: 'Vary: *' }
+  if (varied.length > MAX_VARIED_FIELDS) return { refused: 'too many fields in Vary' }
   if (lineOf(fields, 'content-type')?.startsWith('text/event-stream') === true) return { refused: 'event stream' }
   const isDefault = targeted === undefined && isPlatformDefault(fields)
   const isShared =

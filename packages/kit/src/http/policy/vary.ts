@@ -15,9 +15,29 @@ export interface VaryRules {
 /** Fields whose members are preferences, in which order and case do not matter (RFC 9110, section 12.5). */
 const PREFERENCES = new Set(['accept', 'accept-charset', 'accept-encoding', 'accept-language'])
 
+/** A response that varies by more request fields is not stored: no two clients would have the same values. */
+export const MAX_VARIED_FIELDS = 100
+
 /** Returns the request fields that a response depends on, in lower case and sorted. */
-export function variedFields(fields: Fields, more: readonly string[]): string[] {
-  return [...new Set([...listOf(lineOf(fields, 'vary')), ...more])].sort()
+export function variedFields(fields: Fields): string[] {
+  return [...new Set([...listOf(lineOf(fields, 'vary')), ...impliedFields(fields)])].sort()
+}
+
+/** Returns the `Vary` of a stored response with what a confirmation of it adds. */
+export function joinedVary(stored: Fields, confirmed: Fields): string {
+  const names = listOf(lineOf(stored, 'vary'))
+  const added = listOf(lineOf(confirmed, 'vary')).filter((name) => !names.includes(name))
+  return [lineOf(stored, 'vary') ?? [], added].flat().join(', ')
+}
+
+/** The request fields that were negotiated to make a response, whether `Vary` names them or not. */
+function impliedFields(fields: Fields): string[] {
+  const names: string[] = []
+  if (fields['content-encoding'] !== undefined) names.push('accept-encoding')
+  if (fields['content-language'] !== undefined) names.push('accept-language')
+  const origin = fields['access-control-allow-origin']
+  if (origin !== undefined && origin !== '*') names.push('origin')
+  return names
 }
 
 /**

@@ -1,4 +1,6 @@
 import { LRUCache } from 'lru-cache'
+import { PASS_SECONDS } from '../calls-under-way.ts'
+import type { ResponseClock } from '../policy/freshness.ts'
 import { decodeRecord, unpackBody } from './stored-record.ts'
 import type { StoredPartial, StoredRecord, StoredResponse } from './stored-record.ts'
 
@@ -23,21 +25,27 @@ interface DecodedRecord {
  */
 export class DecodedRecords {
   readonly #maxBytes: number
+  readonly #clock: ResponseClock
   readonly #records = new LRUCache<string, DecodedRecord>({
     maxSize: MAX_BYTES,
     sizeCalculation: ({ bytes, body }) => OVERHEAD_BYTES + bytes.length + (body?.length ?? 0),
   })
 
-  /** @param maxBytes a record with a larger body was not stored by this cache, and is ignored. */
-  constructor(maxBytes: number) {
+  /**
+   * @param maxBytes a record with a larger body was not stored by this cache, and is ignored.
+   * @param clock adjusted to the times of the records; a record of an impossible time is ignored.
+   */
+  constructor(maxBytes: number, clock: ResponseClock) {
     this.#maxBytes = maxBytes
+    this.#clock = clock
   }
 
   /** Returns the record that was stored under a key; `undefined` if the bytes are not a record of this key. */
   decode(bytes: unknown, key: string): StoredRecord | undefined {
     if (!Buffer.isBuffer(bytes)) return undefined
     const known = this.#records.get(key)
-    if (known !== undefined && known.bytes.equals(bytes)) return known.record
+    if (known !== undefined && known.bytes.equals(bytes))
+      return this.#isOfItsTime(known.record) ? known.record : undefined
     if (bytes.length > MAX_RECORD_BYTES) return this.#decode(bytes, key)
     // A copy: bytes from the connection are part of a larger buffer, which would be kept in memory.
     const own = Buffer.from(bytes)
@@ -49,7 +57,13 @@ export class DecodedRecords {
   #decode(bytes: Buffer, key: string): StoredRecord | undefined {
     const record = decodeRecord(bytes, key)
     const hasBody = record?.kind === 'response' || record?.kind === 'partial'
-    return hasBody && record.length > this.#maxBytes ? undefined : record
+    if (record === undefined || (hasBody && record.length > this.#maxBytes)) return undefined
+    return this.#isOfItsTime(record) ? record : undefined
+  }
+
+  #isOfItsTime(record: StoredRecord): boolean {
+    if (record.kind === 'variants') return true
+    return this.#clock.reach(record.kind === 'pass' ? record.untilMs - PASS_SECONDS * 1000 : record.receivedMs)
   }
 
   /** Returns the body of a stored response, which must not be changed; `undefined` if it cannot be decompressed. */

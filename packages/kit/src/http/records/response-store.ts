@@ -4,10 +4,12 @@ import type { Ttl } from 'memcache-ts-protocol'
 import type { CacheEngine, LoadContext } from '../../engine/engine.ts'
 import type { FreshResponse } from '../capture/handler-run.ts'
 import { lineOf, listOf } from '../fields.ts'
+import { PASS_SECONDS } from '../calls-under-way.ts'
 import { variantKey } from '../response-lookup.ts'
 import type { ResponseLookup } from '../response-lookup.ts'
 import { KEPT_STALE_SECONDS } from '../response-cache-options.ts'
-import type { Lifetimes } from '../policy/storage-policy.ts'
+import { freshSecondsLeft } from '../policy/freshness.ts'
+import { MAX_VARIED_FIELDS } from '../policy/vary.ts'
 import { encodeRecord, packBody } from './stored-record.ts'
 import type { StoredPartial, StoredResponse } from './stored-record.ts'
 
@@ -18,8 +20,6 @@ const VARIANTS_TTL: Ttl = '30d'
  * become stale by its own metadata first.
  */
 const GRAIN_SECONDS = 1
-/** A year: memcached stores times in 31 bits. A response is reloaded after it. */
-const MAX_FRESH_SECONDS = 31_536_000
 
 /**
  * Stores responses under the lease that their handler was run with. If a response varies, the list of fields is stored
@@ -57,6 +57,7 @@ export class ResponseStore {
       return encodeRecord(stored)
     }
     const all = [...new Set([...known, ...names])].sort()
+    if (all.length > MAX_VARIED_FIELDS) return this.pass(lookup, context, PASS_SECONDS)
     const id = randomBytes(12).toString('base64url')
     const list = encodeRecord({ kind: 'variants', key: variants?.key ?? key, names: all, id })
     if (variants !== undefined) {
@@ -99,9 +100,4 @@ export class ResponseStore {
     context.setTtlSeconds(seconds)
     return encodeRecord({ kind: 'pass', key, untilMs: this.#nowMs() + seconds * 1000 })
   }
-}
-
-/** Returns how long a response is still fresh when it is received, in whole seconds; at most a year. */
-export function freshSecondsLeft({ freshSeconds, initialAgeSeconds }: Lifetimes): number {
-  return Math.min(MAX_FRESH_SECONDS, Math.ceil(Math.max(0, freshSeconds - initialAgeSeconds)))
 }

@@ -1,15 +1,14 @@
 import { errorReply, Reply, RequestError } from 'memcache-ts-protocol'
 import { MAX_MEMORY_MB } from '../../store/page-memory.ts'
 import { PROTOCOL_VERSION } from '../../version.ts'
-import { readStreams } from '../../watch/streams.ts'
-import { AfterAdmin } from './admin-actions.ts'
+import { readStreams } from '../../watch/event-log.ts'
+import { AfterAdmin, integer, unsigned } from './admin-actions.ts'
 import type { AdminActions, AdminCommand, AdminResult } from './admin-actions.ts'
 import { debug } from './debug.ts'
 import { changeLru } from './lru.ts'
 import { commandLruCrawler } from './lru-crawler.ts'
 import { commandSlabs } from './slabs.ts'
 import { replyWithStatistics } from './stats.ts'
-import { integer, unsigned } from './words.ts'
 
 const MIN_MEMORY_MB = 8
 /** A larger number of megabytes was probably meant as bytes. */

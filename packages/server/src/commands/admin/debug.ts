@@ -1,7 +1,7 @@
 import { hashKey, Reply } from 'memcache-ts-protocol'
 import type { CommandContext } from '../command-context.ts'
 import type { AdminActions, AdminResult } from './admin-actions.ts'
-import { integer } from './words.ts'
+import { integer } from './admin-actions.ts'
 
 /** Items that `debugitem` holds, by the key they were found with. */
 const held = new WeakMap<CommandContext, Map<string, number[]>>()

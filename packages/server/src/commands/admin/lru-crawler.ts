@@ -3,7 +3,7 @@ import { Segment } from '../../store/item-layout.ts'
 import { ALL_LISTS } from '../../store/lru-crawler.ts'
 import type { AdminActions, AdminCommand, AdminResult } from './admin-actions.ts'
 import { ItemDump, METADUMP, MGDUMP } from './item-dump.ts'
-import { unsigned } from './words.ts'
+import { unsigned } from './admin-actions.ts'
 
 const MAX_SLEEP_MICROSECONDS = 1_000_000
 const MAX_CLASSES = 64

@@ -1,7 +1,7 @@
 import { Reply } from 'memcache-ts-protocol'
 import type { StoreSettings } from '../../store/store-settings.ts'
 import type { AdminActions, AdminResult } from './admin-actions.ts'
-import { decimal, integer, unsigned } from './words.ts'
+import { decimal, integer, unsigned } from './admin-actions.ts'
 
 /** lru tune, mode, temp_ttl (protocol.txt, "LRU tuning"). */
 export function changeLru({ context, options }: AdminActions, args: readonly string[]): AdminResult {

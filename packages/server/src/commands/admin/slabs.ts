@@ -2,7 +2,7 @@ import { Reply } from 'memcache-ts-protocol'
 import { MoveOrder } from '../../store/page-mover.ts'
 import type { StoreSettings } from '../../store/store-settings.ts'
 import type { AdminActions, AdminResult } from './admin-actions.ts'
-import { decimal, integer, unsigned } from './words.ts'
+import { decimal, integer, unsigned } from './admin-actions.ts'
 
 const MOVE_REPLIES: Readonly<Record<number, Buffer | string>> = {
   [MoveOrder.ok]: Reply.ok,

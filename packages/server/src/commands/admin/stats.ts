@@ -2,8 +2,8 @@ import { Reply } from 'memcache-ts-protocol'
 import type { Statistic } from '../../stats/statistics-source.ts'
 import { ItemFlag, Segment } from '../../store/item-layout.ts'
 import type { AdminActions, AdminResult } from './admin-actions.ts'
-import { LineReply } from './line-reply.ts'
-import { unsigned } from './words.ts'
+import { LineReply } from '../../long-reply.ts'
+import { unsigned } from './admin-actions.ts'
 
 const MAX_CLASSES = 64
 /** The largest response of `stats cachedump`. */
