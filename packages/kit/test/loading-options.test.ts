@@ -155,7 +155,7 @@ describe('options of memcache', () => {
     [{ loading: 5 }, 'loading must be an object'],
     [{ loading: { jiter: 0 } }, '`jiter` is `jitter` here'],
     [{ loading: { ttlSeconds: 5 } }, "no option 'ttlSeconds'"],
-    [{ loading: { jitter: '0' } }, 'jitter must be from 0 to under 1'],
+    [{ loading: { jitter: '0' } }, 'jitter must be at least 0 and less than 1'],
     [{ loading: { staleSeconds: -1 } }, 'staleSeconds must be over 0'],
     [{ staleSeconds: 60 }, '`staleSeconds` is `loading: { staleSeconds }` here'],
     [5, 'memcache takes its servers as a string, or its options as an object'],

@@ -59,7 +59,7 @@ const WITHOUT_LEASE: Promise<Lookup> = Promise.resolve(NO_LEASE)
 const TO_JOIN = Promise.resolve(undefined)
 
 /**
- * Reads many values: they are looked up in one pipeline, and the missing ones are loaded by one call. Values that
+ * Reads many values: they are looked up in one pipeline, and the missing values are loaded by one call. Values that
  * another process is loading are waited for; loads that run in this process are joined.
  */
 export class ReadThroughMany<Id, Value> {
@@ -140,7 +140,7 @@ export class ReadThroughMany<Id, Value> {
     }
     report.failed += open.length
     report.unanswered = open.length
-    if (open.length > 0) report.cause = new Error('memcached did not answer')
+    if (open.length > 0) report.cause = new Error('memcached did not respond')
     const batch = this.#batchOf(led.map(({ item }) => item))
     const stop = (): void => batch.stop(this.#signal!.reason)
     if (this.#signal?.aborted === true) stop()
@@ -354,7 +354,7 @@ export function valuesById<Id, Value>(ids: readonly Id[], loaded: LoadedMany<Id,
   if (!Array.isArray(values) || values.length !== ids.length) {
     const got = Array.isArray(values) ? `${values.length} values for ${ids.length} ids` : typeof values
     throw new MemcacheOptionError(
-      `a loader of many returned ${got}: return a Map, or one value per id in the order of the ids`,
+      `a batch loader returned ${got}: return a Map, or one value per id in the order of the ids`,
     )
   }
   return new Map(ids.flatMap((id, index) => (values[index] === undefined ? [] : [[id, values[index]] as const])))
