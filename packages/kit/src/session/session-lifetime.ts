@@ -81,7 +81,8 @@ export function ttl(seconds: number): Ttl {
 }
 
 /** The properties of a stored cookie on which the lifetime depends. */
-interface StoredCookie {
+export interface StoredCookie {
+  createdMs?: number
   expires?: unknown
   originalMaxAge?: unknown
 }
