@@ -6,7 +6,6 @@ export const MAX_DEPTH = 1000
 export const TAG = '$'
 
 const { getOwnPropertySymbols, getPrototypeOf, hasOwn, keys, prototype, values } = Object
-const { hasOwnProperty } = prototype
 
 /** Returns whether a value is the same after encoding to plain JSON and back. An instance of a class becomes its data. */
 export function isPlainJson(value: unknown, depth = PLAIN_DEPTH): boolean {
@@ -62,7 +61,7 @@ export function isWithinDepth(value: unknown, depth: number): boolean {
   }
   for (const name in value) {
     // Something may have added properties to `Object.prototype`.
-    if (!hasOwnProperty.call(value, name)) continue
+    if (!prototype.hasOwnProperty.call(value, name)) continue
     if (!isWithinDepth((value as Record<string, unknown>)[name], depth - 1)) return false
   }
   return true

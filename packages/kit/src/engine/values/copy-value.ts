@@ -1,7 +1,6 @@
 import { typedCodec } from 'memcache-ts-client'
 
 const codec = typedCodec()
-const hasOwn = Object.prototype.hasOwnProperty
 
 /**
  * Returns a copy of a value as it would come back from memcached, so that a caller that changes it does not change
@@ -45,7 +44,7 @@ function copyPlain(value: Record<string, unknown>, into: object): Record<string,
   const copy = into as Record<string, unknown>
   for (const key in value) {
     // Something may have added properties to `Object.prototype`.
-    if (!hasOwn.call(value, key)) continue
+    if (!Object.prototype.hasOwnProperty.call(value, key)) continue
     const item = value[key]
     if (key === '__proto__')
       Object.defineProperty(copy, key, { value: copyValue(item), enumerable: true, writable: true, configurable: true })

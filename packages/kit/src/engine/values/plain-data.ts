@@ -6,8 +6,6 @@ export type OnClass = (constructor: Function) => void
 /** The maximum depth of conversion; deeper values are left unchanged, and reported when they are stored. */
 const MAX_DEPTH = 200
 
-const hasOwn = Object.prototype.hasOwnProperty
-
 /**
  * Returns the value as it would come back from memcached, so that the caller that loads it gets what later callers get:
  * instances of classes become plain objects with their own enumerable properties, or the result of their `toJSON`. A
@@ -63,7 +61,7 @@ function isPlain(value: unknown, depth: number): boolean {
     if (typeof record['toJSON'] === 'function') return false
     for (const key in record) {
       // Something may have added properties to `Object.prototype`.
-      if (!hasOwn.call(record, key)) continue
+      if (!Object.prototype.hasOwnProperty.call(record, key)) continue
       const item = record[key]
       if (typeof item === 'object' && item !== null && !isPlain(item, depth + 1)) return false
     }
