@@ -3,7 +3,7 @@ import { cacheStatusField } from '../cache-status.ts'
 import type { CacheStatus, ForwardReason } from '../cache-status.ts'
 import { contentPartOf, hasContentRange } from '../policy/byte-ranges.ts'
 import type { ContentPart } from '../policy/byte-ranges.ts'
-import { CONDITIONAL_FIELDS, isNotModified } from '../policy/conditional.ts'
+import { CONDITIONAL_FIELDS, isHeadOf, isNotModified } from '../policy/conditional.ts'
 import { lineOf, sameValue, storableFields, toFields } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import { HandlerView } from './handler-view.ts'
@@ -299,13 +299,14 @@ export class HandlerRun implements CaptureObserver {
       ([name, value]) => !sameValue(value, this.#before[name]) || POLICY_FIELDS.includes(name),
     )
     const { lifetimes, unstored } = decision
-    if (!lifetimes.isShared && own.some(([name]) => belongsToClient(name))) {
+    const storable = storableFields(Object.fromEntries(own), unstored)
+    if (!lifetimes.isShared && Object.keys(storable).some(belongsToClient)) {
       this.#fail('refused', 'a field for one client')
       return false
     }
     this.#fresh = {
       status,
-      fields: { date: toHttpDate(clock.ownMs()), ...storableFields(Object.fromEntries(own), unstored) },
+      fields: { date: toHttpDate(clock.ownMs()), ...storable },
       removed: Object.keys(this.#before).filter((name) => !Object.hasOwn(fields, name)),
       receivedMs: clock.nowMs(),
       lifetimes,
@@ -491,12 +492,4 @@ export class HandlerRun implements CaptureObserver {
     this.#resolve({ ...stored, names: variedFields(evaluated), body })
     return { ...stale, ...stored }
   }
-}
-
-/** Returns whether a response to HEAD has the version of the stored response, by its validators and length. */
-function isHeadOf(fields: Fields, stored: StoredResponse): boolean {
-  const length = lineOf(fields, 'content-length')
-  if (length !== undefined && Number(length) !== stored.length) return false
-  const validators = ['etag', 'last-modified'].filter((name) => stored.fields[name] !== undefined)
-  return validators.length > 0 && validators.every((name) => lineOf(fields, name) === lineOf(stored.fields, name))
 }
