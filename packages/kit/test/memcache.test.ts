@@ -81,7 +81,7 @@ describe('getOrSet', () => {
   it('does not let a caller who asks after a delete join a load from before it', async () => {
     await using test = await openCache()
     const old = deferred<string>()
-    const started = deferred<void>()
+    const started = deferred()
     const before = test.cache.getOrSet('k', () => (started.resolve(), old.promise))
     await started.promise
     await test.cache.delete('k')
@@ -158,7 +158,7 @@ describe('getOrSet', () => {
   it('refuses a value that was loaded before a delete', async () => {
     await using test = await openCache()
     const value = deferred<string>()
-    const started = deferred<void>()
+    const started = deferred()
     const call = test.cache.getOrSet('k', () => {
       started.resolve()
       return value.promise
