@@ -156,7 +156,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
   })
 
   it.each([-7200, -600, -30, 30, 600, 7200])(
-    'are not taken for fresh by a process whose clock is %s seconds ahead of the others, whoever has stored them',
+    'are not taken for fresh by a process whose clock is %s seconds ahead of the others, whichever process has stored them',
     async (aheadSeconds) => {
       await using fleet = new TestFleet()
       const clock = new FakeClock(fleet.clock.nowMs() + aheadSeconds * 1000)

@@ -3,7 +3,7 @@ import { cacheStatusField } from '../cache-status.ts'
 import type { CacheStatus, ForwardReason } from '../cache-status.ts'
 import { contentPartOf, hasContentRange } from '../policy/byte-ranges.ts'
 import type { ContentPart } from '../policy/byte-ranges.ts'
-import { CONDITIONAL_FIELDS, isNotModified } from '../policy/conditional.ts'
+import { CONDITIONAL_FIELDS, isHeadOf, isNotModified } from '../policy/conditional.ts'
 import { lineOf, sameValue, storableFields, toFields } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import { HandlerView } from './handler-view.ts'
@@ -491,12 +491,4 @@ export class HandlerRun implements CaptureObserver {
     this.#resolve({ ...stored, names: variedFields(evaluated), body })
     return { ...stale, ...stored }
   }
-}
-
-/** Returns whether a response to HEAD has the version of the stored response, by its validators and length. */
-function isHeadOf(fields: Fields, stored: StoredResponse): boolean {
-  const length = lineOf(fields, 'content-length')
-  if (length !== undefined && Number(length) !== stored.length) return false
-  const validators = ['etag', 'last-modified'].filter((name) => stored.fields[name] !== undefined)
-  return validators.length > 0 && validators.every((name) => lineOf(fields, name) === lineOf(stored.fields, name))
 }

@@ -2,6 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { lineOf } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import { parseHttpDate } from './http-date.ts'
+import type { StoredResponse } from '../records/stored-record.ts'
 
 /** The request fields that make a request conditional, or request a part (RFC 9110, sections 13.1 and 14.2). */
 export const CONDITIONAL_FIELDS = [
@@ -46,4 +47,12 @@ function matchesTag(list: string, tag: string | undefined): boolean {
 
 function opaque(tag: string): string {
   return tag.startsWith('W/') ? tag.slice(2) : tag
+}
+
+/** Returns whether a response to HEAD has the version of the stored response, by its validators and length. */
+export function isHeadOf(fields: Fields, stored: StoredResponse): boolean {
+  const length = lineOf(fields, 'content-length')
+  if (length !== undefined && Number(length) !== stored.length) return false
+  const validators = ['etag', 'last-modified'].filter((name) => stored.fields[name] !== undefined)
+  return validators.length > 0 && validators.every((name) => lineOf(fields, name) === lineOf(stored.fields, name))
 }
