@@ -17,7 +17,7 @@ const sources = workspacePackages().flatMap(({ name, folder, entries }) =>
  * process: they run in it one after the other, and it loads Express and the packages once for all of them.
  */
 const OF_THE_PROCESS =
-  /\bvi\.(?!fn\b)|\bprocess\.|\bgc\(|globalThis|\.prototype\b|asDefault|[dD]efaultMemcache|MEMCACHE_|opentelemetry|prom-client|node:(async_hooks|diagnostics_channel|perf_hooks|v8|worker_threads)/
+  /\bvi\.(?!fn\b)|\bprocess\.(?!execPath|getuid|nextTick|env\['[A-Z_]+'\] \?\?)|\bgc\(|globalThis|\.prototype\b|[dD]efaultMemcache|(?<!ERR_)MEMCACHE_|opentelemetry|prom-client|node:(async_hooks|diagnostics_channel|perf_hooks|v8|worker_threads)/
 
 const ALL = ['packages/*/test/**/*.test.ts', 'examples/*/test/**/*.test.ts', 'test/**/*.test.ts']
 const PACKAGES = join(import.meta.dirname, 'packages')

@@ -13,6 +13,7 @@ export class Loader {
   #wake = () => {}
   #lines = []
   #bytes = 0
+  #end
 
   constructor(socket) {
     this.#socket = socket
@@ -20,6 +21,11 @@ export class Loader {
       this.#received += chunk.toString('latin1')
       this.#wake()
     })
+    const end = (error) => {
+      this.#end = error instanceof Error ? error : new Error('the server closed the connection')
+      this.#wake()
+    }
+    socket.on('error', end).on('close', end)
   }
 
   static async open(port) {
@@ -67,7 +73,10 @@ export class Loader {
 
   async #ask(request, end) {
     this.#socket.write(request)
-    while (!this.#received.endsWith(end)) await new Promise((resolve) => (this.#wake = resolve))
+    while (!this.#received.endsWith(end)) {
+      if (this.#end !== undefined) throw this.#end
+      await new Promise((resolve) => (this.#wake = resolve))
+    }
     const received = this.#received
     this.#received = ''
     return received

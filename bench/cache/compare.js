@@ -1,8 +1,7 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { ask, start } from '../child.js'
 import { median } from '../judge/figures.js'
 import { launch } from '../judge/launch.js'
 import { caches } from './caches.js'
@@ -114,14 +113,12 @@ class Worker {
   }
 
   static async start(name, address, tier) {
-    const child = fork(WORKER, [name, address, tier], { execArgv: ['--expose-gc'] })
-    await once(child, 'message')
+    const { child } = await start(WORKER, [name, address, tier], { execArgv: ['--expose-gc'] })
     return new Worker(name, child)
   }
 
   async ask(question) {
-    this.#process.send(question)
-    const [answer] = await once(this.#process, 'message')
+    const answer = await ask(this.#process, question)
     if (answer.failed !== undefined) throw new Error(`${this.#name}, ${question.task}: ${answer.failed}`)
     return answer
   }

@@ -13,6 +13,7 @@ process.on('message', ({ workload, milliseconds, bare }) => {
 // A client that throws where nobody can catch it has failed at what it was asked.
 process.on('uncaughtException', (error) => process.send({ failed: 'crashed', by: String(error).slice(0, 100) }))
 process.on('unhandledRejection', (error) => process.send({ failed: 'crashed', by: String(error).slice(0, 100) }))
+process.once('disconnect', () => process.exit())
 process.send('ready')
 
 /** Measures the workload with a bare socket. */

@@ -1,9 +1,9 @@
-import { execFileSync, fork, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFileSync, spawn } from 'node:child_process'
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { freePort } from 'memcache-ts-testing'
+import { ask, start } from '../child.js'
 import { median } from '../judge/figures.js'
 import { launch } from '../judge/launch.js'
 import { contestants } from './contestants.js'
@@ -62,9 +62,9 @@ export async function measureCosts() {
   for (const pid of [memcached.pid, redis.pid]) pin(pid, OTHERS_CPU)
   const servers = new Map()
   const names = Object.keys(contestants).filter((name) => name.includes(ONLY) && !isMissing(name))
-  const load = fork(fileURLToPath(new URL('load.js', import.meta.url)))
+  let load
   try {
-    await once(load, 'message')
+    load = (await start(fileURLToPath(new URL('load.js', import.meta.url)))).child
     pin(load.pid, OTHERS_CPU)
     for (const name of names) {
       servers.set(name, await startServer(name, memcached.address, redis.address))
@@ -79,7 +79,7 @@ export async function measureCosts() {
     }
     return Object.fromEntries(Object.entries(measured).map(([name, rounds]) => [name, median(rounds)]))
   } finally {
-    load.kill('SIGKILL')
+    load?.kill('SIGKILL')
     for (const { child, front } of servers.values()) {
       await front?.stop()
       child.kill('SIGKILL')
@@ -110,8 +110,9 @@ export function ratiosOf(costs) {
 }
 
 async function startServer(name, memcached, redis) {
-  const child = fork(fileURLToPath(new URL('server.js', import.meta.url)), [name, memcached, redis])
-  const [{ port }] = await once(child, 'message')
+  const args = [name, memcached, redis]
+  const { child, first } = await start(fileURLToPath(new URL('server.js', import.meta.url)), args)
+  const { port } = first
   const { front: program } = contestants[name]
   if (program === undefined) {
     pin(child.pid, APP_CPU)
@@ -144,24 +145,21 @@ async function measure(server, load, bounds, attempt = 1) {
 
 async function measureOnce({ name, child, front, port }, load, bounds) {
   const { visits = false, path = '/', headers, status } = contestants[name]
-  load.send({ port, visits, path, headers, status, ...bounds })
-  await answerOf(load, name)
+  await answerOf(load, name, { port, visits, path, headers, status, ...bounds })
   const cpu = () => (front === undefined ? cpuOf(child) : front.cpuMicroseconds())
   const before = await cpu()
-  load.send('go')
-  const { requests } = await answerOf(load, name)
+  const { requests } = await answerOf(load, name, 'go')
   return ((await cpu()) - before) / requests
 }
 
-async function answerOf(load, name) {
-  const [answer] = await once(load, 'message')
+async function answerOf(load, name, question) {
+  const answer = await ask(load, question)
   if (answer.failed !== undefined) throw new Error(`${name}: ${answer.failed}`)
   return answer
 }
 
 async function cpuOf(child) {
-  child.send('cpu')
-  const [{ cpuMicroseconds }] = await once(child, 'message')
+  const { cpuMicroseconds } = await ask(child, 'cpu')
   return cpuMicroseconds
 }
 

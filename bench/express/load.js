@@ -7,6 +7,7 @@ const END_OF_HEAD = Buffer.from('\r\n\r\n')
 process.on('message', (message) => {
   if (message !== 'go') visit(message).catch((error) => process.send({ failed: String(error) }))
 })
+process.once('disconnect', () => process.exit())
 process.send('started')
 
 async function visit({ port, visits, path, headers = {}, status = 200, milliseconds = Infinity, requests = Infinity }) {
@@ -48,6 +49,8 @@ async function open(port, { path, headers, status, cookie }) {
   const rest = ` HTTP/1.1\r\nHost: bench\r\n${fields.map(([name, value]) => `${name}: ${value}\r\n`).join('')}\r\n`
   let received = Buffer.alloc(0)
   let answered = () => {}
+  const end = (error) => answered(error instanceof Error ? error : new Error('the connection was closed'))
+  socket.on('error', end).on('close', end)
   socket.on('data', (chunk) => {
     received = received.length === 0 ? chunk : Buffer.concat([received, chunk])
     const head = received.indexOf(END_OF_HEAD)

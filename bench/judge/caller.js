@@ -110,6 +110,7 @@ const tasks = {
   },
 }
 
+process.once('disconnect', () => process.exit())
 await cache.get('connect')
 process.send('ready')
 process.on('message', (message) => {

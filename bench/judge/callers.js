@@ -1,6 +1,5 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
+import { ask, start } from '../child.js'
 
 const CALLER = fileURLToPath(new URL('caller.js', import.meta.url))
 
@@ -13,16 +12,14 @@ export class Callers {
   }
 
   static async start(count, address, task, options = {}) {
-    const processes = Array.from({ length: count }, () => fork(CALLER, [address, task, JSON.stringify(options)]))
-    await Promise.all(processes.map((caller) => once(caller, 'message')))
-    return new Callers(processes)
+    const args = [address, task, JSON.stringify(options)]
+    const started = await Promise.all(Array.from({ length: count }, () => start(CALLER, args)))
+    return new Callers(started.map(({ child }) => child))
   }
 
   /** Sends a message to all callers at once; resolves to their results. */
-  async all(message) {
-    const answers = this.#processes.map(async (caller) => (await once(caller, 'message'))[0])
-    for (const caller of this.#processes) caller.send(message)
-    return Promise.all(answers)
+  all(message) {
+    return Promise.all(this.#processes.map((caller) => ask(caller, message)))
   }
 
   /** Kills them: nothing of theirs is finished. */

@@ -18,7 +18,11 @@ export async function launch({ realMemcached = false, memoryLimitMb = 64, port: 
     console.error(`${command} could not be started: ${error.message}`)
     process.exit(1)
   })
-  while (!(await answers(port))) await new Promise((resolve) => setTimeout(resolve, 20))
+  while (!(await answers(port))) {
+    const { exitCode, signalCode } = child
+    if (exitCode !== null || signalCode !== null) throw new Error(`${command} ended with ${signalCode ?? exitCode}`)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
   return { port, address: `127.0.0.1:${port}`, pid: child.pid, stop: () => child.kill('SIGKILL') }
 }
 

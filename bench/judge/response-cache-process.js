@@ -17,6 +17,7 @@ app.get('/:page', (request, response) => {
 })
 const server = createServer(app).listen(0, '127.0.0.1', () => process.send({ port: server.address().port }))
 
+process.once('disconnect', () => process.exit())
 process.on('message', () => {
   process.send({ calls, health: cache.stats().health })
   calls = 0

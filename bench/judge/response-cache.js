@@ -1,7 +1,6 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { Agent, get } from 'node:http'
 import { fileURLToPath } from 'node:url'
+import { ask as askProcess, start as startProcess } from '../child.js'
 import { percentile } from './figures.js'
 import { launch } from './launch.js'
 
@@ -107,15 +106,12 @@ async function hang(server, processes) {
 }
 
 async function start(servers, timeoutMs) {
-  const child = fork(PROCESS, [servers, String(timeoutMs)])
-  const [{ port }] = await once(child, 'message')
-  return { child, port, agent: new Agent({ keepAlive: true }) }
+  const { child, first } = await startProcess(PROCESS, [servers, String(timeoutMs)])
+  return { child, port: first.port, agent: new Agent({ keepAlive: true }) }
 }
 
-async function report({ child }) {
-  child.send('report')
-  const [said] = await once(child, 'message')
-  return said
+function report({ child }) {
+  return askProcess(child, 'report')
 }
 
 function ask({ port, agent }, path) {

@@ -89,6 +89,7 @@ Module({
 
 const app = await NestFactory.create(App, { logger: ['error'] })
 await app.listen(0, '127.0.0.1')
+process.once('disconnect', () => process.exit())
 process.on('message', () => process.send({ cpuMicroseconds: cpuMicroseconds() }))
 process.send({ origin: await app.getUrl() })
 

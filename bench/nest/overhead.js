@@ -1,9 +1,8 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { Agent, get } from 'node:http'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
+import { ask, start } from '../child.js'
 import { median } from '../judge/figures.js'
 import { launch } from '../judge/launch.js'
 
@@ -28,15 +27,17 @@ const ROUTES = {
 /** Processor time of the application for a request on each route: medians of rounds in which the routes take turns. */
 async function measure() {
   const server = await launch({ realMemcached: true })
-  const app = fork(fileURLToPath(new URL('app.js', import.meta.url)), [server.address])
   const agent = new Agent({ keepAlive: true, maxSockets: CONNECTIONS })
   const measured = Object.fromEntries(Object.keys(ROUTES).map((route) => [route, []]))
+  let app
   try {
-    const [{ origin }] = await once(app, 'message')
+    const started = await start(fileURLToPath(new URL('app.js', import.meta.url)), [server.address])
+    app = started.child
+    const { origin } = started.first
     for (let round = 0; round <= ROUNDS; round++) {
       for (const route of Object.keys(ROUTES)) {
         const before = await cpuOf(app)
-        await ask(`${origin}/${route}`, agent)
+        await load(`${origin}/${route}`, agent)
         const cpuMicroseconds = (await cpuOf(app)) - before
         // The first round warms: code, connections and caches.
         if (round > 0) measured[route].push(cpuMicroseconds / REQUESTS)
@@ -44,7 +45,7 @@ async function measure() {
       if (round > 0) console.log(`  round ${round} of ${ROUNDS}`)
     }
   } finally {
-    app.kill('SIGKILL')
+    app?.kill('SIGKILL')
     agent.destroy()
     server.stop()
   }
@@ -52,12 +53,11 @@ async function measure() {
 }
 
 async function cpuOf(app) {
-  app.send('cpu')
-  const [{ cpuMicroseconds }] = await once(app, 'message')
+  const { cpuMicroseconds } = await ask(app, 'cpu')
   return cpuMicroseconds
 }
 
-async function ask(url, agent) {
+async function load(url, agent) {
   let left = REQUESTS
   const one = () =>
     new Promise((resolve, reject) => {

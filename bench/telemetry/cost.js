@@ -1,9 +1,8 @@
-import { fork } from 'node:child_process'
-import { once } from 'node:events'
 import { writeFileSync } from 'node:fs'
 import { cpus } from 'node:os'
 import { fileURLToPath } from 'node:url'
 import { launchServer } from 'memcache-ts-testing'
+import { ask, start } from '../child.js'
 import { WAYS } from './ways.js'
 
 export const description =
@@ -15,16 +14,20 @@ const WARM_UP_ROUNDS = 3
 export async function run({ save }) {
   const server = await launchServer()
   const names = Object.keys(WAYS)
-  const processes = await Promise.all(names.map((name) => startProcess(name, server.address)))
+  const processes = []
   const times = names.map(() => /** @type {number[]} */ ([]))
-  for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
-    for (const [index, child] of processes.entries()) {
-      const microseconds = await roundIn(child)
-      if (round >= 0) times[index].push(microseconds)
+  try {
+    for (const name of names) processes.push(await startProcess(name, server.address))
+    for (let round = -WARM_UP_ROUNDS; round < ROUNDS; round++) {
+      for (const [index, child] of processes.entries()) {
+        const microseconds = await ask(child, 'round')
+        if (round >= 0) times[index].push(microseconds)
+      }
     }
+  } finally {
+    for (const child of processes) if (child.connected) child.disconnect()
+    await server.kill()
   }
-  for (const child of processes) child.disconnect()
-  await server.kill()
   const lines = names.map((name, index) => {
     // Rounds that were measured one after another are compared, since the machine's speed varies.
     const ratio = median(times[index].map((time, round) => time / times[0][round]))
@@ -36,14 +39,8 @@ export async function run({ save }) {
 }
 
 async function startProcess(name, address) {
-  const child = fork(fileURLToPath(new URL('worker.js', import.meta.url)), [name, address])
-  await once(child, 'message')
+  const { child } = await start(fileURLToPath(new URL('worker.js', import.meta.url)), [name, address])
   return child
-}
-
-async function roundIn(child) {
-  const [[microseconds]] = await Promise.all([once(child, 'message'), child.send('round')])
-  return microseconds
 }
 
 function median(list) {

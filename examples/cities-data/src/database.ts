@@ -18,7 +18,7 @@ export async function openDatabase(progress: LoadProgress = () => {}): Promise<D
   const database = await PGlite.create({ loadDataDir: await dataDir() })
   await database.exec(`
     create table city (
-      id integer primary key,
+      id integer not null,
       name text not null,
       folded text not null, -- the name as it is searched: small letters, no accents
       country text not null,
@@ -35,7 +35,8 @@ export async function openDatabase(progress: LoadProgress = () => {}): Promise<D
     await database.query(`copy city from '/dev/blob' with (format csv)`, [], { blob: new Blob([rows.join('\n')]) })
     progress(Math.min(1, (start + ROWS_A_COPY) / cities.length))
   }
-  await database.exec('create index on city (population desc); analyze city')
+  // An index takes a third of the time if it is built from a full table.
+  await database.exec('alter table city add primary key (id); create index on city (population desc); analyze city')
   return database
 }
 

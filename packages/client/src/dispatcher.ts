@@ -44,6 +44,11 @@ export class Dispatcher {
     return this.#pools
   }
 
+  /** Whether many operations wait on a connection. */
+  get isCrowded(): boolean {
+    return this.#pools.some((pool) => pool.isCrowded)
+  }
+
   /**
    * Sets the servers that are used from now on. Operations that are pending on a removed server still get their
    * responses.
@@ -263,6 +268,11 @@ export class ServerPool {
 
   report(): ConnectionReport[] {
     return this.#connections.map((connection) => connection.report())
+  }
+
+  /** Whether many operations wait on a connection. */
+  get isCrowded(): boolean {
+    return this.#connections.some((connection) => connection.isCrowded)
   }
 
   /** The number of connections. */

@@ -397,11 +397,10 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     await this.#tracing.run({ operation: 'verbosity', options }, (options) => this.#servers.onAll(request, options))
   }
 
-  /** Lets operations under way finish, except dumps, which reject; then closes the connections. */
+  /** Lets operations under way finish, dumps for at most 5 seconds, then closes the connections. */
   async close(): Promise<void> {
     this.#opening.close()
-    this.#dumps.close()
-    await this.#commands.finish()
+    await Promise.all([this.#commands.finish(), this.#dumps.close()])
     await Promise.all([this.#discovery?.close(), this.#dispatcher.close()])
   }
 
@@ -424,7 +423,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     options: Options | undefined,
   ): Promise<Written<Options, Result>> {
     if (!wantsNoReply(options)) return call as Promise<Written<Options, Result>>
-    const handedOn = this.#opening.isOpen ? undefined : new Promise((resolve) => setImmediate(resolve))
+    // Many writes in a loop that awaits them: without a turn of the event loop, no response would ever be read.
+    const isHandedOn = this.#opening.isOpen && !this.#dispatcher.isCrowded
+    const handedOn = isHandedOn ? undefined : new Promise((resolve) => setImmediate(resolve))
     return Promise.race([call, handedOn]).then(nothing) as Promise<Written<Options, Result>>
   }
 

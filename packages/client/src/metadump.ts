@@ -5,6 +5,7 @@ import type { CallDeadline } from './call-deadline.ts'
 import type { CallOptions } from './call-options.ts'
 import { Connection } from './connection/connection.ts'
 import type { ConnectionObserver, ConnectionOptions } from './connection/connection-contract.ts'
+import { DeadlineTimer } from './connection/timers.ts'
 import { refuseUnhosted } from './dispatcher.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
@@ -38,6 +39,8 @@ export const METADUMP_TIMEOUT_MS = 60_000
 type MetadumpConnectionOptions = ConnectionOptions & Pick<ResolvedClientOptions, 'profile'>
 
 const REQUEST: LinesRequest = { text: 'lru_crawler metadump all\r\n', untilEnd: true, lists: /^(?:key=|OK)/ }
+/** The time that `close` waits for dumps. */
+const CLOSE_LIMIT_MS = 5000
 /** The pause before the next try: the crawler's own rounds are short. */
 const BUSY_PAUSE_MS = 20
 const NOBODY: ConnectionObserver = {
@@ -78,9 +81,16 @@ export class Metadumps {
     }
   }
 
-  /** Ends all dumps, since a dump changes nothing and may take a minute: their calls reject. */
-  close(): void {
-    for (const dump of this.#running) dump.end(new MemcacheClosedError('this client was closed'))
+  /** Lets dumps under way finish for a while, but repeats no request. A dump changes nothing, and may take a minute. */
+  async close(): Promise<void> {
+    if (this.#running.size === 0) return
+    const reason = new MemcacheClosedError('this client was closed')
+    const running = [...this.#running]
+    const limit = new DeadlineTimer(() => running.forEach((dump) => dump.end(reason)), { keepsAlive: true })
+    limit.by(performance.now() + CLOSE_LIMIT_MS)
+    for (const dump of running) dump.repeatNoMore(reason)
+    await Promise.allSettled(running.map((dump) => dump.run()))
+    limit.clear()
   }
 }
 
@@ -94,6 +104,7 @@ class Metadump {
   readonly #connection: Connection
   readonly #visit: (item: DumpedItem) => unknown
   readonly #deadline: CallDeadline
+  #run: Promise<void> | undefined
   #operation: DumpOperation | undefined
   #isEnded = false
   #reason: unknown
@@ -111,7 +122,12 @@ class Metadump {
     this.#deadline = deadline
   }
 
-  async run(): Promise<void> {
+  /** Resolves when all items were visited; further calls return the same promise. */
+  run(): Promise<void> {
+    return (this.#run ??= this.#repeat())
+  }
+
+  async #repeat(): Promise<void> {
     const server = this.#server
     const deadline = this.#deadline
     try {
@@ -131,10 +147,15 @@ class Metadump {
     }
   }
 
-  /** Ends the dump with an error: no more items are visited. */
-  end(reason: unknown): void {
+  /** Lets the request under way finish; if the server is busy, the dump then ends with an error. */
+  repeatNoMore(reason: unknown): void {
     this.#isEnded = true
     this.#reason = reason
+  }
+
+  /** Ends the dump with an error: no more items are visited. */
+  end(reason: unknown): void {
+    this.repeatNoMore(reason)
     this.#operation?.fail(reason)
   }
 

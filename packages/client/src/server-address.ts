@@ -172,7 +172,7 @@ function parseServer(text: string, shown: string): ServerAddress {
       `${shown} is a port without a host: write servers as localhost:11211, with a colon and no space`,
     )
   }
-  const match = /^(?:\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|([^:[\]/@?#%&=\\]+))(?::(\d+))?(?::(\d+))?$/.exec(text)
+  const match = /^(?:\[([0-9a-fA-F:.]+(?:%[\w.-]+)?)\]|([^:[\]/@?#%&=\\;|"'<>]+))(?::(\d+))?(?::(\d+))?$/.exec(text)
   const host = match?.[1] ?? match?.[2]
   if (match === null || host === undefined || (match[1] !== undefined && !isIPv6(match[1]))) {
     throw new MemcacheOptionError(

@@ -140,7 +140,7 @@ describe('a call with a longer limit than the others', () => {
 
   it('ends by its own limit when nothing comes any more', async () => {
     await using test = await behindProxy({ poolSize: 1, timeoutMs: 50 })
-    await test.client.set('k', 1)
+    await test.client.set('k', 1, 60, { timeoutMs: 20_000 })
     test.proxy.fault = { kind: 'silent' }
     const patient = test.client.get('k', { timeoutMs: 400 })
     await expect(test.client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_TIMEOUT' })

@@ -48,6 +48,9 @@ describe('parseServers', () => {
     'a:1:0',
     'user@a',
     'http://a',
+    'a;b',
+    'a|b',
+    '"a"',
   ])('refuses %j', (text) => {
     expect(() => parseServers(text)).toThrow(/server|port|weight|host/)
   })

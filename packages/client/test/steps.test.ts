@@ -432,6 +432,21 @@ describe('noreply', () => {
   })
 })
 
+describe('noreply in a loop that awaits it', () => {
+  it.each(['meta', 'text', 'binary'] as const)(
+    'never fills the queue, however many writes there are (%s)',
+    async (protocol) => {
+      await using client = open({ maxQueue: 20, protocol, timeoutMs: 60_000 })
+      const keys = Array.from({ length: 500 }, (_, index) => `loop:${index}`)
+      for (const key of keys) await client.set(key, key, 60, { noreply: true })
+      const found = await Promise.all(keys.map(async (key, index) => (index % 100 === 0 ? client.get(key) : key)))
+      expect(found).toEqual(keys)
+      for (const key of keys) await client.delete(key, { noreply: true })
+      expect((await client.getMulti(keys)).size).toBe(0)
+    },
+  )
+})
+
 describe('a value over the item limit', () => {
   it.each(['meta', 'text'] as const)(
     'is refused before it is sent, by %s; the old value and the connection stay',

@@ -143,6 +143,8 @@ describe('TLS options', () => {
     [{ checkServerIdentity: 'no' }, 'tls.checkServerIdentity must be a function, got text'],
     [{ path: '/run/other.sock' }, 'tls.path cannot be used'],
     [{ socket: {} }, 'tls.socket cannot be used'],
+    [{ onread: {} }, 'tls.onread cannot be used'],
+    [{ ca: {} }, 'tls cannot be used'],
   ])('that no connection can be made with are refused at once, without their secrets: %#', (tls, message) => {
     const error = ((): unknown => {
       try {

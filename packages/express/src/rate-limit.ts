@@ -60,20 +60,34 @@ export function rateLimit(options: RateLimitOptions): RateLimitHandler {
   const limit = new RequestRateLimit(options, EXPRESS)
   const { handler } = options
 
-  async function admit(request: Request, response: Response, next: NextFunction): Promise<unknown> {
-    const denied = await limit.admit(request, response)
-    if (denied === undefined) return next()
-    return handler === undefined ? deny(response, denied) : handler(request, response, next)
+  async function admit(request: Request, response: Response, next: NextFunction): Promise<void> {
+    try {
+      const denied = await limit.admit(request, response)
+      if (denied === undefined) next()
+      else if (handler === undefined) deny(response, denied)
+      else await handler(request, response, next)
+    } catch (reason) {
+      next(asError(reason))
+    }
   }
-  // Express 4 ignores a promise that middleware returns.
   const middleware: RequestHandler = (request, response, next) => {
     shareShapes(request, response)
-    admit(request, response, next).catch(next)
+    // Express 4 ignores a promise that middleware returns.
+    void admit(request, response, next)
   }
   return Object.defineProperties(middleware, {
     limiter: { enumerable: true, get: () => limit.limiter },
     limiterFor: { enumerable: true, value: limit.limiterFor.bind(limit) },
   }) as RateLimitHandler
+}
+
+/**
+ * Express would let a request pass for `undefined`, `null` and the string 'route', if a function of the options throws
+ * them.
+ */
+function asError(reason: unknown): unknown {
+  if (typeof reason === 'object' && reason !== null) return reason
+  return new Error(`a function of rateLimit threw what is no Error: ${String(reason)}`, { cause: reason })
 }
 
 function deny(response: Response, { limiter, result }: DeniedRequest): void {

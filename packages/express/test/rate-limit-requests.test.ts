@@ -1,7 +1,7 @@
 import { createServer as createHttp2Server, connect } from 'node:http2'
 import { get } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Express, Request, RequestHandler } from 'express'
+import type { Express, NextFunction, Request, RequestHandler, Response } from 'express'
 import { isBackgroundRequest, markBackgroundRequest } from 'memcache-ts/rate-limit'
 import request from 'supertest'
 import { describe, expect, it, vi } from 'vitest'
@@ -18,6 +18,29 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
     made.use(...handlers, (req: Request, res) => void res.json({ remaining: req.rateLimit?.remaining ?? 'none' }))
     return made
   }
+
+  it.each(['skip', 'key', 'cost', 'perMinute', 'handler'] as const)(
+    'lets no request pass for what its %s throws',
+    async (option) => {
+      await using fleet = new TestFleet()
+      const options = { perMinute: 1, key: () => 'k', cache: fleet.cache() } satisfies RateLimitOptions
+      if (option === 'handler') await rateLimit(options).limiter.consume('k')
+      for (const thrown of [undefined, null, 'route', 'router', 0, false, Symbol('none'), new Error('none'), {}]) {
+        const fail = (): never => {
+          throw thrown
+        }
+        for (const failing of [fail, async () => fail()]) {
+          const made = create()
+          made.set('env', 'test')
+          made.get('/', rateLimit({ ...options, [option]: failing }), (_req, res) => void res.json({}))
+          made.use((_req: Request, res: Response) => void res.json({}))
+          made.use((_error: unknown, _req: Request, res: Response, _next: NextFunction) => void res.sendStatus(500))
+          await using server = await listen(made)
+          await request(server).get('/').expect(500)
+        }
+      }
+    },
+  )
 
   describe('whose limits depend on the request', () => {
     const plans: Record<string, number | undefined> = { free: 2, paid: 5, staff: Infinity, nobody: undefined }

@@ -105,6 +105,27 @@ describe.each(EXPRESSES)('a client that leaves while its handler writes, on %s',
     expect(stream!.destroyed).toBe(true)
   })
 
+  it('is no client that leaves if the handler itself ends the connection: those who wait run their own', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    let stream: Response | undefined
+    const told: string[] = []
+    site.answers((_request, response, call) => {
+      if (call > 1) return response.send('own')
+      stream = response
+      return response.on('close', () => told.push('close'))
+    })
+    const leader = site.get()
+    await expect.poll(() => stream).toBeDefined()
+    const waiting = site.get()
+    await expect.poll(() => site.cache.stats().coalesced).toBe(1)
+    const closed = once(stream!.socket!, 'close')
+    stream!.socket!.end('HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nraw')
+    expect((await leader).body).toBe('raw')
+    await closed
+    expect(told).toEqual(['close'])
+    expect((await waiting).body).toBe('own')
+  })
+
   it('ends the handler when the last one who follows has left as well', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     let stream: Response | undefined

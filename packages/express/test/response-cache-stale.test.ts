@@ -156,7 +156,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
   })
 
   it.each([-7200, -600, -30, 30, 600, 7200])(
-    'are not taken for fresh by a process whose clock is %s seconds ahead of the others, whichever process has stored them',
+    'are not taken for fresh by a process whose clock is %s seconds ahead, in whichever process they were stored',
     async (aheadSeconds) => {
       await using fleet = new TestFleet()
       const clock = new FakeClock(fleet.clock.nowMs() + aheadSeconds * 1000)
@@ -175,7 +175,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
       const ageOf = async (site: Site, path: string): Promise<number> => {
         const { body, headers } = await site.get(path, host)
         const seconds = (fleet.clock.nowMs() - Number(body)) / 1000
-        // What is said of the age may differ by the time until a clock has been corrected for the first time.
+        // The Age that is sent may be wrong until a clock has been corrected for the first time.
         expect(Number(headers.age ?? 0)).toBeLessThanOrEqual(seconds + ttlSeconds)
         return seconds
       }

@@ -674,6 +674,28 @@ describe('the sessions of a user', () => {
     expect(await idsOf('ann')).toEqual([idOf(cookies[0]!)])
   })
 
+  it('are all ended, also those that are given a new id at the same time', async () => {
+    await using site = await openSite(
+      {
+        '/rotate': async (req, res) => {
+          await req.session.regenerate({ keep: true })
+          res.json({})
+        },
+      },
+      { userId: (session) => session.user },
+    )
+    const { store } = site.sessions
+    for (let round = 0; round < 10; round++) {
+      const cookies = await Promise.all(Array.from({ length: 4 }, () => site.login()))
+      await Promise.all([
+        ...cookies.map((cookie) => site.visit('/rotate', cookie).catch(() => {})),
+        store.destroySessionsOf('ann'),
+      ])
+      const alive = (await store.all()).filter(({ user }) => user === 'ann')
+      expect(alive, String(round)).toEqual([])
+    }
+  })
+
   it('are found only where it was said whose they are', async () => {
     await using site = await openSite({})
     await expect(site.sessions.store.sessionsOf('ann')).rejects.toThrow(/userId/)

@@ -6,7 +6,7 @@ import { Cookie } from 'express-session'
 import type { SessionData } from 'express-session'
 import { memcache } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
-import { CommandFaults } from 'memcache-ts-testing'
+import { CommandFaults, until } from 'memcache-ts-testing'
 import type { CommandFault } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcacheStore, memcacheSession } from '../src/index.ts'
@@ -138,7 +138,13 @@ class Grid implements AsyncDisposable {
     await this.store.set(id, { cookie: new Cookie(), user, cart: CART } as unknown as SessionData)
   }
 
-  async run(user: string, handle: Handle, { at, fault, isForGood }: Run): Promise<Outcome> {
+  /** @param settled awaited before the application's cache is closed; is given the id that the user has now. */
+  async run(
+    user: string,
+    handle: Handle,
+    { at, fault, isForGood }: Run,
+    settled?: (id: string) => Promise<void>,
+  ): Promise<Outcome> {
     const faults = new CommandFaults(this.#fleet.server)
     const connect = () => (this.#isOld ? asOldServer(faults.connect()) : faults.connect())
     const timeoutMs = at === undefined ? PATIENT_MS : TIMEOUT_MS
@@ -172,6 +178,7 @@ class Grid implements AsyncDisposable {
     const value = set?.split(';')[0]
     const cookie = value === undefined ? 'kept' : value === 'connect.sid=' ? 'cleared' : 'new'
     const now = cookie === 'new' ? idOf(value!) : id
+    await settled?.(now)
     return {
       status,
       old: await this.store.get(id),
@@ -298,6 +305,27 @@ describe('while memcached fails at any command', () => {
       if (status === 200) expect([old, cookie]).toEqual([undefined, 'cleared'])
       else expect([status, cookie]).toEqual([503, 'kept'])
     })
+  })
+
+  it('a new id undoes no logout, once memcached tells what became of the old one', async () => {
+    const isGone = async (grid: Grid, id: string): Promise<boolean> => (await grid.store.get(id)) === undefined
+    const tryAt = async (at: number | undefined): Promise<Outcome> => {
+      await using grid = new Grid(false)
+      let isLoggedOut = false
+      const handle: Handle = async (req, res, others) => {
+        await others.destroy(req.sessionID)
+        isLoggedOut = true
+        await req.session.regenerate({ keep: true })
+        res.json({})
+      }
+      const outcome = await grid.run('ann', handle, { at, fault: 'hang before', isForGood: true }, async (id) => {
+        if (isLoggedOut) await until(() => isGone(grid, id))
+      })
+      if (isLoggedOut) expect(outcome, String(at)).toMatchObject({ old: undefined, now: undefined })
+      return outcome
+    }
+    const { commands } = await tryAt(undefined)
+    await Promise.all(Array.from({ length: commands }, (_, at) => tryAt(at)))
   })
 
   it('a login is told only if it is stored, under an id that nobody knew', async () => {

@@ -217,7 +217,7 @@ it.each([
     (cache: Memcache) => cache.increment('k', 1, { tags: 'a' } as never),
     "tags must be a list of strings: ['a']",
   ],
-  ['set', (cache: Memcache) => cache.set('k', 1, { tags: [1] } as never), 'a tag must be text, got a number'],
+  ['set', (cache: Memcache) => cache.set('k', 1, { tags: [1] } as never), 'a tag must be a string, got a number'],
   ['set, a list', (cache: Memcache) => cache.set('k', 1, [] as never), 'set takes a lifetime or an object of options'],
   ['lock', (cache: Memcache) => cache.lock('k', { waitms: 5 } as never), '`waitms` is `waitMs` here'],
   ['lock, text', (cache: Memcache) => cache.lock('k', { waitMs: '5' } as never), 'waitMs must be a number'],

@@ -29,6 +29,38 @@ describe('getOrSetMany', () => {
     expect(test.cache.stats()).toMatchObject({ loads: 2, hits: 1 + 3 + 1000 })
   })
 
+  it('takes a safe integer and its text for one id in the Map of a loader, as in a key, and no other two values', async () => {
+    await using test = await openCache()
+    const load = (loaded: unknown) => () => new Map([[loaded, 'value']])
+    const others = ['+1', '01', '1.0', '1e0', '-0', 1n, true]
+    const pairs: [asked: unknown, loaded: unknown, isSame: boolean][] = [
+      [1, '1', true],
+      ['1', 1, true],
+      [-7, '-7', true],
+      [2 ** 53, String(2 ** 53), false],
+      [1.5, '1.5', false],
+      ...others.map((other): (typeof pairs)[number] => [1, other, false]),
+      ...others.map((other): (typeof pairs)[number] => [other, 1, false]),
+    ]
+    for (const [index, [asked, loaded, isSame]] of pairs.entries()) {
+      const key = (id: unknown) => [index, String(id)]
+      const expected = isSame ? new Map([[asked, 'value']]) : new Map()
+      const get = (type?: () => string) =>
+        test.cache.getOrSetMany([asked], load(loaded), { key, ...(type === undefined ? {} : { revive: type }) })
+      expect(await get(), `${String(asked)} ${String(loaded)}`).toEqual(expected)
+      expect(await test.cache.get([index, String(asked)])).toBe(isSame ? 'value' : undefined)
+      await test.cache.delete([index, String(asked)])
+      expect((await get(() => 'revived')).get(asked)).toBe(isSame ? 'revived' : undefined)
+    }
+    const cities = defineCache({
+      name: 'cities',
+      cache: test.cache,
+      load: async (id: number) => `city ${id}`,
+      loadMany: async (missing) => new Map(missing.map((id) => [String(id) as never, `city ${id}`])),
+    })
+    expect(await cities.warm([1, 2])).toEqual({ loaded: 2, skipped: 0, failed: 0 })
+  })
+
   it('loads each key once, whichever caller requests it', async () => {
     await using test = await openCache()
     const caches = [test.cache, test.another(), test.another(), test.another()]

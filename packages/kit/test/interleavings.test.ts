@@ -5,7 +5,7 @@ import { memcache } from '../src/index.ts'
 import type { CacheMethods, GetOrSetOptions, Memcache } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
 
-const ROUNDS = Number(process.env['INTERLEAVINGS'] ?? 1000)
+const ROUNDS = Number(process.env['INTERLEAVINGS'] ?? 250)
 const AT_ONCE = 50
 
 /** How something is loaded and made invalid. */

@@ -2,7 +2,7 @@ import { AsyncLocalStorage } from 'node:async_hooks'
 import { MemcachedServer } from 'memcache-ts-server'
 import { listenAsOldServer, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
-import { cached, memcache, MemcacheOptionError } from '../src/index.ts'
+import { cached, defineCache, memcache, MemcacheOptionError } from '../src/index.ts'
 import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
@@ -19,6 +19,24 @@ describe('forceFresh', () => {
     await test.cache.getOrSet('k', () => 'old')
     expect(await test.cache.getOrSet('k', () => 'new', { forceFresh: true })).toBe('new')
     expect(await test.cache.getOrSet('k', () => 'newer')).toBe('new')
+  })
+
+  it('is an option of each call of a declared cache, with its loader or another one', async () => {
+    await using test = await openCache()
+    let loads = 0
+    const own = defineCache({ name: 'own', cache: test.cache, load: async (id: number) => `${id}: ${++loads}` })
+    const given = defineCache<string>({ name: 'given', cache: test.cache })
+    const call = (options?: { forceFresh: boolean }) =>
+      Promise.all([own.getOrSet(1, options), given.getOrSet('k', () => `${++loads}`, options)])
+    const before = await call()
+    const forced = await call({ forceFresh: true })
+    expect(loads).toBe(4)
+    expect(forced).not.toEqual(before)
+    expect(await call({ forceFresh: false })).toEqual(forced)
+    const wrong = { forceFresh: 'yes' } as never
+    await expect(own.getOrSet(1, wrong)).rejects.toThrow('forceFresh must be true or false')
+    // One load of many has no such option.
+    await expect(own.getOrSetMany([1], wrong)).rejects.toThrow("no option 'forceFresh'")
   })
 
   it('does not join a load that began before it, and refuses its value', async () => {
@@ -155,7 +173,7 @@ describe('options of memcache', () => {
     [{ loading: 5 }, 'loading must be an object'],
     [{ loading: { jiter: 0 } }, '`jiter` is `jitter` here'],
     [{ loading: { ttlSeconds: 5 } }, "no option 'ttlSeconds'"],
-    [{ loading: { jitter: '0' } }, 'jitter must be from 0 to under 1'],
+    [{ loading: { jitter: '0' } }, 'jitter must be at least 0 and less than 1'],
     [{ loading: { staleSeconds: -1 } }, 'staleSeconds must be over 0'],
     [{ staleSeconds: 60 }, '`staleSeconds` is `loading: { staleSeconds }` here'],
     [5, 'memcache takes its servers as a string, or its options as an object'],

@@ -4,6 +4,9 @@ import fc from 'fast-check'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { passTime, until } from 'memcache-ts-testing'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { cached } from '../src/index.ts'
+import type { Memcache } from '../src/index.ts'
+import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 import type { TestCaches } from './open-cache.ts'
 
@@ -69,6 +72,42 @@ describe('a load that would wait for itself', () => {
       }),
       { numRuns: 100 },
     )
+  })
+})
+
+describe('loads of two processes that wait for each other', () => {
+  const WAYS: Record<string, (cache: Memcache, key: string, load: () => Promise<string>) => Promise<string>> = {
+    getOrSet: (cache, key, load) => cache.getOrSet([key], load),
+    'values with tags': (cache, key, load) => cache.getOrSet([key], load, { tags: ['all'] }),
+    'values that may be stale': (cache, key, load) => cache.getOrSet([key], load, { staleSeconds: 60 }),
+    forceFresh: (cache, key, load) => cache.getOrSet([key], load, { forceFresh: true }),
+    getOrSetMany: async (cache, key, load) => (await cache.getOrSetMany([key], async () => [await load()])).get(key)!,
+    cached: (cache, key, load) => cached(load, { name: 'crossed', cache, key: () => [key] })(),
+  }
+
+  it('end after a lease, with their own values, which are stored', async () => {
+    const caches = [1, 2].map(() => test.another({ leaseSeconds: 3 }))
+    await Promise.all(
+      Object.entries(WAYS).map(async ([name, read]) => {
+        const keys = caches.map((_, index) => `${name} ${index}`)
+        let begun = 0
+        const both = deferred()
+        const load = async (at: number, of: number, isNested: boolean): Promise<string> => {
+          if (!isNested && ++begun === keys.length) both.resolve()
+          await both.promise
+          const other = 1 - of
+          if (!isNested) await read(caches[at]!, keys[other]!, () => load(at, other, true))
+          return `value of ${keys[of]}`
+        }
+        const values = keys.map((key) => `value of ${key}`)
+        const reads = caches.map((cache, at) => read(cache, keys[at]!, () => load(at, at, false)))
+        expect(await Promise.all(reads), name).toEqual(values)
+        // Each forced load refuses what the other one stores; the keys of the function are its own.
+        if (name === 'forceFresh' || name === 'cached') return
+        for (const cache of caches) expect(await Promise.all(keys.map((key) => cache.get([key]))), name).toEqual(values)
+      }),
+    )
+    for (const cache of caches) expect(cache.stats().loading).toBe(0)
   })
 })
 

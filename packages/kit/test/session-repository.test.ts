@@ -203,6 +203,15 @@ describe('a session repository', () => {
     expect(ids.filter((id) => id.startsWith('ended')).length).toBeLessThan(30)
   })
 
+  it('writes the list of a user a few times for many sessions that begin at once', async () => {
+    await using test = await testMemcache()
+    const sessions = new SessionRepository({ cache: test.cache })
+    const ids = Array.from({ length: 500 }, (_, n) => `id${n}`)
+    await Promise.all(ids.map((id) => sessions.index.add('ann', id)))
+    expect(await sessions.index.idsOf('ann')).toEqual(ids)
+    expect(Number(test.server.memcached.stats()['cmd_set'])).toBeLessThan(5)
+  })
+
   it('keeps an id in the list of its user while its session is on its way to memcached', async () => {
     await using test = await testMemcache()
     const sessions = new SessionRepository({ cache: test.cache })

@@ -24,7 +24,7 @@ describe('warming', () => {
     expect(lines.join('')).toContain('2 loaded, 0 already stored, 1 failed: the database is closed')
   })
 
-  it('looks up again what memcached did not answer for, before it counts as failed', async () => {
+  it('looks up again what memcached did not respond for, before it counts as failed', async () => {
     await using test = await testMemcache({ timeoutMs: 50 })
     const squares = defineCache({ name: 'square', cache: test.cache, load: async (id: number) => id * id })
     await squares.set(0, 0)

@@ -31,7 +31,7 @@ export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
   const seconds = match ? Number(match[1]) * UNIT_SECONDS[match[2]!]! : 0
   if (!(seconds > 0)) {
     throw new MemcacheOptionError(
-      `${name} must be seconds as a number, or like '30s', '5m', '2h', '7d'; got ${typeof ttl === 'string' ? ttl : kindOf(ttl)}`,
+      `${name} must be seconds as a number, or like '30s', '5m', '2h', '7d'; got ${typeof ttl === 'string' ? `the text '${ttl}'` : kindOf(ttl)}`,
     )
   }
   return seconds

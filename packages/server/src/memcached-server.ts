@@ -128,7 +128,9 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   async listen(): Promise<{ host: string; port: number }> {
     this.#requireOpen()
     if (this.#listens)
-      throw new MemcacheOptionError('this server listens already; give `host` a list for more addresses')
+      throw new MemcacheOptionError(
+        'this server is already listening: to listen on several addresses, set host to a list',
+      )
     this.#restart?.restore()
     this.#listens = true
     const { backlog } = this.#options
@@ -161,7 +163,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   }
 
   #requireOpen(): void {
-    if (this.#closed) throw new MemcacheClosedError('this server was closed; make a new one')
+    if (this.#closed) throw new MemcacheClosedError('this server was closed: create a new one')
   }
 
   /** Serves memcached's protocols over a stream. */
@@ -231,7 +233,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     await this.close()
   }
 
-  /** The dashboard is loaded only if it is asked for. */
+  /** The dashboard is loaded only if the option `dashboard` is set. */
   async #openDashboard(): Promise<void> {
     const { dashboard, dashboardToken } = this.#options
     if (dashboard === '') return
@@ -349,7 +351,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     if ('path' in where) return undefined
     if (this.#tls === undefined) {
       if (where.tls === undefined) return undefined
-      throw new MemcacheOptionError(`'${where.tls}' before an address is only valid with TLS: add the option tls (-Z)`)
+      throw new MemcacheOptionError(`'${where.tls}' before an address is valid only with TLS: set the option tls (-Z)`)
     }
     if (where.tls === 'notls') return undefined
     if (where.tls === 'btls') return 'none'

@@ -206,7 +206,9 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
   rangeOption('verbosity', base.verbosity, [0, Number.MAX_SAFE_INTEGER])
   rangeOption('unixSocketMode', base.unixSocketMode, [0, 0o777])
   if (base.authFile !== '' && base.protocol === 'binary') {
-    throw new MemcacheOptionError("authFile is for the text protocol: leave out protocol, or use 'ascii'")
+    throw new MemcacheOptionError(
+      "authFile works only with the text protocol: leave protocol out, or set it to 'ascii'",
+    )
   }
   if (base.saslPasswordFile !== '') {
     if (base.authFile !== '') {
@@ -215,13 +217,15 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
       )
     }
     if (given['protocol'] !== undefined && base.protocol !== 'binary') {
-      throw new MemcacheOptionError("saslPasswordFile is for the binary protocol: leave out protocol, or use 'binary'")
+      throw new MemcacheOptionError(
+        "saslPasswordFile works only with the binary protocol: leave protocol out, or set it to 'binary'",
+      )
     }
     base.protocol = 'binary'
   }
   if (base.udpPort !== NO_UDP) refuseWithUdp(base)
   else if (base.disableTcp && base.unixSocket === '') {
-    throw new MemcacheOptionError('with disableTcp, udpPort or unixSocket has to say where to listen')
+    throw new MemcacheOptionError('with disableTcp, the server has no address: set udpPort or unixSocket')
   }
   choiceOption('protocol', base.protocol, ['auto', 'ascii', 'binary'])
   if (base.prefixDelimiter.length > 1) {
@@ -229,7 +233,7 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
   }
   if (base.itemMaxBytes > (base.memoryLimitMb * 1024 * 1024) / 2) {
     throw new MemcacheOptionError(
-      `itemMaxBytes (${base.itemMaxBytes}) must be at most half of memoryLimitMb (${base.memoryLimitMb}): raise memoryLimitMb or lower it`,
+      `itemMaxBytes (${base.itemMaxBytes}) must be at most half of memoryLimitMb (${base.memoryLimitMb}): raise memoryLimitMb, or lower itemMaxBytes`,
     )
   }
   return {

@@ -37,7 +37,7 @@ export class WarmRestart {
     const { path, context, flushes, log } = this.#options
     if (isCutOffMetadata(path)) {
       throw new MemcacheOptionError(
-        `${path}.meta is empty: a memcached that used ${path} did not end well. Remove both files, or name another one`,
+        `${path}.meta is empty: a memcached that used ${path} did not stop cleanly. Remove both files, or name another file`,
       )
     }
     requireWritableFolder(path)
@@ -52,7 +52,7 @@ export class WarmRestart {
       if (state.flushAt !== 0) flushes.resume(clock.fromUnix(state.flushAt))
       log(`restored ${store.counters.currItems} items from ${path}`, 1)
     } catch (error) {
-      log(`cannot restore items from ${path}, the cache begins empty: ${(error as Error).message}`)
+      log(`cannot restore items from ${path}, so the cache starts empty: ${(error as Error).message}`)
     }
   }
 
@@ -67,7 +67,7 @@ export class WarmRestart {
       rmSync(path)
     } catch (error) {
       context.store.removeAll()
-      log(`cannot remove ${path}, the cache begins empty: ${(error as Error).message}`)
+      log(`cannot remove ${path}, so the cache starts empty: ${(error as Error).message}`)
     }
   }
 
@@ -78,7 +78,7 @@ export class WarmRestart {
     const { clock, events } = context
     flushes.tick()
     try {
-      if (!isSnapshotOrNothing(path)) throw new Error('there is a file of another kind')
+      if (!isSnapshotOrNothing(path)) throw new Error('the path has a file of another kind')
       const flushAt = flushes.dueAt === 0 ? 0 : clock.toUnix(flushes.dueAt)
       saveItems(path, context, { flushAt, events: events.nextEvent() })
     } catch (error) {

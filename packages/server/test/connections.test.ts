@@ -238,7 +238,7 @@ describe('where it listens', () => {
   it('listens once', async () => {
     await using server = new MemcachedServer({ port: 0 })
     await server.listen()
-    await expect(server.listen()).rejects.toThrow('this server listens already')
+    await expect(server.listen()).rejects.toThrow('this server is already listening')
   })
 
   it('logs connections and commands when it is to', async () => {

@@ -172,7 +172,7 @@ describe('a restart with memoryFile', () => {
         else writeFileSync(file, whole.with(at, whole[at]! ^ 0xff))
         const { server, log, replies } = await life(file, clock, 'get k1 k49\r\nset a 0 0 1\r\n1\r\nget a\r\n')
         expect(log).toHaveLength(1)
-        expect(log[0]).toMatch(/^cannot restore items from .*, the cache begins empty: /)
+        expect(log[0]).toMatch(/^cannot restore items from .*, so the cache starts empty: /)
         expect(replies).toBe('END\r\nSTORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n')
         expect(server.stats()['curr_items']).toBe(1)
         await server.close()
@@ -188,8 +188,8 @@ describe('a restart with memoryFile', () => {
     expect(replies).toBe('STORED\r\nVALUE a 0 1\r\n1\r\nEND\r\n')
     await server.close()
     expect(log).toEqual([
-      `cannot restore items from ${file}, the cache begins empty: it is not a file of saved items`,
-      `cannot save items to ${file}: there is a file of another kind`,
+      `cannot restore items from ${file}, so the cache starts empty: it is not a file of saved items`,
+      `cannot save items to ${file}: the path has a file of another kind`,
     ])
     expect(readFileSync(file, 'utf8')).toBe('letters '.repeat(100))
   })

@@ -234,7 +234,7 @@ describe('SASL', () => {
     )
     for (const protocol of ['auto', 'ascii'] as const) {
       expect(() => new MemcachedServer({ saslPasswordFile, protocol })).toThrow(
-        'saslPasswordFile is for the binary protocol',
+        'saslPasswordFile works only with the binary protocol',
       )
     }
     expect(() => new MemcachedServer({ saslPasswordFile, authFile: saslPasswordFile })).toThrow('exclude each other')

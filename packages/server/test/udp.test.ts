@@ -315,6 +315,8 @@ describe('UDP options', () => {
       )
     }
     expect(() => new MemcachedServer({ udpPort: -1 })).toThrow('udpPort must be a whole number from 0')
-    expect(() => new MemcachedServer({ disableTcp: true })).toThrow('udpPort or unixSocket has to say where to listen')
+    expect(() => new MemcachedServer({ disableTcp: true })).toThrow(
+      'the server has no address: set udpPort or unixSocket',
+    )
   })
 })

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { connect, createServer } from 'node:net'
 import type { AddressInfo, Server, Socket } from 'node:net'
 
-/** The treatment by a `FaultProxy` of the responses of the server behind it. */
+/** The fault that a `FaultProxy` applies to the responses of the server behind it. */
 export type Fault =
   /** Forwards everything. */
   | { readonly kind: 'none' }

@@ -23,7 +23,7 @@ export interface LaunchOptions {
   speaksText?: boolean
   /**
    * Writes the files that it needs into a folder, and returns the arguments and the environment variables that name
-   * them. Each start has a folder of its own, which is removed when the server is killed.
+   * them. Each start has its own folder, which is removed when the server is killed.
    */
   configure?: (folder: string) => Pick<LaunchOptions, 'args' | 'env'>
 }

@@ -10,8 +10,9 @@ export interface RecordedExchange {
 const CLOCK_SECONDS = 2
 
 /**
- * Reads a transcript. A line that begins with `>` and a space is what was sent, with packets separated by `||`; lines
- * that begin with whitespace and `<` are the responses. Lines without `>` are requests without recorded responses.
+ * Reads a transcript. A line that begins with `>` and a space has the bytes that were sent, with packets separated by
+ * `||`; lines that begin with whitespace and `<` are the responses. Lines without `>` are requests without recorded
+ * responses.
  */
 export function readTranscript(file: URL | string): RecordedExchange[] {
   const exchanges: { sent: string[]; received: string[] }[] = []

@@ -115,6 +115,11 @@ export class Connection implements ResponseSink {
     return this.#pending.isAwaited(this.#state !== 'ready')
   }
 
+  /** Whether so many operations wait that half of the queue is full. */
+  get isCrowded(): boolean {
+    return this.#pending.callers >= this.#options.maxQueue / 2
+  }
+
   /** Whether a write may be under way on the connection. */
   get isWriting(): boolean {
     return this.#pending.isWriting

@@ -31,9 +31,9 @@ function readAuthorities(caFile: string): Buffer {
 }
 
 function checkTlsOptions(options: TlsOptions): void {
-  for (const name of ['path', 'socket'] as const) {
-    if (options[name] !== undefined) {
-      throw new MemcacheOptionError(`tls.${name} cannot be used: the option servers says where the servers are`)
+  for (const name of ['path', 'socket', 'onread'] as const) {
+    if ((options as Record<string, unknown>)[name] !== undefined) {
+      throw new MemcacheOptionError(`tls.${name} cannot be used: the client itself connects to servers and reads`)
     }
   }
   for (const name of ['passphrase', 'servername'] as const) {
@@ -45,7 +45,8 @@ function checkTlsOptions(options: TlsOptions): void {
   }
   for (const ca of [options.ca].flat()) {
     // Node ignores text that is no certificate, and then trusts no server.
-    if (ca !== undefined && !Buffer.from(ca).includes('-----BEGIN')) {
+    const isText = typeof ca === 'string' || ca instanceof Uint8Array
+    if (isText && !Buffer.from(ca).includes('-----BEGIN')) {
       throw new MemcacheOptionError('tls.ca must be certificates in PEM, not the name of a file: read the file first')
     }
   }

@@ -80,7 +80,7 @@ export interface CacheOf<Id, Value> extends DeclaredCacheMethods<Id, Value> {
 /** A declared cache with a loader. */
 export interface LoadingCacheOf<Id, Value> extends DeclaredCacheMethods<Id, Value> {
   /** Returns the value of an id; a missing value is loaded. */
-  getOrSet(id: Id, options?: CallOptions): Promise<Value>
+  getOrSet(id: Id, options?: ForceFreshOptions): Promise<Value>
   /** Returns many values; the missing values are loaded by one `loadMany` call. */
   getOrSetMany(ids: readonly Id[], options?: CallOptions): Promise<Map<Id, Value>>
   /** Loads the values that are not stored yet, before they are needed. */
@@ -89,6 +89,9 @@ export interface LoadingCacheOf<Id, Value> extends DeclaredCacheMethods<Id, Valu
 
 /** The options of a call of a declared cache. */
 export type CallOptions = Pick<GetOrSetOptions, 'signal'>
+
+/** The options of a call for one value. */
+type ForceFreshOptions = Pick<GetOrSetOptions, 'signal' | 'forceFresh'>
 
 const OPTION_NAMES = [
   ...LOADING_OPTIONS,
@@ -285,11 +288,12 @@ class LoadingCache<Id, Value> extends DeclaredCache<Id, Value> implements Loadin
     this.#loadMany = definition.loadMany
   }
 
-  async getOrSet(id: Id, options: CallOptions = {}): Promise<Value> {
-    checkCall('getOrSet', options)
+  async getOrSet(id: Id, options: ForceFreshOptions = {}): Promise<Value> {
+    checkCall('getOrSet', options, ['signal', 'forceFresh'])
+    const { signal, forceFresh } = options
     this.recordRequest(id)
     const { load, tags } = taggedLoad<Value>(this.tagsOf(id), (context) => this.#load(id, context))
-    return this.namespace.getOrSet(this.keyOf(id), load, { ...this.loading, tags, signal: options.signal })
+    return this.namespace.getOrSet(this.keyOf(id), load, { ...this.loading, tags, signal, forceFresh })
   }
 
   async getOrSetMany(ids: readonly Id[], options: CallOptions = {}): Promise<Map<Id, Value>> {
@@ -317,9 +321,9 @@ class LoadingCache<Id, Value> extends DeclaredCache<Id, Value> implements Loadin
 }
 
 /** Checks the options of a call. @throws MemcacheOptionError if an option is unknown or invalid. */
-function checkCall(owner: string, options: CallOptions): void {
+function checkCall(owner: string, options: CallOptions, names: readonly string[] = ['signal']): void {
   requireOptions(owner, options)
-  checkOptions(owner, options, ['signal'], OPTION_HINTS)
+  checkOptions(owner, options, names, OPTION_HINTS)
 }
 
 function withoutUndefined<Options extends object>(options: Options): Options {

@@ -16,7 +16,7 @@ export function shortened(seconds: number, jitter: number): number {
 export function checkJitter(jitter: unknown): void {
   if (typeof jitter === 'number' && jitter >= 0 && jitter < 1) return
   const got = typeof jitter === 'number' ? String(jitter) : kindOf(jitter)
-  throw new MemcacheOptionError(`jitter must be from 0 to under 1, got ${got}`)
+  throw new MemcacheOptionError(`jitter must be at least 0 and less than 1, got ${got}`)
 }
 
 /** The longest finite time that an item is kept: a lifetime, a stale time, and the second added by `lifetimeFrom`. */

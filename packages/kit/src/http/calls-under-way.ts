@@ -1,5 +1,5 @@
 import type { ServerResponse } from 'node:http'
-import { LRUCache } from 'lru-cache'
+import { BoundedMap } from '../bounded-map.ts'
 import type { LiveRun } from './capture/follow-live.ts'
 import type { HandlerRun } from './capture/handler-run.ts'
 import { Abandonment } from '../engine/engine.ts'
@@ -17,9 +17,9 @@ export class CallsUnderWay {
   /** The keys of running calls for a range or for a HEAD: other requests do not wait for them. */
   readonly #aside = new Set<string>()
   /** The time until which requests do not wait for each other, since a response could not be shared; by key. */
-  readonly #alone = new LRUCache<string, number>({ max: MAX_REMEMBERED })
+  readonly #alone = new BoundedMap<number>(MAX_REMEMBERED)
   /** The time, by `performance.now()`, when the last call ended; by key. */
-  readonly #ended = new LRUCache<string, number>({ max: MAX_REMEMBERED })
+  readonly #ended = new BoundedMap<number>(MAX_REMEMBERED)
 
   constructor(nowMs: () => number) {
     this.#nowMs = nowMs

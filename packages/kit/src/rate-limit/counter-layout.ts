@@ -56,7 +56,7 @@ export class CounterLayout {
     for (const milliseconds of [windowMs, maxAheadMs]) {
       if (Number.isSafeInteger(milliseconds) && milliseconds >= 1) continue
       throw new MemcacheOptionError(
-        `windowMs must be a whole number of milliseconds greater than 0, got ${milliseconds}`,
+        `windowMs must be a whole number of milliseconds greater than 0, got ${String(milliseconds)}`,
       )
     }
     this.windowMs = windowMs

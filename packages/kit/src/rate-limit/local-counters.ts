@@ -26,7 +26,8 @@ export class LocalCounters implements RateLimitStore {
     return counters
   }
 
-  readonly #items = new LRUCache<string, LocalItem>({ max: MAX_ITEMS })
+  // With `max`, the tables for all items would be allocated at once, at the moment when memcached goes away.
+  readonly #items = new LRUCache<string, LocalItem>({ maxSize: MAX_ITEMS, sizeCalculation: () => 1 })
   readonly #clock: Clock
   #lastCas = 0n
 

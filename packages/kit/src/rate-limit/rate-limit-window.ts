@@ -94,11 +94,11 @@ export function lifetimeOver(milliseconds: number): Ttl {
 
 function checked(name: string, limit: number, windowMs: number): RateLimitWindow {
   if (!Number.isInteger(limit) || limit < 1 || limit > MAX_COUNT) {
-    throw new MemcacheOptionError(`${name} must be a whole number from 1 to ${MAX_COUNT}, got ${limit}`)
+    throw new MemcacheOptionError(`${name} must be a whole number from 1 to ${MAX_COUNT}, got ${String(limit)}`)
   }
   if (!Number.isSafeInteger(windowMs) || windowMs < 1 || windowMs > MAX_WINDOW_MS) {
     throw new MemcacheOptionError(
-      `windowMs must be a whole number of milliseconds, from 1 to a century, got ${windowMs}`,
+      `windowMs must be a whole number of milliseconds, from 1 to a century, got ${String(windowMs)}`,
     )
   }
   return { limit, windowMs }

@@ -106,7 +106,7 @@ export function checkRequestValues(options: RequestValues, owner?: string): void
   const { cost, skip, requestWasSuccessful, skipSuccessfulRequests, skipFailedRequests, ipv6Subnet } = options
   if (cost !== undefined && typeof cost !== 'function' && !(Number.isSafeInteger(cost) && cost >= 0)) {
     throw new MemcacheOptionError(
-      `${label}cost must be a whole number of at least 0, or a function of the request, got ${cost}`,
+      `${label}cost must be a whole number of at least 0, or a function of the request, got ${String(cost)}`,
     )
   }
   requireFunctions({ skip, requestWasSuccessful }, label)

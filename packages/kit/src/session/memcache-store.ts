@@ -11,6 +11,7 @@ import type { StoredCookie } from './session-lifetime.ts'
 import { differsAsJson } from './session-merge.ts'
 import type { SessionData } from './session-merge.ts'
 import { SessionRepository } from './session-repository.ts'
+import { inBatches } from './session-index.ts'
 import type { Retirement, SessionSnapshot } from './session-item.ts'
 import { resolveStoreOptions } from './store-options.ts'
 import type { MemcacheStoreOptions } from './store-options.ts'
@@ -168,8 +169,10 @@ export class MemcacheStore extends Store {
     const name = this.#indexName(userId)
     const sessions: StoredSession[] = []
     const gone = new Set<string>()
-    for (const id of await this.#sessions.index.idsOf(name)) {
-      const found = await this.#sessions.read(id)
+    const ids = await this.#sessions.index.idsOf(name)
+    const reads = await inBatches(ids, (id) => this.#sessions.read(id))
+    for (const [index, found] of reads.entries()) {
+      const id = ids[index]!
       const nowMs = Date.now()
       if (found === undefined || this.#lifetime.hasEnded(found.data, nowMs)) {
         // A session that this process cannot decrypt may be readable by others: it stays in the list.
@@ -193,11 +196,12 @@ export class MemcacheStore extends Store {
   async destroySessionsOf(userId: string | number, { except }: { except?: string | undefined } = {}): Promise<number> {
     const name = this.#indexName(userId)
     const ended = new Set<string>()
-    // A session may be given a new id meanwhile; the new id is in the list before the old one is destroyed.
-    for (let look = 0; look < MAX_LOOKS; look++) {
+    // A session may be given a new id meanwhile, which is in the list and stored before the old one is destroyed: where
+    // a look has missed that, the next one finds it.
+    for (let look = 0, quiet = 0; look < MAX_LOOKS && quiet < 2; look++) {
       const ids = (await this.sessionsOf(userId)).map(({ id }) => id).filter((id) => id !== except && !ended.has(id))
-      if (ids.length === 0) break
-      await Promise.all(ids.map(async (id) => this.#destroy(id)))
+      quiet = ids.length === 0 ? quiet + 1 : 0
+      await inBatches(ids, (id) => this.#destroy(id))
       for (const id of ids) ended.add(id)
     }
     if (ended.size > 0) await this.#sessions.index.remove(name, ended)
@@ -254,6 +258,7 @@ export class MemcacheStore extends Store {
       },
       save: () => this.#write(id, previous),
       destroy: () => this.#destroy(id),
+      destroySuccessor: (successor) => this.#destroy(successor.id),
     })
   }
 

@@ -1,5 +1,12 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { isDown } from './session-errors.ts'
 import type { Retirement } from './session-item.ts'
 import type { Session } from './session.ts'
+
+/** How long a retirement with an unknown outcome is repeated, and the pauses between the attempts. */
+const MAX_SETTLING_MS = 600_000
+const FIRST_PAUSE_MS = 100
+const MAX_PAUSE_MS = 10_000
 
 /** The operations of a store on a session that another one replaces. */
 export interface Replacing {
@@ -10,6 +17,8 @@ export interface Replacing {
   /** Stores the session under its id, in the state in which it was replaced. */
   save(): Promise<void>
   destroy(): Promise<void>
+  /** Destroys the replacement. */
+  destroySuccessor(successor: Session): Promise<void>
 }
 
 /**
@@ -23,6 +32,9 @@ export class ReplacedSession {
   readonly #store: Replacing
   #successor: Session
   #isRetired = false
+  readonly #stopping = new AbortController()
+  /** Repeats the retirement until its outcome is known. */
+  #settling: Promise<void> | undefined
   /** Whether the replacement was destroyed, so that this session must not be restored. */
   #isEnded = false
   #comingBack: Promise<void> | undefined
@@ -33,10 +45,16 @@ export class ReplacedSession {
     this.#store = store
   }
 
-  /** Destroys the session. */
+  /**
+   * Destroys the session. If memcached does not tell whether it was destroyed, this is repeated in the background. If
+   * another request had destroyed it, as a logout does, the replacement is then destroyed too.
+   */
   async retire(): Promise<Retirement> {
     const retirement = await this.#store.retire()
     this.#isRetired = true
+    if (retirement.outcome === 'unknown') {
+      this.#settling = this.#settle(retirement.error, this.#stopping.signal).catch(() => {})
+    }
     return retirement
   }
 
@@ -48,12 +66,38 @@ export class ReplacedSession {
   /** Makes the id work again for a client that has not received the new one. */
   comeBack(): Promise<void> {
     if (this.#isEnded) return Promise.resolve()
-    return (this.#comingBack ??= this.#isRetired ? this.#store.revive(this.#successor) : this.#store.save())
+    return (this.#comingBack ??= this.#isRetired ? this.#revive() : this.#store.save())
   }
 
   /** Destroys the session for good, after its replacement was destroyed; `undefined` if there is nothing to wait for. */
   end(): Promise<void> | undefined {
     this.#isEnded = true
-    return this.#comingBack?.catch(() => {}).then(() => this.#store.destroy())
+    if (this.#comingBack === undefined && this.#settling === undefined) return undefined
+    this.#stopping.abort()
+    return Promise.allSettled([this.#comingBack, this.#settling]).then(() => this.#store.destroy())
+  }
+
+  async #revive(): Promise<void> {
+    this.#stopping.abort()
+    await this.#settling
+    await this.#store.revive(this.#successor)
+  }
+
+  /** @param cause why the outcome of the retirement is unknown. */
+  async #settle(cause: unknown, signal: AbortSignal): Promise<void> {
+    let error = cause
+    let pauseMs = FIRST_PAUSE_MS
+    for (let leftMs = MAX_SETTLING_MS; leftMs > 0 && isDown(error); leftMs -= pauseMs) {
+      await delay(pauseMs, undefined, { ref: false, signal })
+      pauseMs = Math.min(2 * pauseMs, MAX_PAUSE_MS)
+      try {
+        const retirement = await this.#store.retire()
+        if (retirement.outcome === 'destroyed') return await this.#store.destroySuccessor(this.#successor)
+        if (!('error' in retirement)) return
+        error = retirement.error
+      } catch (problem) {
+        error = problem
+      }
+    }
   }
 }

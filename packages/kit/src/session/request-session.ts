@@ -196,6 +196,8 @@ export class RequestSession implements SessionActions {
     const { holder } = this
     const { store, unsetDestroys } = this.#settings
     const session = this.#current
+    // After `abandon` there is no id.
+    const isAsSent = this.#cookieId !== undefined && this.#cookieId === holder.sessionID
     if (session === undefined || session === null) {
       if (isEnd && unsetDestroys && !this.#isDestroyed && typeof holder.sessionID === 'string') {
         const id = holder.sessionID
@@ -215,7 +217,7 @@ export class RequestSession implements SessionActions {
       } finally {
         this.#isSavingAtEnd = false
       }
-    } else if (isEnd && !this.#isSaved && store.touch !== undefined && this.#cookieId === holder.sessionID) {
+    } else if (isEnd && !this.#isSaved && store.touch !== undefined && isAsSent) {
       this.#write('renewal', (done) => store.touch!(session.id, session, done), undefined, always)
     }
   }

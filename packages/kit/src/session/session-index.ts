@@ -24,6 +24,15 @@ export interface SessionItems {
 /** An id in a list and the time when it was added, stored as a pair; earlier versions stored only the id. */
 type Entry = readonly [id: string, addedMs: number]
 
+/** Returns the new entries of a list; `undefined` if nothing is to be changed. */
+type ListChange = (entries: readonly Entry[]) => readonly Entry[] | undefined | Promise<readonly Entry[] | undefined>
+
+interface Waiting {
+  readonly apply: ListChange
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
 /**
  * Keeps lists of session ids by name, such as by user id. An id is added before its session is stored, since a session
  * that is in no list could not be found; so the session of an id may not exist, or may have ended. memcached may evict
@@ -32,7 +41,8 @@ type Entry = readonly [id: string, addedMs: number]
 export class SessionIndex {
   readonly #items: SessionItems
   readonly #isGone: (id: string) => Promise<boolean>
-  readonly #turns = new Turns()
+  /** By name: the changes that wait for the one that is being written. */
+  readonly #waiting = new Map<string, Waiting[]>()
 
   constructor(items: SessionItems, isGone: (id: string) => Promise<boolean>) {
     this.#items = items
@@ -73,34 +83,55 @@ export class SessionIndex {
     })
   }
 
-  /**
-   * Changes a list by compare-and-swap.
-   *
-   * @param change returns the new list; `undefined` if nothing is to be changed.
-   * @throws MemcacheServerError if every attempt lost against another writer.
-   */
-  async #change(
-    name: string,
-    change: (entries: Entry[]) => readonly Entry[] | undefined | Promise<readonly Entry[] | undefined>,
-  ): Promise<void> {
+  /** Changes a list by compare-and-swap. Changes of this process that are waiting are written together. */
+  #change(name: string, apply: ListChange): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const caller = { apply, resolve, reject }
+      const waiting = this.#waiting.get(name)
+      if (waiting !== undefined) {
+        waiting.push(caller)
+        return
+      }
+      this.#waiting.set(name, [caller])
+      void this.#run(name)
+    })
+  }
+
+  /** Makes all waiting changes of a list, until none waits. */
+  async #run(name: string): Promise<void> {
+    const waiting = this.#waiting.get(name)!
+    while (waiting.length > 0) {
+      const callers = waiting.splice(0)
+      try {
+        await this.#changeBy(
+          name,
+          callers.map(({ apply }) => apply),
+        )
+        for (const { resolve } of callers) resolve()
+      } catch (error) {
+        for (const { reject } of callers) reject(error)
+      }
+    }
+    this.#waiting.delete(name)
+  }
+
+  /** @throws MemcacheServerError if every attempt lost against another writer. */
+  async #changeBy(name: string, changes: readonly ListChange[]): Promise<void> {
     const client = this.#items.client()
     const key = this.#key(name)
-    const endTurn = await this.#turns.take(key)
-    try {
-      for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-        if (attempt > 0) await delay(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
-        const found = await withoutKey(client.gets(key))
-        const entries = await change(toEntries(found?.value))
-        if (entries === undefined) return
-        // No expiration: a list that expired before its sessions would hide them.
-        const isStored =
-          found === undefined
-            ? await withoutKey(client.add(key, entries, Infinity))
-            : (await withoutKey(client.cas(key, entries, found.casUnique, Infinity))) === 'stored'
-        if (isStored) return
-      }
-    } finally {
-      endTurn()
+    for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
+      if (attempt > 0) await delay(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
+      const found = await withoutKey(client.gets(key))
+      const before = toEntries(found?.value)
+      let entries: readonly Entry[] = before
+      for (const apply of changes) entries = (await apply(entries)) ?? entries
+      if (entries === before) return
+      // No expiration: a list that expired before its sessions would hide them.
+      const isStored =
+        found === undefined
+          ? await withoutKey(client.add(key, entries, Infinity))
+          : (await withoutKey(client.cas(key, entries, found.casUnique, Infinity))) === 'stored'
+      if (isStored) return
     }
     throw new MemcacheServerError('too many requests change the list of sessions of one user at once: try again', {
       retryable: true,
@@ -108,7 +139,7 @@ export class SessionIndex {
   }
 
   async #living(entries: readonly Entry[]): Promise<Entry[]> {
-    const isGone = await Promise.all(entries.map(async (entry) => this.#isSettled(entry) && this.#isGone(entry[0])))
+    const isGone = await inBatches(entries, async (entry) => this.#isSettled(entry) && this.#isGone(entry[0]))
     return entries.filter((_, index) => !isGone[index])
   }
 
@@ -136,6 +167,21 @@ function toEntries(value: unknown): Entry[] {
     const [id, addedMs] = Array.isArray(entry) ? (entry as unknown[]) : [entry, 0]
     return typeof id === 'string' && typeof addedMs === 'number' ? [[id, addedMs]] : []
   })
+}
+
+/** How many requests are sent at once for the sessions of one user: thousands at once would time out. */
+const BATCH = 64
+
+/** Calls a function for each item, for some items at a time; resolves to its results. */
+export async function inBatches<Item, Result>(
+  items: readonly Item[],
+  call: (item: Item) => Promise<Result>,
+): Promise<Result[]> {
+  const results: Result[] = []
+  for (let at = 0; at < items.length; at += BATCH) {
+    results.push(...(await Promise.all(items.slice(at, at + BATCH).map(call))))
+  }
+  return results
 }
 
 /** Lets the callers of this process take turns on a key. */

@@ -121,15 +121,16 @@ export class SessionRotations {
 
 /** Replaces a session in another kind of store, which cannot restore a destroyed session. */
 function replaceIn(store: AnyStore, session: Session, by: Session): ReplacedSession {
-  const destroy = (): Promise<void> => promised((done) => store.destroy(session.id, done))
+  const end = ({ id }: Session): Promise<void> => promised((done) => store.destroy(id, done))
   return new ReplacedSession(session.id, by, {
     retire: () =>
-      destroy().then(
+      end(session).then(
         () => ({ outcome: 'retired' }),
         (error: unknown) => ({ outcome: 'unknown', error }),
       ),
     revive: () => Promise.resolve(),
     save: () => promised((done) => store.set(session.id, session, done)),
-    destroy,
+    destroy: () => end(session),
+    destroySuccessor: end,
   })
 }

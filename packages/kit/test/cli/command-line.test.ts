@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -325,6 +326,25 @@ describe('memcache-ts', () => {
     }
     expect((await runCommand(['completion', 'fish'])).output).toContain('complete -c memcache-ts')
     expect(await runCommand(['completion', 'cmd'])).toMatchObject({ status: 2 })
+  })
+
+  it.each([
+    ['nothing', [], 'doctor'],
+    ['a global option', ['--json'], 'doctor'],
+    ['a command', ['doctor'], '--slow-ms'],
+    ['a command behind a global option', ['--json', 'doctor'], '--slow-ms'],
+    ['a command behind an option and its value', ['--servers', 'a', ':', '11211', 'doctor'], '--slow-ms'],
+    ['a command behind an option with =', ['--prefix', '=', 'top', 'doctor'], '--slow-ms'],
+    ['a command behind the name of another as a value', ['--prefix', 'top', 'doctor'], '--slow-ms'],
+    ['a command and its argument', ['doctor', 'top'], '--slow-ms'],
+  ])('completes in bash what may follow %s', async (_, words, expected) => {
+    const { output } = await runCommand(['completion', 'bash'])
+    const typed = ['memcache-ts', ...words, ''].map((word) => `'${word}'`).join(' ')
+    const script = `${output}\nCOMP_WORDS=(${typed}); COMP_CWORD=${words.length + 1}; _memcache_ts; echo "\${COMPREPLY[@]}"`
+    const { stdout, stderr } = spawnSync('bash', ['--norc', '-c', script], { encoding: 'utf8' })
+    expect(stderr).toBe('')
+    expect(stdout.trim().split(' ')).toContain(expected)
+    expect(stdout.includes('--interval-seconds')).toBe(false)
   })
 
   it('prints help and version with status 0', async () => {

@@ -102,7 +102,7 @@ class Reading {
         options.unixSocket = value
         break
       case 'unixMask':
-        if (!/^[0-7]{1,4}$/.test(value)) throw new MemcacheOptionError(`${text} wants an octal mask, got '${value}'`)
+        if (!/^[0-7]{1,4}$/.test(value)) throw new MemcacheOptionError(`${text} needs an octal mask, got '${value}'`)
         options.unixSocketMode = Number.parseInt(value, 8) & 0o777
         break
       case 'enableShutdown':
@@ -233,7 +233,7 @@ class Reading {
     else this.#checkWithoutTls()
     if (port !== undefined) options.port = Math.max(0, port)
     if (udpPort !== 0) {
-      if (options.unixSocket !== undefined) this.#warnings.push('-U has no effect: there is none beside a unix socket')
+      if (options.unixSocket !== undefined) this.#warnings.push('-U has no effect: with a unix socket, there is no UDP')
       else {
         options.udpPort = Math.max(0, udpPort)
         if (this.#hasTls) this.#warnings.push(`-U ${udpPort}: UDP is not encrypted and requires no client certificate`)
@@ -271,12 +271,14 @@ class Reading {
       )
     }
     if (authFile !== undefined) {
-      throw new MemcacheOptionError('-S and -Y exclude each other: -S is binary only, -Y is text only')
+      throw new MemcacheOptionError(
+        '-S and -Y exclude each other, since -S needs the binary protocol and -Y the text protocol: leave one of them out',
+      )
     }
     const path = environment['MEMCACHED_SASL_PWDB'] ?? ''
     if (path === '') {
       throw new MemcacheOptionError(
-        '-S needs passwords: set MEMCACHED_SASL_PWDB to a file with one user:password a line',
+        '-S needs passwords: set MEMCACHED_SASL_PWDB to a file with one user:password per line',
       )
     }
     this.#options.saslPasswordFile = path

@@ -311,6 +311,7 @@ function whole(word: string, text: string, [min, max]: OptionRange): number {
 
 function number(word: string, text: string): number {
   const value = Number(text)
-  if (text === '' || !(value > 0)) throw new MemcacheOptionError(`-o ${word} must be a number over 0, got '${text}'`)
+  if (text === '' || !(value > 0))
+    throw new MemcacheOptionError(`-o ${word} must be a number greater than 0, got '${text}'`)
   return value
 }

@@ -37,11 +37,12 @@ const MODES = ['none', 'request', 'require'] as const
 const NODES_TIMEOUT_MS = 0x7fff_ffff
 
 /**
- * Makes TLS connections of accepted sockets. It has the running handshakes, and the certificates for the next ones.
+ * Turns accepted sockets into TLS connections. It has the running handshakes, and the certificates for later
+ * handshakes.
  *
- * Each `PeerVerification` has a `tls.Server` that never listens and is given the sockets that others accepted. They
- * have keys of their own for session tickets: a session that began where no certificate is asked for must not be
- * resumed where one is required, since a resumed session is not verified again.
+ * Each `PeerVerification` has a `tls.Server` that never listens and gets sockets that were accepted elsewhere. Each
+ * server has its own keys for session tickets: a session that began where no client certificate is required must not be
+ * resumed where a certificate is required, since a resumed session is not verified again.
  */
 export class TlsAcceptor {
   /** The second in which the certificates in use were read. */
@@ -134,7 +135,7 @@ export class TlsAcceptor {
     const addresses = addressesOf(stream)
     const handshake = this.#pending.get(addresses)
     if (handshake === undefined || hasInvalidCertificate(stream, mode)) {
-      this.#failed(new Error(String(stream.authorizationError ?? 'the connection has gone')), stream)
+      this.#failed(new Error(String(stream.authorizationError ?? 'the connection was closed')), stream)
       stream.destroy()
       return
     }

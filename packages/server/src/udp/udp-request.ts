@@ -20,8 +20,8 @@ export interface UdpRequestOptions {
 }
 
 /**
- * The requests of one datagram, run to their end. Each datagram has its own session, so that no sender can continue
- * what another one has begun.
+ * The requests of one datagram, run to their end. Each datagram has its own session, so that no sender can continue a
+ * request of another sender.
  */
 export class UdpRequest implements SessionHost {
   readonly id: number

@@ -108,7 +108,7 @@ export class EventLog {
   }
 
   add(watcher: Watcher): void {
-    // How the last lookup found its item dead is nothing that this one has seen.
+    // Discards the reason of an earlier removal, which the new watcher must not log.
     this.#store.takeDeath()
     this.#watchers.add(watcher)
     this.#update()

@@ -12,10 +12,10 @@ export function completion(program: Command, shell: string): string {
   }))
   switch (shell) {
     case 'bash':
-      return bash(commands)
+      return bash(commands, program)
     case 'zsh':
       // zsh can run bash's completions.
-      return `autoload -U +X bashcompinit && bashcompinit\n${bash(commands)}`
+      return `autoload -U +X bashcompinit && bashcompinit\n${bash(commands, program)}`
     case 'fish':
       return fish(commands)
     default:
@@ -33,14 +33,34 @@ function optionsOf(command: Command): string[] {
   return command.options.flatMap(({ long }) => (long === undefined || long === null ? [] : [long]))
 }
 
-function bash(commands: readonly Completed[]): string {
+/** The options that are followed by a value, which is no command: `--servers`, `-s`. */
+function optionsWithValue(command: Command): string[] {
+  return command.options
+    .filter(({ required, optional }) => required || optional)
+    .flatMap(({ long, short }) => [long, short].filter((flag) => typeof flag === 'string'))
+}
+
+/**
+ * The command is the first word that is the name of one and not the value of a global option, since those may precede
+ * it. Bash makes words of `=`, too.
+ */
+function bash(commands: readonly Completed[], program: Command): string {
   const cases = commands.map(({ name, options }) => `    ${name}) words="${options.join(' ')}" ;;`)
+  const names = commands.map(({ name }) => name)
   return `_memcache_ts() {
-  local words="${commands.map(({ name }) => name).join(' ')}"
-  case "\${COMP_WORDS[1]}" in
+  local words="${[...names, ...optionsOf(program)].join(' ')}" command="" index=1
+  while [ "$index" -lt "$COMP_CWORD" ]; do
+    case "\${COMP_WORDS[index]}" in
+      ${optionsWithValue(program).join('|')})
+        [ "\${COMP_WORDS[index + 1]}" = "=" ] && index=$((index + 1))
+        index=$((index + 1)) ;;
+      ${names.join('|')}) command="\${COMP_WORDS[index]}"; break ;;
+    esac
+    index=$((index + 1))
+  done
+  case "$command" in
 ${cases.join('\n')}
   esac
-  [ "$COMP_CWORD" -eq 1 ] && words="${commands.map(({ name }) => name).join(' ')}"
   COMPREPLY=($(compgen -W "$words" -- "\${COMP_WORDS[COMP_CWORD]}"))
 }
 complete -o default -F _memcache_ts memcache-ts
@@ -48,8 +68,9 @@ complete -o default -F _memcache_ts memcache-ts
 }
 
 function fish(commands: readonly Completed[]): string {
+  const names = commands.map(({ name }) => name).join(' ')
   const lines = commands.flatMap(({ name, description, options }) => [
-    `complete -c memcache-ts -n __fish_use_subcommand -a ${name} -d '${description.replaceAll("'", "\\'")}'`,
+    `complete -c memcache-ts -n 'not __fish_seen_subcommand_from ${names}' -a ${name} -d '${description.replaceAll("'", "\\'")}'`,
     ...options.map(
       (option) => `complete -c memcache-ts -n '__fish_seen_subcommand_from ${name}' -l ${option.slice(2)}`,
     ),

@@ -99,7 +99,7 @@ async function openInput(
       await file.close()
       throw new Error('it is a directory')
     }
-    // A pipe, as of a shell's <(…), has no size.
+    // A pipe, such as a shell's <(…), has no size.
     return { input: file.createReadStream(), bytes: facts.isFile() ? facts.size : undefined }
   } catch (error) {
     throw new CommandError(`${path} cannot be read: ${(error as Error).message}`)

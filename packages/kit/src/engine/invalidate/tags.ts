@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache'
 import { MemcacheConnectionError, MemcacheDecodeError, MemcacheServerError } from 'memcache-ts-protocol'
+import { BoundedMap } from '../../bounded-map.ts'
 import { MAX_ROUNDING_SECONDS } from '../lifetime.ts'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { AdaptiveStore } from '../store/adaptive-store.ts'
@@ -30,7 +30,7 @@ export class Tags {
    * The last known generation of a tag, and when a response first had it. The time of the request would be too early:
    * another process may raise the tag until the server responds.
    */
-  readonly #seen = new LRUCache<string, { generation: number; atMs: number }>({ max: MAX_REMEMBERED })
+  readonly #seen = new BoundedMap<{ generation: number; atMs: number }>(MAX_REMEMBERED)
 
   constructor(store: AdaptiveStore, pending: PendingInvalidations) {
     this.#store = store
@@ -137,7 +137,7 @@ export class Tags {
   #read(tagKey: string): Promise<TagGeneration> {
     if (this.#pending.hasTag(tagKey)) {
       return Promise.reject(
-        new MemcacheConnectionError(`${tagKey} has a pending invalidation: its server does not answer`),
+        new MemcacheConnectionError(`${tagKey} has a pending invalidation: its server does not respond`),
       )
     }
     let lookup = this.#lookups.get(tagKey)

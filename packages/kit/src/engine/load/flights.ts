@@ -218,7 +218,7 @@ export class LoadNode {
     const outermost = this.#outermost
     if (++outermost.#alone <= MAX_ALONE && this.#count(this.#owner, name!) <= MAX_NESTED) return
     throw new MemcacheOptionError(
-      `the loader of ${name} asks for ${name} again and again: a loader must not need its own value, unless the recursion ends`,
+      `the loader of ${name} requests ${name} again and again: end the recursion, since a loader must not need its own value`,
     )
   }
 }

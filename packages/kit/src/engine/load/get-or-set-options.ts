@@ -14,7 +14,7 @@ import { checkJitter, MAX_FINITE_SECONDS, shortened } from '../lifetime.ts'
 
 /** Options of early refreshes by XFetch. */
 export interface EarlyRefreshOptions {
-  /** Over 1 refreshes earlier, under 1 later. Default 1. */
+  /** A factor: above 1, values are refreshed earlier, below 1 later. Default 1. */
   beta?: number | undefined
 }
 
@@ -36,7 +36,7 @@ export interface LoadingOptions extends RevivingOptions {
   jitter?: number | undefined
   /**
    * How long after its lifetime a value may still be served while one caller of all processes reloads it, and if that
-   * fails. Default 0: never.
+   * fails. Default 0 means never.
    */
   staleSeconds?: Ttl | undefined
   /** How long a loaded `null` is fresh, if its lifetime is not shorter. Default 30. */
@@ -130,7 +130,7 @@ const GET_OR_SET_OPTIONS = [
   'forceFresh',
 ] as const satisfies readonly (keyof GetOrSetOptions)[]
 
-/** Option names of other caches, and the name here. */
+/** The option names of other caches, with the names in this package. */
 export const OPTION_HINTS: Readonly<Record<string, string>> = {
   ttl: 'ttlSeconds',
   ttlMs: 'ttlSeconds',
@@ -169,9 +169,9 @@ export interface ResolvedLoading {
   readonly staleSeconds: number
   readonly nullTtlSeconds: number
   readonly softTimeoutMs: number
-  /** `undefined`: the default for this kind of load. */
+  /** `undefined` means the default for this kind of load. */
   readonly hardTimeoutMs: number | undefined
-  /** 0: never. */
+  /** 0 means never. */
   readonly beta: number
   readonly l1: boolean
 }
@@ -202,7 +202,7 @@ export function checkTags(tags: unknown): asserts tags is readonly string[] {
     throw new MemcacheOptionError(`tags must be a list of strings${hint}, got ${kindOf(tags)}`)
   }
   for (const tag of tags as unknown[]) {
-    if (typeof tag !== 'string') throw new MemcacheOptionError(`a tag must be text, got ${kindOf(tag)}`)
+    if (typeof tag !== 'string') throw new MemcacheOptionError(`a tag must be a string, got ${kindOf(tag)}`)
     if (tag === '') throw new MemcacheOptionError('a tag must not be empty')
     if (!tag.isWellFormed()) throw new MemcacheOptionError('a tag must be well-formed Unicode')
   }
@@ -249,7 +249,7 @@ export function resolveLoading(options: LoadingOptions, defaults: Ttl | LoadingD
   reviverOf(options)
   checkJitter(jitter)
   if (!(typeof softTimeoutMs === 'number' && softTimeoutMs >= 0)) {
-    throw new MemcacheOptionError(`softTimeoutMs must be a number of 0 or more, got ${String(softTimeoutMs)}`)
+    throw new MemcacheOptionError(`softTimeoutMs must be a number of at least 0, got ${String(softTimeoutMs)}`)
   }
   return {
     ttlSeconds,
@@ -270,7 +270,7 @@ function betaOf(earlyRefresh: boolean | EarlyRefreshOptions): number {
   checkOptions('earlyRefresh', earlyRefresh, ['beta'])
   const { beta = 1 } = earlyRefresh
   if (!(positiveOption('earlyRefresh.beta', beta) < Infinity)) {
-    throw new MemcacheOptionError('earlyRefresh.beta must be finite: with Infinity, every call would load')
+    throw new MemcacheOptionError('earlyRefresh.beta must be finite, since with Infinity every call would load')
   }
   return beta
 }

@@ -230,7 +230,7 @@ export class LeasedLoads {
       this.running.detach(target.name)
       const { report } = this.#context
       if (!isTooMuch) report.stats.discarded++
-      else report.unstorable(target.name, new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`))
+      else report.unstorable(target.name, new MemcacheOptionError(`a value can have at most ${MAX_TAGS} tags`))
       return this.#free(lease).then((isHeld) => ({ value, confirmed: isTooMuch && isHeld, isKeptBack: true }))
     }
     if (loaded.tags.length > 0) return this.#withLoadedTags(generations, loaded).then(fillTagged)

@@ -1,6 +1,6 @@
-import { LRUCache } from 'lru-cache'
 import { MemcacheError } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
+import { BoundedMap } from '../../bounded-map.ts'
 import type { AdaptiveStore } from '../store/adaptive-store.ts'
 
 const MAX_WATCHED = 10_000
@@ -11,7 +11,7 @@ const MAX_WATCHED = 10_000
  * lets the next caller try. After a loader's error the same rule allows one attempt per lease.
  */
 export class AbandonedClaims {
-  readonly #seen = new LRUCache<string, { casUnique: bigint; sinceMs: number }>({ max: MAX_WATCHED })
+  readonly #seen = new BoundedMap<{ casUnique: bigint; sinceMs: number }>(MAX_WATCHED)
   readonly #leaseMs: number
   readonly #clock: Clock
 

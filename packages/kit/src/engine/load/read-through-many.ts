@@ -12,7 +12,10 @@ import { NO_LEASE } from '../read/lookups.ts'
 import type { Lookup, Lookups } from '../read/lookups.ts'
 import type { ReadThrough, ReadThroughRequest } from './read-through.ts'
 
-/** The result of a batch loader: a Map by id, or a list in the order of the ids with `undefined` for missing values. */
+/**
+ * The result of a batch loader: a Map by id, in which a safe integer and its text are one id, or a list in the order of
+ * the ids with `undefined` for missing values.
+ */
 export type LoadedMany<Id, Value> = ReadonlyMap<Id, Value> | readonly (Value | undefined)[]
 
 /** Fetches many values that are not in the cache. */
@@ -59,7 +62,7 @@ const WITHOUT_LEASE: Promise<Lookup> = Promise.resolve(NO_LEASE)
 const TO_JOIN = Promise.resolve(undefined)
 
 /**
- * Reads many values: they are looked up in one pipeline, and the missing ones are loaded by one call. Values that
+ * Reads many values: they are looked up in one pipeline, and the missing values are loaded by one call. Values that
  * another process is loading are waited for; loads that run in this process are joined.
  */
 export class ReadThroughMany<Id, Value> {
@@ -140,7 +143,7 @@ export class ReadThroughMany<Id, Value> {
     }
     report.failed += open.length
     report.unanswered = open.length
-    if (open.length > 0) report.cause = new Error('memcached did not answer')
+    if (open.length > 0) report.cause = new Error('memcached did not respond')
     const batch = this.#batchOf(led.map(({ item }) => item))
     const stop = (): void => batch.stop(this.#signal!.reason)
     if (this.#signal?.aborted === true) stop()
@@ -349,15 +352,39 @@ const NOTHING: LoadOutcome = { value: undefined, confirmed: false }
 
 /** Returns the result of a batch loader by id. @throws MemcacheOptionError if a list has not one value per id. */
 export function valuesById<Id, Value>(ids: readonly Id[], loaded: LoadedMany<Id, Value>): ReadonlyMap<Id, Value> {
-  if (loaded instanceof Map) return loaded as ReadonlyMap<Id, Value>
+  if (loaded instanceof Map) return withEqualIds(ids, loaded as ReadonlyMap<Id, Value>)
   const values = loaded as readonly (Value | undefined)[]
   if (!Array.isArray(values) || values.length !== ids.length) {
     const got = Array.isArray(values) ? `${values.length} values for ${ids.length} ids` : typeof values
     throw new MemcacheOptionError(
-      `a loader of many returned ${got}: return a Map, or one value per id in the order of the ids`,
+      `a batch loader returned ${got}: return a Map, or one value per id in the order of the ids`,
     )
   }
   return new Map(ids.flatMap((id, index) => (values[index] === undefined ? [] : [[id, values[index]] as const])))
+}
+
+/**
+ * Returns the values of a Map by the ids that were asked for. A safe integer and its text are one key, so they are one
+ * id: databases return ids as text, and URLs have them as text.
+ */
+function withEqualIds<Id, Value>(ids: readonly Id[], loaded: ReadonlyMap<Id, Value>): ReadonlyMap<Id, Value> {
+  let values: Map<Id, Value> | undefined
+  for (const id of ids) {
+    if (loaded.has(id)) continue
+    const other = otherForm(id) as Id
+    if (other === undefined || !loaded.has(other)) continue
+    values ??= new Map(loaded)
+    values.set(id, loaded.get(other)!)
+  }
+  return values ?? loaded
+}
+
+/** Returns the text of a safe integer, or the safe integer of its text; `undefined` for every other id. */
+function otherForm(id: unknown): unknown {
+  if (typeof id === 'number') return Number.isSafeInteger(id) ? String(id) : undefined
+  if (typeof id !== 'string') return undefined
+  const integer = Number(id)
+  return Number.isSafeInteger(integer) && String(integer) === id ? integer : undefined
 }
 
 function inOrder<Id, Value>(items: readonly ManyItem<Id>[], values: ReadonlyMap<Id, Value>): Map<Id, Value> {

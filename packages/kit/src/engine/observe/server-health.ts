@@ -14,7 +14,7 @@ export type MemcacheHealth = 'up' | 'degraded' | 'down'
 export interface OutageListener {
   /** No server answers any more. */
   away?(error: unknown): void
-  /** After `away`: a server answers again, or the list of servers has a new one. */
+  /** After `away`: a server responds again, or the list of servers has a new server. */
   back?(server: string): void
   /** A server that had failed answers again, or was removed from the list of servers. */
   over?(server: string): void

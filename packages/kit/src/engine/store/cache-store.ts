@@ -119,9 +119,9 @@ export interface CacheStore {
   drop(key: string, casUnique: bigint | undefined): Promise<boolean>
   /** Marks an item stale, so that one caller reloads it while the others are served the old value. */
   markStale(key: string): Promise<void>
-  /** Returns a tag's generation; a missing one is created. */
+  /** Returns a tag's generation; a missing generation is created. */
   generation(tagKey: string): Promise<TagGeneration>
-  /** Raises a tag's generation, and returns the new one. */
+  /** Raises a tag's generation, and returns the new generation. */
   raise(tagKey: string, by: number): Promise<number>
 }
 

@@ -78,7 +78,7 @@ export class ClassWarnings {
     const type = classOfReviver(revive)
     if (classes.size === 0 || type === undefined) return plain
     const wrappers = countWrappers(value)
-    // An instance of the type would be made of the wrapper, and plain objects of the instances in it, of which no
+    // An instance of the type would be created from the wrapper, and plain objects of the instances in it, of which no
     // serializer hides anything.
     if (wrappers > 0 && countOf(type, await revive(plain)) < countOf(type, value) + wrappers)
       return new UnrevivableValue(value, wrapperError(type))

@@ -125,7 +125,7 @@ export class KitCodec implements ValueCodec {
 
   /** Returns an encoded value with its metadata as an entry. */
   entry({ bytes, clientFlags }: EncodedItem, { loadMs = 0, freshUntilMs = 0, tags = {} }: EntryFacts): EncodedItem {
-    if (Object.keys(tags).length > MAX_TAGS) throw new MemcacheOptionError(`a value can have ${MAX_TAGS} tags at most`)
+    if (Object.keys(tags).length > MAX_TAGS) throw new MemcacheOptionError(`a value can have at most ${MAX_TAGS} tags`)
     const header = `${JSON.stringify([clientFlags, Math.round(loadMs), freshUntilMs, tags] satisfies Header)}\n`
     return new EncodedItem(
       typeof bytes === 'string' ? header + bytes : Buffer.concat([Buffer.from(header), bytes]),

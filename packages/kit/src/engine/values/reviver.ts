@@ -35,7 +35,7 @@ const CLASSES = new WeakMap<Reviver, AnyClass>()
 export function reviverOf({ type, revive }: RevivingOptions): Reviver | undefined {
   if (type === undefined && revive === undefined) return undefined
   if (type !== undefined && revive !== undefined) {
-    throw new MemcacheOptionError('type and revive exclude each other: give either the class or the function')
+    throw new MemcacheOptionError('type and revive exclude each other: set either the class or the function')
   }
   if (revive !== undefined) {
     if (typeof revive !== 'function' || isClass(revive)) {

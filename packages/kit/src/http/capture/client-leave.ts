@@ -102,10 +102,12 @@ export class ClientLeave {
       // Node destroys the socket itself when the client has closed it, when reading or writing fails, and at a timeout.
       const isNodes = (error: unknown): boolean => socket.readableEnded || this.#isTimedOut || isOfSystem(error)
       this.#watchMethod(socket, 'destroy', (error) => this.#isClosed || !isNodes(error))
+      // A handler may write its response to the socket itself.
+      this.#watchMethod(socket, 'end', () => this.#isClosed || !isNodes(undefined))
     }
   }
 
-  #watchMethod(target: object, name: 'destroy' | 'close', isHandlers: (error: unknown) => boolean): void {
+  #watchMethod(target: object, name: 'destroy' | 'close' | 'end', isHandlers: (error: unknown) => boolean): void {
     const before = Reflect.get(target, name) as ((...args: unknown[]) => unknown) | undefined
     if (typeof before !== 'function') return
     this.#shadow(target, name, (...args: unknown[]) => {
@@ -130,7 +132,7 @@ export class ClientLeave {
   }
 
   /** Shadows a method until `release`. */
-  #shadow(target: object, name: 'emit' | 'destroy' | 'close', method: unknown): void {
+  #shadow(target: object, name: 'emit' | 'destroy' | 'close' | 'end', method: unknown): void {
     const own = Object.getOwnPropertyDescriptor(target, name)
     Object.defineProperty(target, name, { configurable: true, writable: true, value: method })
     this.#restore.push(() => {

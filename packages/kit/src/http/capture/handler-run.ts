@@ -299,13 +299,14 @@ export class HandlerRun implements CaptureObserver {
       ([name, value]) => !sameValue(value, this.#before[name]) || POLICY_FIELDS.includes(name),
     )
     const { lifetimes, unstored } = decision
-    if (!lifetimes.isShared && own.some(([name]) => belongsToClient(name))) {
+    const storable = storableFields(Object.fromEntries(own), unstored)
+    if (!lifetimes.isShared && Object.keys(storable).some(belongsToClient)) {
       this.#fail('refused', 'a field for one client')
       return false
     }
     this.#fresh = {
       status,
-      fields: { date: toHttpDate(clock.ownMs()), ...storableFields(Object.fromEntries(own), unstored) },
+      fields: { date: toHttpDate(clock.ownMs()), ...storable },
       removed: Object.keys(this.#before).filter((name) => !Object.hasOwn(fields, name)),
       receivedMs: clock.nowMs(),
       lifetimes,

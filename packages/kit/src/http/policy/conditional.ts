@@ -50,7 +50,7 @@ function opaque(tag: string): string {
 }
 
 /** Returns whether a response to HEAD has the version of the stored response, by its validators and length. */
-export function isHeadOf(fields: Fields, stored: StoredResponse): boolean {
+export function isHeadOf(fields: Fields, stored: Pick<StoredResponse, 'fields' | 'length'>): boolean {
   const length = lineOf(fields, 'content-length')
   if (length !== undefined && Number(length) !== stored.length) return false
   const validators = ['etag', 'last-modified'].filter((name) => stored.fields[name] !== undefined)

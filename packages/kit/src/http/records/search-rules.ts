@@ -1,4 +1,4 @@
-import { LRUCache } from 'lru-cache'
+import { BoundedMap } from '../../bounded-map.ts'
 import { ownKeyText } from '../../engine/engine.ts'
 import type { CacheEngine } from '../../engine/engine.ts'
 import { asSearchRule } from '../policy/no-vary-search.ts'
@@ -22,7 +22,7 @@ interface KnownRule {
 export class SearchRules {
   readonly #engine: () => CacheEngine
   readonly #nowMs: () => number
-  readonly #known = new LRUCache<string, KnownRule>({ max: MAX_REMEMBERED })
+  readonly #known = new BoundedMap<KnownRule>(MAX_REMEMBERED)
 
   constructor(engine: () => CacheEngine, nowMs: () => number) {
     this.#engine = engine
