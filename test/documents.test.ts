@@ -157,7 +157,9 @@ describe('the examples in the documents', () => {
       const printed = Object.keys(PROJECTS).map((project) =>
         printedBy(join(folderOf(project, fence), 'dist', `${file}.js`)),
       )
-      expect(await Promise.all(printed)).toEqual([said, said])
+      // A lifetime in `Cache-Status` has become shorter if a second has ended since the response was stored.
+      const withoutTtl = (lines: unknown): unknown => JSON.parse(JSON.stringify(lines).replaceAll(/\bttl=\d+/g, 'ttl'))
+      expect(withoutTtl(await Promise.all(printed))).toEqual(withoutTtl([said, said]))
     },
   )
 })

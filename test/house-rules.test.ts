@@ -98,3 +98,11 @@ describe('comments and messages', () => {
     expect(faults).toEqual([])
   })
 })
+
+describe('benchmarks', () => {
+  it('wait for no message of a process without noticing its end: instead, ask and start of bench/child.js', () => {
+    const benches = SOURCES.filter((file) => file.startsWith('bench/'))
+    expect(benches).toContain('bench/child.js')
+    expect(found(benches, (line) => /\bonce\(\w+, 'message'\)/.test(line))).toEqual([])
+  })
+})

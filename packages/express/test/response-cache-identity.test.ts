@@ -13,6 +13,7 @@ const WAYS = [
   'authorization',
   'x-api-key',
   'x-forwarded-user',
+  'x-tenant-id',
   'user',
   'auth',
   'session',
@@ -37,6 +38,7 @@ function headersOf(way: Way, who: string | undefined): Record<string, string> {
       return { cookie: `user=${who}` }
     case 'x-api-key':
     case 'x-forwarded-user':
+    case 'x-tenant-id':
       return { [way]: who }
     default:
       return { 'x-test-known': `${way.replace('late ', '')} ${who}` }
@@ -51,7 +53,7 @@ function nameOf(request: Request): string {
     session?: { user: string }
   }
   const { authorization, cookie } = request.headers
-  const raw = request.headers['x-api-key'] ?? request.headers['x-forwarded-user']
+  const raw = request.headers['x-api-key'] ?? request.headers['x-forwarded-user'] ?? request.headers['x-tenant-id']
   return String(
     user?.name ?? auth?.name ?? session?.user ?? authorization?.slice(7) ?? cookie?.slice(5) ?? raw ?? 'nobody',
   )
@@ -133,6 +135,35 @@ describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
       expect((await site.get('/', headersOf('user', who))).body).toBe(`made for ${who}`)
     }
     expect(site.calls).toHaveLength(2)
+  })
+
+  it('are told apart by fields whose names say so, unless `vary` or `key` has them', async () => {
+    const named = ['X-Tenant-Id', 'X-Customer-Email', 'Client-Cert', 'X-CSRF-Token', 'X-Hasura-User-Id', 'Signature']
+    const ordinary = ['X-Request-Id', 'X-Requested-With', 'Traceparent', 'X-User-Agent', 'X-Vercel-Proxy-Signature']
+    const isSecondHit = async (name: string, options: Parameters<typeof openSite>[0]) => {
+      await using site = await openSite({ create, ttlSeconds: 60, ...options })
+      site.answers((_request, response) => response.send('page'))
+      await site.get('/', { [name]: 'ann' })
+      return (await site.get('/', { [name]: 'ann' })).isHit
+    }
+    for (const name of named) {
+      expect(await isSecondHit(name, {}), name).toBe(false)
+      expect(await isSecondHit(name, { vary: [name] }), name).toBe(true)
+      expect(await isSecondHit(name, { key: (request) => `${request.get(name)} ${request.path}` }), name).toBe(true)
+    }
+    for (const name of ordinary) expect(await isSecondHit(name, {}), name).toBe(true)
+    // One tenant has several users.
+    await using site = await openSite({
+      create,
+      ttlSeconds: 60,
+      vary: ['X-Tenant-Id'],
+      before: (app) => app.use((request, _response, next) => (identify(request), next())),
+    })
+    site.answers((request, response) => response.send(`made for ${nameOf(request)}`))
+    for (const who of ['ann', 'bob']) {
+      const headers = { ...headersOf('user', who), 'X-Tenant-Id': 'shop' }
+      expect((await site.get('/', headers)).body).toBe(`made for ${who}`)
+    }
   })
 
   it('share what the application says is for all', async () => {

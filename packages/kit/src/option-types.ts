@@ -69,6 +69,35 @@ export function requireList(owner: string, list: unknown): asserts list is reado
   if (!Array.isArray(list)) throw new MemcacheOptionError(`${owner} takes an array, got ${describeValue(list)}`)
 }
 
+/**
+ * Returns a list of names. A text is refused: each of its characters would count as a name.
+ *
+ * @throws MemcacheOptionError if the value is not a list of strings that are not empty.
+ */
+export function nameListOption(name: string, value: unknown): readonly string[] {
+  const names = isIterable(value) ? [...value] : [undefined]
+  if (names.every((item): item is string => typeof item === 'string' && item !== '')) return names
+  const advice = typeof value === 'string' && value !== '' ? `: write ['${value}']` : ''
+  throw new MemcacheOptionError(
+    `${name} must be a list of names, strings that are not empty; got ${describeValue(value)}${advice}`,
+  )
+}
+
+function isIterable(value: unknown): value is Iterable<unknown> {
+  return typeof value === 'object' && value !== null && Symbol.iterator in value
+}
+
+/** @throws MemcacheOptionError if the option `signal` is given, and is not an AbortSignal. */
+export function requireSignal(owner: string, signal: unknown): void {
+  if (signal === undefined || signal instanceof AbortSignal) return
+  const { throwIfAborted, addEventListener } = Object(signal) as Partial<AbortSignal>
+  // Of another realm, or another implementation.
+  if (typeof throwIfAborted === 'function' && typeof addEventListener === 'function') return
+  throw new MemcacheOptionError(
+    `${owner}: signal must be an AbortSignal, got ${describeValue(signal)}: write controller.signal`,
+  )
+}
+
 /** Returns an option if it is a function. */
 export function functionOf(option: unknown): unknown {
   return typeof option === 'function' ? option : undefined
@@ -91,10 +120,10 @@ function notTags(owner: string, tags: unknown): MemcacheOptionError {
   )
 }
 
-/** Describes a value for an error message. */
+/** Describes a value for an error message. It never throws, as `String` does for objects without a prototype. */
 export function describeValue(value: unknown): string {
   if (value === null) return 'null'
-  if (Array.isArray(value)) return 'a list'
+  if (isList(value)) return 'a list'
   switch (typeof value) {
     case 'string':
       return `'${value}'`
@@ -110,5 +139,14 @@ export function describeValue(value: unknown): string {
       return String(value)
     default:
       return 'undefined'
+  }
+}
+
+function isList(value: unknown): boolean {
+  try {
+    return Array.isArray(value)
+  } catch {
+    // A revoked proxy.
+    return false
   }
 }

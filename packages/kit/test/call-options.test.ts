@@ -1,5 +1,8 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { cached, defineCache, memcache } from '../src/index.ts'
+import { cacheFetch } from '../src/http/index.ts'
+import { cached, defineCache, memcache, rateLimiter } from '../src/index.ts'
+import { concurrency, limited } from '../src/rate-limit/index.ts'
+import { fetchSession } from '../src/session/index.ts'
 import { testMemcache } from '../src/testing/index.ts'
 import { openCache } from './open-cache.ts'
 import type { TestCaches } from './open-cache.ts'
@@ -100,4 +103,71 @@ it.each<[string, () => unknown]>([
   ['testMemcache with a text for asDefault', () => testMemcache({ asDefault: 'true' as never })],
 ])('refuses %s', async (_, call) => {
   expect(await errorOf(call)).toEqual(refused)
+})
+
+it('warms with as many loads at once as can be, whatever number is given', async () => {
+  for (const concurrency of [2 ** 31, Number.MAX_VALUE]) {
+    expect(await declared().warm([1, 2], { concurrency })).toMatchObject({ failed: 0 })
+  }
+})
+
+describe('what takes options when it is made', () => {
+  const session = { secret: 'a secret of these tests' }
+  /** Returns an object that is made of options; and the names of its options. */
+  const made: Readonly<Record<string, [(options: any) => unknown, names: string]>> = {
+    rateLimiter: [
+      (options) => rateLimiter({ perMinute: 5, ...options }),
+      'name perMinute algorithm burst blockMs allow deny normalize onCacheDown cache',
+    ],
+    concurrency: [(options) => concurrency({ max: 1, ...options }), 'max name queue waitMs leaseMs onCacheDown cache'],
+    limited: [(options) => limited(load, { perMinute: 5, ...options }), 'perMinute maxConcurrent name waitMs key'],
+    cacheFetch: [
+      (options) => cacheFetch(() => new Response(''), options),
+      'staleSeconds tags key vary hosts condition maxBytes sortQuery ignoreQuery ignoreCookies requestDirectives targetedFields languages encodings wildcards storePost l1 cache',
+    ],
+    fetchSession: [
+      (options) => fetchSession({ ...session, ...options }),
+      'secret ttlSeconds cookie maxLifetimeSeconds touchAfterSeconds skip userId store onCacheDown encryptionKeys genid name unset',
+    ],
+    'the cookie of fetchSession': [
+      (cookie) => fetchSession({ ...session, cookie }),
+      'maxAge path domain expires sameSite priority',
+    ],
+    defineCache: [(options) => defineCache({ name: `made ${round++}`, ...options }), 'version load key tags hotKeys'],
+    'values in memory': [(l1) => memcache({ servers: 'embedded', l1 }), 'ttlSeconds maxItems maxBytes values'],
+  }
+  /** No option of these takes such a value. */
+  const odd: readonly unknown[] = [Symbol('symbol'), 10n, Object.create(null) as object, Number.NaN, -1, '', /x/]
+
+  it.each(Object.keys(made))('%s refuses values of other types at once, each by the error for options', (owner) => {
+    const [make, names] = made[owner]!
+    for (const name of names.split(' ')) {
+      const kept = odd.filter((value) => {
+        try {
+          make({ [name]: value })
+          return true
+        } catch (error) {
+          expect(error, `${name}: ${typeof value}`).toEqual(refused)
+          return false
+        }
+      })
+      // Some are no mistake: a version of text, or a path that is empty.
+      expect(kept.length, name).toBeLessThan(odd.length)
+    }
+  })
+
+  it.each(['vary', 'hosts', 'ignoreQuery', 'ignoreCookies', 'targetedFields'])(
+    'a text as %s is refused: each of its characters would count as a name',
+    (name) => {
+      expect(() => cacheFetch(() => new Response(''), { [name]: 'utm_source' })).toThrow(`write ['utm_source']`)
+    },
+  )
+
+  it.each<[string, (signal: any) => unknown]>([
+    ['blockUntilReady', (signal) => rateLimiter({ perMinute: 5 }).blockUntilReady('a', { signal })],
+    ['acquire', (signal) => concurrency({ max: 1 }).acquire('a', { signal })],
+  ])('%s refuses a signal that is none', async (_, call) => {
+    for (const signal of [{}, null, 5, new AbortController()])
+      expect(await errorOf(() => call(signal))).toEqual(refused)
+  })
 })

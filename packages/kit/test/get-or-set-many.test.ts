@@ -103,6 +103,18 @@ describe('getOrSetMany', () => {
     expect(asked).toEqual([['b']])
   })
 
+  it('looks up again what it has joined and was deleted meanwhile by another process', async () => {
+    await using test = await openCache()
+    const loading = deferred<string>()
+    const single = test.cache.getOrSet(['k'], () => loading.promise)
+    await until(() => test.cache.stats().loads === 1)
+    const many = test.cache.getOrSetMany(['k'], () => ['new'])
+    await until(() => test.cache.stats().coalesced === 1)
+    expect(await test.another().delete(['k'])).toBe(true)
+    loading.resolve('old')
+    expect([await single, await many]).toEqual(['old', new Map([['k', 'new']])])
+  })
+
   it('leaves out what the loader does not bring, keeps null, and frees the leases', async () => {
     await using test = await openCache()
     const found = await test.cache.getOrSetMany([1, 2, 3], () => [1, null, undefined])

@@ -1,15 +1,9 @@
-import { freePort } from 'memcache-ts-testing'
+import { duplexPair } from 'node:stream'
+import { freePort, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { memcache, MemcacheOptionError } from '../src/index.ts'
+import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
-
-/** A promise and what settles it. */
-function deferred<Value>() {
-  let resolve!: (value: Value) => void
-  let reject!: (error: unknown) => void
-  const promise = new Promise<Value>((...settle) => ([resolve, reject] = settle))
-  return { promise, resolve, reject }
-}
 
 describe('get, set, delete', () => {
   it('tells a miss from a stored null', async () => {
@@ -87,7 +81,7 @@ describe('getOrSet', () => {
   it('does not let a caller who asks after a delete join a load from before it', async () => {
     await using test = await openCache()
     const old = deferred<string>()
-    const started = deferred<void>()
+    const started = deferred()
     const before = test.cache.getOrSet('k', () => (started.resolve(), old.promise))
     await started.promise
     await test.cache.delete('k')
@@ -95,6 +89,38 @@ describe('getOrSet', () => {
     old.resolve('old')
     expect(await before).toBe('old')
     expect(await test.cache.get('k')).toBe('new')
+  })
+
+  it('lets no caller join a load whose value was stored, deleted by another process, and not confirmed yet', async () => {
+    await using test = await openCache()
+    const [stream] = test.server.servers
+    let held: Buffer[] | undefined
+    const connect = () => {
+      const [near, far] = duplexPair()
+      const server = stream!.connect()
+      for (const side of [near, far, server]) side.on('error', () => {})
+      far.pipe(server)
+      server.on('data', (chunk: Buffer) => (held === undefined ? far.write(chunk) : held.push(chunk)))
+      const flow = (): void => {
+        for (const chunk of held!) far.write(chunk)
+        held = undefined
+      }
+      return Object.assign(near, { flow })
+    }
+    let connection: ReturnType<typeof connect>
+    const servers = [{ name: 'slow', connect: () => (connection = connect()) }]
+    const slow = memcache({ servers, clock: test.clock, logger: false, timeoutMs: 5000 })
+    const loading = deferred<string>()
+    const first = slow.getOrSet('k', () => loading.promise)
+    await until(() => slow.stats().loads === 1)
+    held = []
+    loading.resolve('old')
+    await until(async () => (await test.cache.get('k')) === 'old')
+    expect(await test.cache.delete('k')).toBe(true)
+    const second = slow.getOrSet('k', () => 'new')
+    connection!.flow()
+    expect([await first, await second]).toEqual(['old', 'new'])
+    await slow.close()
   })
 
   it('runs one loader for callers in several processes: the others wait for its value', async () => {
@@ -132,7 +158,7 @@ describe('getOrSet', () => {
   it('refuses a value that was loaded before a delete', async () => {
     await using test = await openCache()
     const value = deferred<string>()
-    const started = deferred<void>()
+    const started = deferred()
     const call = test.cache.getOrSet('k', () => {
       started.resolve()
       return value.promise

@@ -467,7 +467,7 @@ describe('rateLimiter', () => {
     [{ perMinute: 5, deny: [5] }, 'deny must be a list of strings, got an entry of type number'],
     [{ perMinute: 5, deny: ['10.0.0.0/33'] }, "deny has an invalid address range, '10.0.0.0/33'"],
     [{ perMinute: 5, whitelist: [] }, '`whitelist` is `allow` here'],
-    [{ perMinute: 5, normalize: 'lower' }, 'normalize must be true or false, got lower'],
+    [{ perMinute: 5, normalize: 'lower' }, "normalize must be true or false, got 'lower'"],
     [{ perMinute: 5, name: '' }, 'name must be a string that is not empty'],
     [{ perMinute: '5' }, 'perMinute must be a whole number from 1'],
     [

@@ -1,5 +1,11 @@
 import fc from 'fast-check'
+import { typedCodec } from 'memcache-ts-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { Tags } from '../src/engine/invalidate/tags.ts'
+import { copyValue } from '../src/engine/values/copy-value.ts'
+import { toPlainData } from '../src/engine/values/plain-data.ts'
+import { Cookie } from '../src/session/cookie.ts'
+import { Session } from '../src/session/session.ts'
 import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 import type { TestCaches } from './open-cache.ts'
@@ -99,6 +105,30 @@ it('is isolated without a cache too', async () => {
   const [one, two] = await Promise.all([test.cache.getOrSet('a', () => kept), test.cache.getOrSet('a', () => kept)])
   expect(one).toEqual(kept)
   expect(new Set([one, two, kept]).size).toBe(3)
+})
+
+it('what something else added to Object.prototype is part of no value, session, cookie or entry', () => {
+  const polluted = Object.prototype as { added?: unknown }
+  const value = { a: { b: [new Map([['k', { c: 1 }]])] } }
+  const holder = { sessionID: 'id' } as ConstructorParameters<typeof Session>[0]
+  polluted.added = { inherited: true }
+  let results: unknown[]
+  try {
+    const { bytes, clientFlags } = typedCodec().encode(value)
+    results = [
+      Object.keys(copyValue(value)),
+      toPlainData(value, () => {}) === value,
+      JSON.stringify(typedCodec().decode(Buffer.from(bytes as string), clientFlags)),
+      Object.keys(new Session(holder, { views: 1 })),
+      Session.isWhole(new Session(holder, { views: 1 })),
+      Object.hasOwn(new Cookie({ path: '/' }), 'added'),
+      Object.hasOwn(Cookie.ofStored({ path: '/' }), 'added'),
+      new Tags(undefined as never, undefined as never).compare({ tag: 1 }, { tag: 1 }),
+    ]
+  } finally {
+    delete polluted.added
+  }
+  expect(results).toEqual([['a'], true, '{"a":{"b":[{}]}}', ['views'], true, false, false, 'same'])
 })
 
 describe('a value that memcached would not bring back as it is', () => {

@@ -59,7 +59,11 @@ export function isWithinDepth(value: unknown, depth: number): boolean {
     for (const item of value) if (!isWithinDepth(item, depth - 1)) return false
     return true
   }
-  for (const name in value) if (!isWithinDepth((value as Record<string, unknown>)[name], depth - 1)) return false
+  for (const name in value) {
+    // Something may have added properties to `Object.prototype`.
+    if (!prototype.hasOwnProperty.call(value, name)) continue
+    if (!isWithinDepth((value as Record<string, unknown>)[name], depth - 1)) return false
+  }
   return true
 }
 

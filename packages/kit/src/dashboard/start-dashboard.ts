@@ -2,6 +2,7 @@ import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import { DEFAULT_DASHBOARD_PORT, listenForDashboard } from 'memcache-ts-server/dashboard'
 import { DASHBOARD_HINTS, DASHBOARD_OPTION_NAMES, openSource } from './dashboard-source.ts'
 import type { DashboardOptions } from './dashboard-source.ts'
+import { describeValue } from '../option-types.ts'
 
 /** Options of `startDashboard`. */
 export interface StartDashboardOptions extends DashboardOptions {
@@ -40,7 +41,7 @@ export async function startDashboard(options: StartDashboardOptions = {}): Promi
   checkOptions('startDashboard', options, [...DASHBOARD_OPTION_NAMES, 'host', 'port'], DASHBOARD_HINTS)
   const { host = '127.0.0.1', port = DEFAULT_DASHBOARD_PORT, token } = options
   if (!Number.isInteger(port) || port < 0 || port > MAX_PORT) {
-    throw new MemcacheOptionError(`port must be a whole number from 0 to ${MAX_PORT}, got ${String(port)}`)
+    throw new MemcacheOptionError(`port must be a whole number from 0 to ${MAX_PORT}, got ${describeValue(port)}`)
   }
   const source = openSource(options, () => fromEnvironment(options))
   const { servers, shared, sharedMetrics } = source

@@ -3,6 +3,7 @@ import type { CacheNamespace } from '../namespace.ts'
 import { DeclarationSite } from './declaration-site.ts'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
+import { describeValue } from '../option-types.ts'
 import { claimNamespace } from './namespace-owners.ts'
 import type { NamespaceClaim, NamespaceOwner } from './namespace-owners.ts'
 
@@ -69,7 +70,9 @@ export function checkDeclaration(owner: string, { name, version, cache }: Partia
   if (!name.isWellFormed())
     throw new MemcacheOptionError(`${owner}: the name has half of a surrogate pair: ${JSON.stringify(name)}`)
   if (version !== undefined && !(Number.isSafeInteger(version) && version >= 0)) {
-    throw new MemcacheOptionError(`${owner}: version must be a whole number of at least 0, got ${String(version)}`)
+    throw new MemcacheOptionError(
+      `${owner}: version must be a whole number of at least 0, got ${describeValue(version)}`,
+    )
   }
   if (cache !== undefined && (typeof cache !== 'object' || typeof cache?.namespace !== 'function')) {
     throw new MemcacheOptionError(`${owner}: cache must be a memcache(), got ${cache === null ? 'null' : typeof cache}`)

@@ -1,7 +1,7 @@
-import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import { booleanOption, MemcacheOptionError, positiveOption, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
-import { requireCache } from '../option-types.ts'
+import { describeValue, nameListOption, requireCache } from '../option-types.ts'
 import { MAX_DELTA_SECONDS } from './policy/cache-directives.ts'
 import type { KeyRules } from './policy/request-key.ts'
 import type { VaryRules } from './policy/vary.ts'
@@ -133,12 +133,13 @@ export interface ResolvedResponseCache {
 
 /** Returns the options with their defaults. @throws MemcacheOptionError if a value is invalid. */
 export function resolveResponseCache(options: ResponseCacheOptions): ResolvedResponseCache {
-  const { ttlSeconds, staleSeconds = 0, vary = [], hosts, maxBytes = DEFAULT_MAX_BYTES } = options
-  const { sortQuery = false, ignoreQuery = [], ignoreCookies = false, requestDirectives = true } = options
-  const { wildcards = false, storePost = false, l1 = false } = options
-  const { targetedFields = DEFAULT_TARGETED_FIELDS, languages, encodings } = options
+  const { ttlSeconds, staleSeconds = 0, maxBytes = DEFAULT_MAX_BYTES, ignoreCookies = false } = options
+  const { languages, encodings } = options
+  const vary = nameListOption('vary', options.vary ?? [])
+  const hosts = options.hosts === undefined ? undefined : nameListOption('hosts', options.hosts)
+  const targetedFields = nameListOption('targetedFields', options.targetedFields ?? DEFAULT_TARGETED_FIELDS)
   requireCache('a response cache', options.cache)
-  if (!(maxBytes > 0)) throw new MemcacheOptionError(`maxBytes must be greater than 0, got ${maxBytes}`)
+  positiveOption('maxBytes', maxBytes)
   const stale = staleSeconds === 0 ? 0 : ttlToSeconds(staleSeconds, 'staleSeconds')
   if (stale > KEPT_STALE_SECONDS) throw new MemcacheOptionError('staleSeconds must be at most a day (86400)')
   if (hosts?.length === 0)
@@ -153,18 +154,27 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
     targetedFields: targetedFields.map((name) => name.toLowerCase()),
     vary: vary.map((name) => name.toLowerCase()).sort(),
     maxBytes,
-    hasWildcards: wildcards,
-    usesMemory: l1,
-    storesPost: storePost,
-    honoursRequests: requestDirectives,
+    hasWildcards: flag('wildcards', options.wildcards, false),
+    usesMemory: flag('l1', options.l1, false),
+    storesPost: flag('storePost', options.storePost, false),
+    honoursRequests: flag('requestDirectives', options.requestDirectives, true),
     varyRules: { languages: lowerCase('languages', languages), encodings: lowerCase('encodings', encodings) },
     rules: {
       hosts: hosts === undefined ? undefined : new Set(hosts.map((host) => host.toLowerCase())),
-      sortQuery,
-      ignoreQuery: new Set(ignoreQuery),
-      ignoreCookies: ignoreCookies === true ? true : new Set(ignoreCookies === false ? [] : ignoreCookies),
+      sortQuery: flag('sortQuery', options.sortQuery, false),
+      ignoreQuery: new Set(nameListOption('ignoreQuery', options.ignoreQuery ?? [])),
+      ignoreCookies: ignoredCookies(ignoreCookies),
     },
   }
+}
+
+function flag(name: string, value: boolean | undefined, byDefault: boolean): boolean {
+  return value === undefined ? byDefault : booleanOption(name, value)
+}
+
+function ignoredCookies(names: boolean | readonly string[]): true | ReadonlySet<string> {
+  if (typeof names === 'boolean') return names || new Set()
+  return new Set(nameListOption('ignoreCookies', names))
 }
 
 /** Returns names in lower case. @throws MemcacheOptionError if the value is not a list of tokens. */
@@ -173,7 +183,7 @@ function lowerCase(option: string, names: readonly string[] | undefined): readon
   const isList = Array.isArray(names) && names.length > 0
   if (!isList || !names.every((name) => typeof name === 'string' && /^[\w-]+$/.test(name)))
     throw new MemcacheOptionError(
-      `${option} must be a list of names, such as ${option === 'languages' ? "['en', 'de']" : "['br', 'gzip']"}, got ${JSON.stringify(names)}`,
+      `${option} must be a list of names, such as ${option === 'languages' ? "['en', 'de']" : "['br', 'gzip']"}, got ${describeValue(names)}`,
     )
   return names.map((name) => name.toLowerCase())
 }

@@ -1,8 +1,8 @@
 import { checkOptions, MemcacheLimitError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
-import { onAbort } from '../engine/engine.ts'
-import { ownKey } from '../engine/engine.ts'
+import { onAbort, ownKey } from '../engine/engine.ts'
+import { requireSignal } from '../option-types.ts'
 import { checkWaitMs, resolveConcurrencyOptions } from './concurrency-options.ts'
 import type { AcquireOptions, ConcurrencyOptions, ResolvedConcurrencyOptions } from './concurrency-options.ts'
 import { ConcurrencyRoom } from './concurrency-room.ts'
@@ -112,6 +112,7 @@ export class ConcurrencyLimiter {
     if (typeof id !== 'string') {
       throw new MemcacheOptionError(`the id must be a string, got ${id === null ? 'null' : typeof id}`)
     }
+    requireSignal('acquire', signal)
     signal?.throwIfAborted()
     const { clock } = this.#opened()
     const room = this.#room(id)

@@ -1,5 +1,6 @@
 import { isIPv6 } from 'node:net'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { describeValue } from '../option-types.ts'
 
 /** How many bits of an IPv6 address identify a client: a customer gets at least a /56, and can use every address in it. */
 const DEFAULT_IPV6_SUBNET = 56
@@ -35,7 +36,7 @@ export function ipKey(ip: string, ipv6Subnet: number = DEFAULT_IPV6_SUBNET): str
 export function checkIpv6Subnet(value: unknown): void {
   if (!Number.isInteger(value) || (value as number) < MIN_IPV6_SUBNET || (value as number) > IPV6_BITS) {
     throw new MemcacheOptionError(
-      `ipv6Subnet must be a whole number of bits from ${MIN_IPV6_SUBNET} to ${IPV6_BITS}, got ${String(value)}`,
+      `ipv6Subnet must be a whole number of bits from ${MIN_IPV6_SUBNET} to ${IPV6_BITS}, got ${describeValue(value)}`,
     )
   }
 }

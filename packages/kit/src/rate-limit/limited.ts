@@ -1,4 +1,5 @@
 import { checkOptions, MemcacheLimitError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { requireType } from '../option-types.ts'
 import { ConcurrencyLimiter } from './concurrency.ts'
 import { checkWaitMs } from './concurrency-options.ts'
 import { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from './rate-limiter-options.ts'
@@ -53,6 +54,7 @@ export function limited<Args extends readonly unknown[], Result>(
     throw new MemcacheOptionError(`the first argument of limited must be a function, got ${typeof run}`)
   checkOptions('limited', options, LIMITED_OPTIONS, HINTS)
   const { key, cost = 1, waitMs = Infinity, maxConcurrent, leaseMs, ...limits } = options
+  requireType('limited', 'function', { key })
   checkWaitMs(waitMs)
   const limiter = new RateLimiter({ algorithm: 'gcra', ...limits })
   const { cache, onCacheDown } = limits

@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { describeValue } from '../option-types.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
@@ -67,14 +68,16 @@ export function rateLimitHeaders(
 ): WriteRateLimitHeaders {
   const { quotaUnit = 'requests', partitionKey = false } = options
   if (!QUOTA_UNITS.includes(quotaUnit)) {
-    throw new MemcacheOptionError(`quotaUnit must be ${QUOTA_UNITS.join(', ')}, got '${quotaUnit}'`)
+    throw new MemcacheOptionError(`quotaUnit must be ${QUOTA_UNITS.join(', ')}, got ${describeValue(quotaUnit)}`)
   }
   if (typeof partitionKey !== 'boolean') {
-    throw new MemcacheOptionError(`partitionKey must be true or false, got ${String(partitionKey)}`)
+    throw new MemcacheOptionError(`partitionKey must be true or false, got ${describeValue(partitionKey)}`)
   }
   if (format === false) return () => {}
   if (!Object.hasOwn(FORMATS, format)) {
-    throw new MemcacheOptionError(`headers must be ${Object.keys(FORMATS).join(', ')} or false, got '${format}'`)
+    throw new MemcacheOptionError(
+      `headers must be ${Object.keys(FORMATS).join(', ')} or false, got ${describeValue(format)}`,
+    )
   }
   return FORMATS[format](limiter, options)
 }

@@ -1,5 +1,6 @@
 import { MemcacheOptionError, secondsToTtl } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
+import { describeValue } from '../option-types.ts'
 
 /** A limit and the length of its window. */
 export interface RateLimitWindow {
@@ -94,11 +95,11 @@ export function lifetimeOver(milliseconds: number): Ttl {
 
 function checked(name: string, limit: number, windowMs: number): RateLimitWindow {
   if (!Number.isInteger(limit) || limit < 1 || limit > MAX_COUNT) {
-    throw new MemcacheOptionError(`${name} must be a whole number from 1 to ${MAX_COUNT}, got ${String(limit)}`)
+    throw new MemcacheOptionError(`${name} must be a whole number from 1 to ${MAX_COUNT}, got ${describeValue(limit)}`)
   }
   if (!Number.isSafeInteger(windowMs) || windowMs < 1 || windowMs > MAX_WINDOW_MS) {
     throw new MemcacheOptionError(
-      `windowMs must be a whole number of milliseconds, from 1 to a century, got ${String(windowMs)}`,
+      `windowMs must be a whole number of milliseconds, from 1 to a century, got ${describeValue(windowMs)}`,
     )
   }
   return { limit, windowMs }

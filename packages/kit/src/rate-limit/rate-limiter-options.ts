@@ -1,6 +1,6 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
-import { requireCache } from '../option-types.ts'
+import { describeValue, requireCache } from '../option-types.ts'
 import type { IdListOption } from './id-list.ts'
 import { MAX_COUNT, rateLimitWindows, WINDOW_OPTIONS } from './rate-limit-window.ts'
 import type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit-window.ts'
@@ -94,10 +94,10 @@ export function resolveRateLimiterOptions(options: RateLimiterOptions): Resolved
   const { name = 'default', algorithm = 'sliding', burst, blockMs, onCacheDown = 'local', cache } = options
   const { allow, deny, normalize = false } = options
   if (typeof name !== 'string' || name === '') {
-    throw new MemcacheOptionError(`name must be a string that is not empty, got ${JSON.stringify(name)}`)
+    throw new MemcacheOptionError(`name must be a string that is not empty, got ${describeValue(name)}`)
   }
   if (typeof normalize !== 'boolean') {
-    throw new MemcacheOptionError(`normalize must be true or false, got ${String(normalize)}`)
+    throw new MemcacheOptionError(`normalize must be true or false, got ${describeValue(normalize)}`)
   }
   requireCache('a rate limit', cache)
   oneOf('algorithm', algorithm, ['sliding', 'fixed', 'gcra'])
@@ -119,7 +119,7 @@ export function resolveRateLimiterOptions(options: RateLimiterOptions): Resolved
 export function wholeNumber(name: string, value: unknown): void {
   if (!Number.isSafeInteger(value) || (value as number) < 1) {
     throw new MemcacheOptionError(
-      `${name} must be a whole number greater than 0, got ${typeof value === 'string' ? `the string '${value}'` : String(value)}`,
+      `${name} must be a whole number greater than 0, got ${typeof value === 'string' ? `the string '${value}'` : describeValue(value)}`,
     )
   }
 }
@@ -134,5 +134,7 @@ export function countable(name: string, value: unknown): void {
 function oneOf(name: string, value: string, known: readonly string[]): void {
   if (known.includes(value)) return
   const names = known.map((one) => `'${one}'`)
-  throw new MemcacheOptionError(`${name} must be ${names.slice(0, -1).join(', ')} or ${names.at(-1)}, got '${value}'`)
+  throw new MemcacheOptionError(
+    `${name} must be ${names.slice(0, -1).join(', ')} or ${names.at(-1)}, got ${describeValue(value)}`,
+  )
 }

@@ -23,6 +23,7 @@ import { ReadyQueue } from './ready-queue.ts'
 import type { WaitOptions } from './ready-queue.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
 import { SlidingLimits } from './sliding-limits.ts'
+import { describeValue } from '../option-types.ts'
 
 /** The `retryAfterMs` of a denial because memcached is away. */
 const CLOSED_RETRY_MS = 1000
@@ -89,8 +90,8 @@ export class RateLimiter {
     this.#denials = new DenialCache(windows, maxIds)
     this.#maxCost = burst ?? Math.min(...windows.map(({ limit }) => limit))
     this.#insurance = new Insurance(name, INSTEAD[onCacheDown])
-    this.#allow = allow && new IdList('allow', allow)
-    this.#deny = deny && new IdList('deny', deny)
+    this.#allow = allow === undefined ? undefined : new IdList('allow', allow)
+    this.#deny = deny === undefined ? undefined : new IdList('deny', deny)
     // Reports limits that cannot be counted now.
     for (const window of windows) {
       if (algorithm === 'fixed') CounterLayout.check(window.windowMs, window.limit)
@@ -164,7 +165,7 @@ export class RateLimiter {
   async reward(id: string, amount: number | ConsumeOptions = 1, atMs?: number): Promise<RateLimitResult> {
     const counted = amountOf('reward', amount)
     if (atMs !== undefined && !Number.isFinite(atMs)) {
-      throw new MemcacheOptionError(`atMs must be milliseconds since 1970, got ${String(atMs)}`)
+      throw new MemcacheOptionError(`atMs must be milliseconds since 1970, got ${describeValue(atMs)}`)
     }
     return this.#change(id, (limits, ofId, nowMs) => limits.reward(ofId, counted, atMs ?? nowMs, nowMs))
   }
@@ -349,7 +350,9 @@ const COST_HINTS = { costs: 'cost', points: 'cost', weight: 'cost', amount: 'cos
 /** Returns the cost of a call. @throws MemcacheOptionError if an option is unknown, or the cost cannot be counted. */
 function costOf(method: string, options: ConsumeOptions): number {
   if (typeof options !== 'object' || options === null) {
-    throw new MemcacheOptionError(`${method} takes its cost in an object, such as { cost: 2 }, got ${String(options)}`)
+    throw new MemcacheOptionError(
+      `${method} takes its cost in an object, such as { cost: 2 }, got ${describeValue(options)}`,
+    )
   }
   checkOptions(method, options, ['cost'], COST_HINTS)
   const { cost = 1 } = options
@@ -372,7 +375,7 @@ function amountOf(method: string, given: number | ConsumeOptions): number {
 }
 
 function shown(value: unknown): string {
-  return typeof value === 'string' ? `the string '${value}'` : String(value)
+  return typeof value === 'string' ? `the string '${value}'` : describeValue(value)
 }
 
 /**

@@ -1,6 +1,7 @@
 import { checkOptions, MAX_TIMER_MS, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
 import { onAbort } from '../engine/engine.ts'
+import { describeValue, requireSignal } from '../option-types.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { countable } from './rate-limiter-options.ts'
@@ -55,8 +56,9 @@ export class ReadyQueue {
     const { cost = 1, waitMs = Infinity, signal } = options
     countable('cost', cost)
     if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
-      throw new MemcacheOptionError(`waitMs must be a number of milliseconds, at least 0, got ${String(waitMs)}`)
+      throw new MemcacheOptionError(`waitMs must be a number of milliseconds, at least 0, got ${describeValue(waitMs)}`)
     }
+    requireSignal('blockUntilReady', signal)
     signal?.throwIfAborted()
     return new Promise((resolve, reject) => {
       const deadlineMs = clock.nowMs() + waitMs

@@ -1,4 +1,5 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { describeValue } from '../option-types.ts'
 import type { WriteKind } from './session-writes.ts'
 import { isDown, sessionUnavailable } from './session-errors.ts'
 import type { SessionStep } from './session-errors.ts'
@@ -29,7 +30,7 @@ export class CacheDown {
   /** @throws MemcacheOptionError if the choice is unknown. */
   constructor(choice: OnCacheDown, warn: (message: string) => void) {
     if (!CHOICES.includes(choice)) {
-      throw new MemcacheOptionError(`onCacheDown must be 'error', 'anonymous' or 'skip', got '${choice}'`)
+      throw new MemcacheOptionError(`onCacheDown must be 'error', 'anonymous' or 'skip', got ${describeValue(choice)}`)
     }
     this.#choice = choice
     this.#warn = warn

@@ -49,6 +49,8 @@ export class Cookie implements Partial<CookieData> {
     if (options !== undefined && options !== null) {
       if (typeof options !== 'object') throw new TypeError('argument options must be a object')
       for (const key in options) {
+        // Something may have added properties to `Object.prototype`.
+        if (key in Object.prototype && !Object.hasOwn(options, key)) continue
         if (key !== 'data') (this as Record<string, unknown>)[key] = (options as Record<string, unknown>)[key]
       }
     }
@@ -61,7 +63,7 @@ export class Cookie implements Partial<CookieData> {
    */
   static ofStored(stored: Record<string, unknown>): Cookie {
     const cookie = new Cookie()
-    for (const key in stored) {
+    for (const key of Object.keys(stored)) {
       const value = stored[key]
       // JSON has dates as strings.
       if (key === 'expires')

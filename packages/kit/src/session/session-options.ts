@@ -1,9 +1,12 @@
 import { randomBytes } from 'node:crypto'
+import { types } from 'node:util'
 import { checkOptions, kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import { engineOf } from '../engine/engine.ts'
+import { describeValue, requireOptions } from '../option-types.ts'
 import { CacheDown } from './cache-down.ts'
 import type { OnCacheDown } from './cache-down.ts'
+import { Cookie } from './cookie.ts'
 import type { CookieOptions } from './cookie.ts'
 import type { Secret } from './id-cookie.ts'
 import { SignedIds } from './id-cookie.ts'
@@ -114,6 +117,9 @@ export function sessionSettings<Request>(
     throw new MemcacheOptionError('skip must be a function of the request that returns a boolean')
   }
   const down = new CacheDown(onCacheDown, (message) => engineOf(cache ?? getDefaultMemcache()).host.log.warn(message))
+  checkName(owner, options.name)
+  checkCookie(owner, options.cookie)
+  if (options.store !== undefined) requireStore(owner, options.store)
   const store = options.store ?? openStore(options)
   const isOurs = options.store === undefined || store instanceof MemcacheStore
   store.generate = generateFor
@@ -134,6 +140,37 @@ export function sessionSettings<Request>(
     isAvailable: isOurs && !down.skips ? always : connectionOf(store),
     down: isOurs ? down : undefined,
   }
+}
+
+/** @throws MemcacheOptionError if a cookie cannot have this name. */
+function checkName(owner: string, name: unknown): void {
+  if (name === undefined) return
+  if (typeof name === 'string' && /^[!-:<>-~]+$/.test(name)) return
+  throw new MemcacheOptionError(
+    `${owner}: name must be the name of a cookie, such as 'sid'; got ${describeValue(name)}`,
+  )
+}
+
+/** @throws MemcacheOptionError if the cookie cannot be made: otherwise each request with a new session would fail. */
+function checkCookie(owner: string, cookie: unknown): void {
+  if (cookie === undefined || typeof cookie === 'function') return
+  requireOptions(`the option cookie of ${owner}`, cookie)
+  try {
+    const { secure = true, ...others } = sessionCookie(cookie) as CookieOptions
+    new Cookie({ ...others, secure: secure === 'auto' || secure }).serialize('name', 'id')
+  } catch (cause) {
+    const reason = cause instanceof Error ? cause.message : 'an option cannot be read'
+    throw new MemcacheOptionError(`${owner}: the option cookie is invalid: ${reason}`, { cause })
+  }
+}
+
+/** @throws MemcacheOptionError if a store lacks what every store of express-session has. */
+function requireStore(owner: string, store: unknown): void {
+  const { get, set, destroy } = Object(store) as Partial<Record<string, unknown>>
+  if ([get, set, destroy].every((method) => typeof method === 'function')) return
+  throw new MemcacheOptionError(
+    `${owner}: store must be a store of express-session, with get, set and destroy; got ${describeValue(store)}`,
+  )
 }
 
 /** Returns a function that tells whether a store is connected, by the events of the store. */
@@ -175,10 +212,14 @@ function secretsOf<Request>(
 
 /** Checks a secret. @throws MemcacheOptionError if it cannot sign; the message does not show it. */
 function requireSecret(owner: string, secret: unknown): void {
-  if (typeof secret === 'string' ? secret !== '' : typeof secret === 'object' && secret !== null) return
+  if (typeof secret === 'string' ? secret !== '' : isKey(secret)) return
   throw new MemcacheOptionError(
     `${owner}: a secret must be a string that is not empty, or bytes; got ${secret === '' ? 'an empty string' : kindOf(secret)}`,
   )
+}
+
+function isKey(secret: unknown): boolean {
+  return ArrayBuffer.isView(secret) || types.isAnyArrayBuffer(secret) || types.isKeyObject(secret)
 }
 
 function generateId(): string {

@@ -148,7 +148,7 @@ export class Session {
     Object.defineProperty(this, 'id', { value: holder.sessionID })
     if (typeof data !== 'object' || data === null) return
     // Data with the name of a method or a property of this class is left out.
-    for (const key in data) {
+    for (const key of Object.keys(data)) {
       if (key in this) this.#leavesOut = true
       else this[key] = (data as Record<string, unknown>)[key]
     }

@@ -1,7 +1,7 @@
 import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
-import { requireCache } from '../option-types.ts'
+import { describeValue, requireCache } from '../option-types.ts'
 import type { CookieOptions } from './cookie.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import type { StoredData } from './session.ts'
@@ -86,9 +86,9 @@ export function resolveStoreOptions(options: MemcacheStoreOptions): ResolvedStor
   const maxAge = cookie?.maxAge
   const maxAgeMs = typeof maxAge === 'number' && maxAge > 0 ? maxAge : undefined
   const usualSeconds = maxAgeMs === undefined ? ttlSeconds : maxAgeMs / 1000
-  if (!(touchAfterSeconds >= 0 && touchAfterSeconds < usualSeconds)) {
+  if (typeof touchAfterSeconds !== 'number' || !(touchAfterSeconds >= 0 && touchAfterSeconds < usualSeconds)) {
     throw new MemcacheOptionError(
-      `touchAfterSeconds must be at least 0 and less than the lifetime of a session (${usualSeconds} s), or active users would be logged out, got ${touchAfterSeconds}`,
+      `touchAfterSeconds must be at least 0 and less than the lifetime of a session (${usualSeconds} s), or active users would be logged out, got ${describeValue(touchAfterSeconds)}`,
     )
   }
   if (userId !== undefined && typeof userId !== 'function') {

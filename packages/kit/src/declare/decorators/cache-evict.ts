@@ -2,7 +2,7 @@ import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart } from 'memcache-ts-protocol'
 import { lateTags, OPTION_HINTS, usableTags } from '../../engine/load/get-or-set-options.ts'
 import type { Memcache } from '../../memcache.ts'
-import { functionOf, requireOptions, requireSync, requireTags, requireType } from '../../option-types.ts'
+import { describeValue, functionOf, requireOptions, requireSync, requireTags, requireType } from '../../option-types.ts'
 import type { TagsOf } from '../late-facts.ts'
 import { afterMethod, placeOf } from './after-method.ts'
 import type { ResultPlace } from './after-method.ts'
@@ -84,7 +84,7 @@ export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
     throw new MemcacheOptionError(`@CacheEvict has nothing to evict: set key, tags, or all: true`)
   }
   if (when !== 'after' && when !== 'before') {
-    throw new MemcacheOptionError(`@CacheEvict: when must be 'after' or 'before', got '${String(when)}'`)
+    throw new MemcacheOptionError(`@CacheEvict: when must be 'after' or 'before', got ${describeValue(when)}`)
   }
   if (all && soft)
     throw new MemcacheOptionError('@CacheEvict: all and soft cannot be combined: use tags instead of all')

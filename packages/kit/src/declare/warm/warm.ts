@@ -9,7 +9,7 @@ import type { BatchLoader, WarmCounts } from '../../engine/load/read-through-man
 
 /** Options of `warm`. */
 export interface WarmOptions {
-  /** How many loads run at once. Default 8. */
+  /** How many loads run at once, at most 10 000. Default 8. */
   concurrency?: number | undefined
   /** The number of ids of one `loadMany` call. Default 100; 1 without `loadMany`. */
   batchSize?: number | undefined
@@ -43,6 +43,9 @@ export interface WarmSource<Id, Value> {
   readonly batches: boolean
   readonly options: GetOrSetManyOptions<Id>
 }
+
+/** Each concurrent load is allocated before the first id is read. */
+const MAX_CONCURRENCY = 10_000
 
 const OPTION_NAMES = [
   'concurrency',
@@ -105,7 +108,10 @@ export async function warm<Id, Value>(
   }
   const stop = stopOf(signal)
   try {
-    await Promise.race([Promise.all(Array.from({ length: concurrency }, worker)), stop.stopped])
+    await Promise.race([
+      Promise.all(Array.from({ length: Math.min(concurrency, MAX_CONCURRENCY) }, worker)),
+      stop.stopped,
+    ])
   } catch (error) {
     progressReport.finish('stopped')
     // Closes the source, such as a database cursor. A hanging source is closed when it continues.
@@ -196,7 +202,7 @@ export function requireSource(ids: unknown): void {
 
 function requireCount(name: string, value: number): void {
   if (!Number.isInteger(value) || value < 1)
-    throw new MemcacheOptionError(`${name} must be a whole number over 0, got ${value}`)
+    throw new MemcacheOptionError(`${name} must be a whole number over 0, got ${describeValue(value)}`)
 }
 
 function messageOf(error: unknown): string {

@@ -67,7 +67,7 @@ export class Tags {
   /** Returns the state of an entry, given the current generations of its tags. */
   compare(carried: Generations, current: Generations): 'same' | 'stale' | 'invalid' {
     let state: 'same' | 'stale' = 'same'
-    for (const tagKey in carried) {
+    for (const tagKey of Object.keys(carried)) {
       const now = current[tagKey]
       const tagState = now === undefined ? 'invalid' : compareGenerations(carried[tagKey]!, now)
       if (tagState === 'invalid') return 'invalid'

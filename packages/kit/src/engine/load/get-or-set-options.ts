@@ -9,7 +9,7 @@ import {
 import type { Ttl } from 'memcache-ts-protocol'
 import { reviverOf } from '../values/reviver.ts'
 import type { RevivingOptions } from '../values/reviver.ts'
-import { syncResult } from '../../option-types.ts'
+import { describeValue, syncResult } from '../../option-types.ts'
 import { checkJitter, MAX_FINITE_SECONDS, shortened } from '../lifetime.ts'
 
 /** Options of early refreshes by XFetch. */
@@ -249,7 +249,7 @@ export function resolveLoading(options: LoadingOptions, defaults: Ttl | LoadingD
   reviverOf(options)
   checkJitter(jitter)
   if (!(typeof softTimeoutMs === 'number' && softTimeoutMs >= 0)) {
-    throw new MemcacheOptionError(`softTimeoutMs must be a number of at least 0, got ${String(softTimeoutMs)}`)
+    throw new MemcacheOptionError(`softTimeoutMs must be a number of at least 0, got ${describeValue(softTimeoutMs)}`)
   }
   return {
     ttlSeconds,

@@ -4,6 +4,7 @@ import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { CacheStats } from '../observe/cache-stats.ts'
 import { canFreeze, copyValue, freezeValue } from '../values/copy-value.ts'
 import type { EntryFacts } from '../values/kit-codec.ts'
+import { describeValue } from '../../option-types.ts'
 
 /** Options of the memory tier in front of memcached (`l1`). */
 export interface MemoryOptions {
@@ -218,5 +219,5 @@ export class MemoryTier {
 }
 
 function mustBe(name: string, what: string, got: unknown): MemcacheOptionError {
-  return new MemcacheOptionError(`l1.${name} must be ${what}, got ${String(got)}`)
+  return new MemcacheOptionError(`l1.${name} must be ${what}, got ${describeValue(got)}`)
 }

@@ -43,6 +43,8 @@ function copyObject(value: object): unknown {
 function copyPlain(value: Record<string, unknown>, into: object): Record<string, unknown> {
   const copy = into as Record<string, unknown>
   for (const key in value) {
+    // Something may have added properties to `Object.prototype`.
+    if (!Object.prototype.hasOwnProperty.call(value, key)) continue
     const item = value[key]
     if (key === '__proto__')
       Object.defineProperty(copy, key, { value: copyValue(item), enumerable: true, writable: true, configurable: true })

@@ -60,6 +60,8 @@ function isPlain(value: unknown, depth: number): boolean {
     const record = value as Record<string, unknown>
     if (typeof record['toJSON'] === 'function') return false
     for (const key in record) {
+      // Something may have added properties to `Object.prototype`.
+      if (!Object.prototype.hasOwnProperty.call(record, key)) continue
       const item = record[key]
       if (typeof item === 'object' && item !== null && !isPlain(item, depth + 1)) return false
     }

@@ -82,6 +82,32 @@ export function hasCredentials(headers: IncomingHttpHeaders, vary: readonly stri
   return false
 }
 
+/**
+ * Words in the names of fields by which applications commonly tell clients apart: `X-Tenant-Id`, `X-Customer-Email`,
+ * `Client-Cert`. Unlike a credential field, such a field need not identify a single user, so that `vary` with its name
+ * does not tell users apart.
+ */
+const CLIENT_WORD = new RegExp(
+  `(?:^|[-_])(?:${[
+    '(?:user|member|customer|account|tenant|org|organi[sz]ation|workspace|session|device|cart|basket)s?-?(?:id)?',
+    'user-?name|u?uid|sid|e-?mail|login|principal|identity|subject|roles?|groups|permissions|scopes?|claims',
+    'auth|authorization|authenticat(?:ion|ed)|credentials?|tokens?|jwt|oidc|saml|sso|secret|password',
+    'signature|csrf|xsrf|(?:api|access|private|secret|subscription|master|functions)-?key|cert|certificate',
+  ].join('|')})(?:$|[-_])`,
+)
+
+/** Fields that have such a word and are the same for all clients, or that a hosting platform sets in every request. */
+const NO_CLIENT_FIELD = /user-agent|^x-(?:vercel|nf)-/
+
+/** Whether a request has a field by which applications commonly tell clients apart, and that is not in its key. */
+export function hasClientFields(headers: IncomingHttpHeaders, vary: readonly string[]): boolean {
+  for (const name in headers) {
+    if (ORDINARY_FIELDS.has(name) || !CLIENT_WORD.test(name) || vary.includes(name)) continue
+    if (!NO_CLIENT_FIELD.test(name) && !ADDRESS_FIELDS.has(name)) return true
+  }
+  return false
+}
+
 /** Fields that contain the client's address, so that each client has another value. */
 const ADDRESS_FIELDS: ReadonlySet<string> = new Set([
   'x-forwarded-for',

@@ -5,7 +5,14 @@ import { hasClientCertificate, hasIdentity } from './identity.ts'
 import type { ApplicationRequest } from './identity.ts'
 import { isSplitByAmpersand, parameterName, searchedUrl } from './no-vary-search.ts'
 import type { SearchRule } from './no-vary-search.ts'
-import { keyedFields, hasCredentials, isAddressField, isCredentialField, overridesMethod } from './request-fields.ts'
+import {
+  hasClientFields,
+  hasCredentials,
+  isAddressField,
+  isCredentialField,
+  keyedFields,
+  overridesMethod,
+} from './request-fields.ts'
 
 /** The rules by which requests have different keys. */
 export interface KeyRules {
@@ -64,6 +71,8 @@ export function pathOf(url: string): string {
 export function isIdentified(target: RequestTarget, vary: readonly string[]): boolean {
   const { request, application = request } = target
   if (hasCredentials(request.headers, vary)) return true
+  // A key of the application's own contains what its responses depend on.
+  if (target.key === undefined && hasClientFields(request.headers, vary)) return true
   return !tellsUsersApart(target, vary) && (hasClientCertificate(request) || isKnownUser(request, application))
 }
 
