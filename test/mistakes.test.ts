@@ -101,7 +101,7 @@ const MISTAKES: readonly [name: string, make: () => unknown, message: string][] 
     'servers must be text or an array, got a number',
   ],
   ['an http URL', () => memcache('http://localhost:11211'), 'write host:port,host:port or memcache://host:port'],
-  ['a redis URL', () => memcache('redis://localhost:6379'), "redis:// are not memcached's"],
+  ['a redis URL', () => memcache('redis://localhost:6379'), 'redis:// is not a URL of memcached servers'],
   [
     'options after the servers',
     () => Reflect.construct(MemcachedClient, ['a:1', { timeoutMs: 5 }]) as unknown,
@@ -113,7 +113,7 @@ const MISTAKES: readonly [name: string, make: () => unknown, message: string][] 
     "memcache({ servers: 'a:11211', ttlSeconds, prefix })",
   ],
   ['a port alone', () => memcache(':11211'), 'write host, host:port, host:port:weight'],
-  ['a port that cannot be', () => memcache('localhost:99999'), 'has no port from 1 to 65535'],
+  ['a port that cannot be', () => memcache('localhost:99999'), 'must be from 1 to 65535'],
   [
     'tls as text',
     () => new MemcachedClient({ tls: 'yes' as never }),

@@ -48,7 +48,9 @@ export class CallDeadline {
   check(): void {
     throwIfAborted(this.signal)
     if (performance.now() >= this.at) {
-      throw new MemcacheTimeoutError(`the call's ${this.timeoutMs} ms were over before all of its steps were done`)
+      throw new MemcacheTimeoutError(
+        `the call took longer than its timeoutMs (${this.timeoutMs}): not all of its steps were done`,
+      )
     }
   }
 }
@@ -102,7 +104,7 @@ export function checkCall(options: CallOptions | undefined): void {
   const { timeoutMs, signal, unreadable, noreply } = options as WriteOptions
   if (timeoutMs !== undefined && !(typeof timeoutMs === 'number' && timeoutMs > 0)) {
     const got = typeof timeoutMs === 'number' ? timeoutMs : `${kindOf(timeoutMs)}: convert it with Number(…)`
-    throw new MemcacheOptionError(`timeoutMs must be a number of milliseconds over 0, got ${got}`)
+    throw new MemcacheOptionError(`timeoutMs must be a number of milliseconds greater than 0, got ${got}`)
   }
   if (unreadable !== undefined) choiceOption('unreadable', unreadable, ['error', 'miss'])
   if (noreply !== undefined) booleanOption('noreply', noreply)

@@ -26,7 +26,7 @@ export function binaryKey(prefix: string, key: Uint8Array): Buffer {
   const bytes = Buffer.concat([Buffer.from(prefix), key])
   if (key.length > 0 && bytes.length <= MAX_BINARY_KEY_BYTES) return bytes
   throw new MemcacheKeyError(
-    `a key that is bytes must have 1 to ${MAX_BINARY_KEY_BYTES} of them with the prefix, got ${bytes.length}`,
+    `a key of bytes must have 1 to ${MAX_BINARY_KEY_BYTES} bytes with the prefix, got ${bytes.length}`,
   )
 }
 

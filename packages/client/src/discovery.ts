@@ -165,12 +165,10 @@ function parseConfiguration(lines: readonly string[], refuse: (problem: string) 
     !/^\d+$/.test(version) ||
     nodes.length === 0
   ) {
-    return refuse(`is no configuration endpoint: it answered ${JSON.stringify(lines.slice(0, CONFIGURATION_LINES))}`)
+    return refuse(`is not a configuration endpoint: it answered ${JSON.stringify(lines.slice(0, CONFIGURATION_LINES))}`)
   }
   if (nodes.length > MAX_NODES) return refuse(`told of ${nodes.length} nodes: at most ${MAX_NODES} can be used`)
-  const servers = nodes.map(
-    (node) => parseNode(node) ?? refuse(`told of a node that cannot be: ${JSON.stringify(node)}`),
-  )
+  const servers = nodes.map((node) => parseNode(node) ?? refuse(`reported an invalid node: ${JSON.stringify(node)}`))
   // A node that is listed twice is one server.
   return { text, servers: [...new Map(servers.map((server) => [`${server.name} ${server.ip}`, server])).values()] }
 }

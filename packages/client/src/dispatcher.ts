@@ -130,7 +130,7 @@ export class Dispatcher {
     if (pool !== undefined) return pool
     const names = this.#pools.map(({ address }) => address.name)
     const asked = typeof server === 'string' ? server : kindOf(server)
-    throw new MemcacheOptionError(`${asked} is none of this client's servers, which are ${names.join(', ')}`)
+    throw new MemcacheOptionError(`${asked} is not one of this client's servers: ${names.join(', ')}`)
   }
 
   /**
@@ -399,5 +399,5 @@ export function refuseUnhosted(operation: Operation): void {
   if (!(operation instanceof LinesOperation)) return
   const [, command] = ADMINISTRATION.exec(operation.request.text) ?? []
   if (command === undefined) return
-  throw new MemcacheUnsupportedError(`the servers are hosted ones (profile: 'hosted'), which have no '${command}'`)
+  throw new MemcacheUnsupportedError(`hosted servers (profile: 'hosted') do not support '${command}'`)
 }

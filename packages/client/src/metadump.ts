@@ -138,7 +138,7 @@ class Metadump {
         if (refusal === undefined) return
         if (performance.now() + BUSY_PAUSE_MS > deadline.at) {
           const said = this.#connection.redact(refusal)
-          throw new MemcacheServerError(`${server} does not dump now: ${said}`, { server, retryable: true })
+          throw new MemcacheServerError(`${server} cannot dump its keys now: ${said}`, { server, retryable: true })
         }
         await delay(BUSY_PAUSE_MS)
       }
@@ -200,7 +200,7 @@ class DumpOperation extends LinesOperation {
       // A refusal may be temporary, an item that cannot be read is not.
       if (line.startsWith('key=')) {
         const said = this.#connection.redact(line)
-        this.fail(new MemcacheServerError(`${server} dumped an item that cannot be read: ${said}`, { server }))
+        this.fail(new MemcacheServerError(`${server} sent an invalid line of its key dump: ${said}`, { server }))
       } else if (line !== 'OK') {
         // Some versions begin with OK.
         super.take(line)

@@ -191,7 +191,7 @@ export function resolveClientOptions(given: MemcachedClientOptions): ResolvedCli
   const discovery = booleanOption('discovery', options.discovery ?? false)
   checkKeyPrefix(prefix)
   if (discovery && servers.some(({ stream, path }) => stream !== undefined || path !== undefined)) {
-    throw new MemcacheOptionError('discovery asks configuration endpoints: give them as host:port')
+    throw new MemcacheOptionError('discovery needs configuration endpoints: write servers as host:port')
   }
   return {
     servers,
@@ -235,7 +235,7 @@ function resolveServers(
     typeof server === 'string' ? parseServers(server) : listOf(server, index),
   )
   const addresses = lists.flatMap((list) => list.servers)
-  if (addresses.length === 0) throw new MemcacheOptionError('the list of servers is empty: give at least one')
+  if (addresses.length === 0) throw new MemcacheOptionError('the list of servers is empty: write at least one')
   const names = addresses.map((address) => address.name)
   const twice = names.find((name, index) => names.indexOf(name) !== index)
   if (twice !== undefined) throw new MemcacheOptionError(`the server ${twice} is listed twice`)
@@ -251,7 +251,7 @@ function joinOptions(all: readonly ServerListOptions[]): ServerListOptions {
   for (const [name, value] of all.flatMap((options) => Object.entries(options))) {
     if (Object.hasOwn(joined, name) && joined[name] !== value) {
       throw new MemcacheOptionError(
-        `the URLs of the servers differ in ${name}, which counts for all: make a client for each`,
+        `the URLs of the servers differ in ${name}, which must be the same for all: create a client for each`,
       )
     }
     joined[name] = value
@@ -271,7 +271,7 @@ function listOf(stream: ServerStream, index: number): ServerList {
 function tlsOf(given: MemcachedClientOptions, fromUrl: ServerListOptions): TlsOptions | undefined {
   const { tls = fromUrl.tls } = given
   if (tls === false && (fromUrl.tls === true || fromUrl.tlsCaFile !== undefined)) {
-    throw new MemcacheOptionError('tls is false, but the URL of the servers asks for TLS: leave one of them out')
+    throw new MemcacheOptionError('tls is false, but the URL of the servers requires TLS: leave one of them out')
   }
   return tlsOptionsOf(tls, fromUrl.tlsCaFile)
 }

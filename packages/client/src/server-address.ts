@@ -75,7 +75,7 @@ export function parseServers(text: string): ServerList {
   const scheme = given.toLowerCase()
   if (scheme !== 'memcache' && scheme !== 'memcaches') {
     throw new MemcacheOptionError(
-      `servers with ${scheme}:// are not memcached's: write host:port,host:port or memcache://host:port`,
+      `${scheme}:// is not a URL of memcached servers: write host:port,host:port or memcache://host:port`,
     )
   }
   const queryAt = rest.indexOf('?')
@@ -85,7 +85,7 @@ export function parseServers(text: string): ServerList {
   const options = { ...parseCredentials(authority.slice(0, Math.max(0, at))), ...parseQuery(query) }
   if (scheme === 'memcaches' && options.tls === false) {
     throw new MemcacheOptionError(
-      'memcaches:// is TLS, and tls=false is not: write memcache://, or leave tls=false out',
+      'memcaches:// means TLS and contradicts tls=false: write memcache://, or leave tls=false out',
     )
   }
   const tls = scheme === 'memcaches' ? { tls: true } : {}
@@ -97,7 +97,7 @@ function parseCredentials(text: string): ServerListOptions {
   if (text === '') return {}
   if (/[@,/\s]/.test(text)) {
     throw new MemcacheOptionError(
-      'the credentials of the servers stand once, before the first host, and percent-encoded: write %40 for @, %2C for a comma and %2F for /',
+      'the credentials of the servers must be given once, before the first host, and percent-encoded: write %40 for @, %2C for a comma and %2F for /',
     )
   }
   const colon = text.indexOf(':')
@@ -133,7 +133,7 @@ function parseQuery(query: string): ServerListOptions {
   const options: Record<string, unknown> = {}
   if (query.includes('@')) {
     throw new MemcacheOptionError(
-      'the URL of the servers has an @ behind its ?: percent-encode both in credentials, as %40 and %3F',
+      'the URL of the servers has an @ after its ?: percent-encode both in credentials, as %40 and %3F',
     )
   }
   for (const [name, value] of new URLSearchParams(query)) {
@@ -150,13 +150,13 @@ function parseQuery(query: string): ServerListOptions {
 
 function readNumber(name: string, value: string): number {
   const number = Number(value)
-  if (!(number > 0)) throw new MemcacheOptionError(`${name} must be a number over 0 in the URL of the servers`)
+  if (!(number > 0)) throw new MemcacheOptionError(`${name} must be a number greater than 0 in the URL of the servers`)
   return number
 }
 
 function readBoolean(name: string, value: string): boolean {
   if (value !== 'true' && value !== 'false') {
-    throw new MemcacheOptionError(`${name} is true or false in the URL of the servers`)
+    throw new MemcacheOptionError(`${name} must be true or false in the URL of the servers`)
   }
   return value === 'true'
 }
@@ -180,7 +180,7 @@ function parseServer(text: string, shown: string): ServerAddress {
     )
   }
   const port = match[3] === undefined ? DEFAULT_PORT : Number(match[3])
-  if (port < 1 || port > 65_535) throw new MemcacheOptionError(`${shown} has no port from 1 to 65535`)
+  if (port < 1 || port > 65_535) throw new MemcacheOptionError(`the port of ${shown} must be from 1 to 65535`)
   const name = match[1] === undefined ? `${host}:${port}` : `[${host}]:${port}`
   return { name, host, port, weight: weightOf(match[4], shown) }
 }
@@ -188,7 +188,7 @@ function parseServer(text: string, shown: string): ServerAddress {
 function weightOf(text: string | undefined, shown: string): number {
   const weight = text === undefined ? 1 : Number(text)
   if (weight < 1 || !Number.isSafeInteger(weight)) {
-    throw new MemcacheOptionError(`${shown} has no weight from 1 on: leave a server out to give it none`)
+    throw new MemcacheOptionError(`the weight of ${shown} must be at least 1: leave the server out to give it no keys`)
   }
   return weight
 }

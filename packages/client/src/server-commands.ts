@@ -93,7 +93,7 @@ const STATISTICS_LINE = /^(?:STAT|PREFIX|ITEM) /
 /** Returns the request of `stats`. @throws MemcacheOptionError if the form does not consist of words. */
 export function statisticsRequest(form: string | undefined): LinesRequest {
   if (form !== undefined && !/^[\w ]+$/.test(textOption('form', form))) {
-    throw new MemcacheOptionError(`a form of stats is words, such as 'items', got ${JSON.stringify(form)}`)
+    throw new MemcacheOptionError(`the argument of stats must be words, such as 'items', got ${JSON.stringify(form)}`)
   }
   const binary = { opcode: Opcode.stat, ...(form === undefined ? {} : { key: form }) }
   return { text: formatStats(form), untilEnd: true, lists: STATISTICS_LINE, binary }

@@ -97,7 +97,7 @@ describeWithMemcached('text authentication (-Y)', () => {
     })
     await expect(wrong.get('k')).rejects.toThrow(`${server.address} refused the username and password`)
     await using missing = new MemcachedClient({ servers: server.address, timeoutMs: 20_000 })
-    await expect(missing.get('k')).rejects.toThrow('wants credentials: give username and password')
+    await expect(missing.get('k')).rejects.toThrow('requires credentials: set username and password')
     await expect(missing.get('k')).rejects.toThrow(MemcacheAuthError)
   })
 
@@ -193,7 +193,7 @@ it('takes a server that wants more than PLAIN for one that refuses the credentia
     ...credentials,
   })
   await expect(client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_AUTH' })
-  await expect(client.get('k')).rejects.toThrow('it has no SASL PLAIN')
+  await expect(client.get('k')).rejects.toThrow('does not support SASL PLAIN')
   expect(handshakes).toBe(1)
   server.close()
 })
@@ -245,7 +245,9 @@ it.each<[string, (text: string) => string]>([
 
 it('refuses a username without a password', () => {
   expect(() => new MemcachedClient({ username: 'ann' })).toThrow(MemcacheOptionError)
-  expect(() => new MemcachedClient({ password: 'secret' })).toThrow('password is given alone: give both')
+  expect(() => new MemcachedClient({ password: 'secret' })).toThrow(
+    'password is set alone: set both username and password',
+  )
 })
 
 it.each(['a\0b', '\ud800'])('refuses credentials that cannot be sent as they are: %j', (text) => {

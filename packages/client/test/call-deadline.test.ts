@@ -47,7 +47,11 @@ describe.each(Object.entries(CALLS))('the options of %s', (_, call) => {
   })
 
   it.each<[string, unknown, string]>([
-    ['a time limit as text', { timeoutMs: '1000' }, 'timeoutMs must be a number of milliseconds over 0, got text'],
+    [
+      'a time limit as text',
+      { timeoutMs: '1000' },
+      'timeoutMs must be a number of milliseconds greater than 0, got text',
+    ],
     ['no time at all', { timeoutMs: 0 }, 'got 0'],
     ['a time limit that is no number', { timeoutMs: NaN }, 'got NaN'],
     ['a signal that is none', { signal: 5 }, 'signal must be an AbortSignal, got a number'],

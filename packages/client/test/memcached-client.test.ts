@@ -118,12 +118,12 @@ describe('options of a client', () => {
   it.each([
     [{ timeout: 5 }, '`timeout` is `timeoutMs` here'],
     [{ pollSize: 5 }, '`pollSize` is `poolSize` here'],
-    [{ timeoutMs: 0 }, 'timeoutMs must be a number over 0'],
-    [{ poolSize: 1.5 }, 'poolSize must be a whole number over 0'],
+    [{ timeoutMs: 0 }, 'timeoutMs must be a number greater than 0'],
+    [{ poolSize: 1.5 }, 'poolSize must be a whole number greater than 0'],
     [{ hash: 'crc' }, "hash must be 'ketama', 'ketama-spy', 'rendezvous', 'jump' or 'modula'"],
     [{ servers: [] }, 'the list of servers is empty'],
     [{ servers: 'a,a' }, 'the server a:11211 is listed twice'],
-    [{ servers: 'redis://a' }, 'are not memcached'],
+    [{ servers: 'redis://a' }, 'is not a URL of memcached servers'],
   ])('%j is refused: %s', (options, message) => {
     expect(() => new MemcachedClient(options as never)).toThrow(MemcacheOptionError)
     expect(() => new MemcachedClient(options as never)).toThrow(message)

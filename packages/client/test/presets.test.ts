@@ -43,12 +43,12 @@ describe('values as other clients have them', () => {
     ['php-memcached', Buffer.from([0]), 5, 'igbinary'],
     ['php-memcached', Buffer.from([0]), 7, 'msgpack'],
     ['php-memcached', Buffer.from([1]), 48, 'cut off'],
-    ['php-memcached', Buffer.from('ffffffff00', 'hex'), 80, 'becomes more than 8388608 bytes'],
+    ['php-memcached', Buffer.from('ffffffff00', 'hex'), 80, 'has more than 8388608 bytes after decompression'],
     ['spymemcached', Buffer.from('aced', 'hex'), 1, "Java's serialization"],
     ['pymemcache', Buffer.from('x'), 32, 'client flags 32, which pymemcache does not write'],
     ['pymemcache', Buffer.from('no zlib'), 8, 'a compressed value cannot be read'],
     ['pymemcache', Buffer.from('5x'), 2, 'a stored number is "5x"'],
-    ['dalli', Buffer.from('{'), 1, 'not the JSON'],
+    ['dalli', Buffer.from('{'), 1, 'is not JSON, although its client flags say so'],
   ])('%s: refuses %j with flags %d: %s', (preset, bytes, clientFlags, message) => {
     const codec = createCodec(preset, undefined)
     expect(() => codec.decode(bytes, clientFlags)).toThrow(MemcacheDecodeError)
@@ -71,7 +71,7 @@ describe('values as other clients have them', () => {
   })
 
   it('refuses options that a format does not have', () => {
-    expect(() => new MemcachedClient({ values: 'redis' as never })).toThrow("values is a codec or one of 'typed'")
+    expect(() => new MemcachedClient({ values: 'redis' as never })).toThrow("values must be a codec or one of 'typed'")
     expect(() => new MemcachedClient({ values: 'memjs', compression: true })).toThrow('memjs does not compress')
     expect(() => new MemcachedClient({ values: 'dalli', compression: 'brotli' })).toThrow('its own compression')
     expect(() => new MemcachedClient({ values: {} as never })).toThrow('encode and decode')

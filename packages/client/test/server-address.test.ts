@@ -28,9 +28,9 @@ describe('parseServers', () => {
   it.each([
     ['memcache://user@a', 'a user without a password'],
     ['memcache://user:100%@a', 'not percent-encoded'],
-    ['memcache://a?discovery=yes', 'discovery is true or false'],
+    ['memcache://a?discovery=yes', 'discovery must be true or false'],
     ['memcache://a?timeout=5', "has no option 'timeout'"],
-    ['memcache://a?timeoutMs=0', 'timeoutMs must be a number over 0'],
+    ['memcache://a?timeoutMs=0', 'timeoutMs must be a number greater than 0'],
   ])('says of %s: %s', (text, message) => {
     expect(() => parseServers(text)).toThrow(message)
   })
@@ -134,11 +134,11 @@ describe('a password in a list of servers', () => {
   })
 
   it.each([
-    ['memcache://u:p@a,u:p@b', 'stand once, before the first host'],
-    ['memcaches://a?tls=false', 'memcaches:// is TLS'],
+    ['memcache://u:p@a,u:p@b', 'must be given once, before the first host'],
+    ['memcaches://a?tls=false', 'memcaches:// means TLS'],
     ['memcache://a?tls=true&tls=false', 'tls twice'],
     ['memcache://u:p@s@a', 'write %40 for @'],
-    ['redis://a', 'redis:// are not memcached'],
+    ['redis://a', 'redis:// is not a URL of memcached servers'],
   ])('or TLS that is told in two ways, is refused: %s', (text, message) => {
     expect(() => parseServers(text)).toThrow(message)
   })
@@ -148,10 +148,10 @@ describe('a password in a list of servers', () => {
       ['memcache://u:p@a', 'memcache://u:q@b'],
       ['memcaches://a', 'memcache://b?tls=false'],
     ]) {
-      expect(() => new MemcachedClient({ servers })).toThrow('counts for all')
+      expect(() => new MemcachedClient({ servers })).toThrow('must be the same for all')
     }
-    expect(() => new MemcachedClient({ servers: 'memcaches://a', tls: false })).toThrow('asks for TLS')
-    expect(() => new MemcachedClient({ servers: 'memcache://a?tlsCaFile=/x', tls: false })).toThrow('asks for TLS')
-    expect(() => new MemcachedClient({ servers: 'memcache://a?tlsCaFile=/x&tls=false' })).toThrow('asks for TLS')
+    expect(() => new MemcachedClient({ servers: 'memcaches://a', tls: false })).toThrow('requires TLS')
+    expect(() => new MemcachedClient({ servers: 'memcache://a?tlsCaFile=/x', tls: false })).toThrow('requires TLS')
+    expect(() => new MemcachedClient({ servers: 'memcache://a?tlsCaFile=/x&tls=false' })).toThrow('requires TLS')
   })
 })

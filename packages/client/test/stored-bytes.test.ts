@@ -156,7 +156,7 @@ describe('the most bytes that a compressed value becomes', () => {
     await writer.set('bomb', undefined)
     await using reader = new MemcachedClient({ servers, timeoutMs: 20_000 })
     await expect(reader.get('bomb')).rejects.toThrow(
-      'bomb: a compressed value becomes more than 8388608 bytes: raise maxDecompressedBytes',
+      'bomb: a compressed value has more than 8388608 bytes after decompression: raise maxDecompressedBytes',
     )
     await using larger = new MemcachedClient({ servers, maxDecompressedBytes: 128 * 1024 * 1024, timeoutMs: 20_000 })
     expect(await larger.get<string>('bomb')).toHaveLength(zeros.length)

@@ -52,7 +52,7 @@ describe('compression', () => {
   )
 
   it('says what cannot be', async () => {
-    expect(() => open({ compression: 'lz4' as never })).toThrow("compression is 'gzip', 'brotli' or 'zstd'")
+    expect(() => open({ compression: 'lz4' as never })).toThrow("compression must be 'gzip', 'brotli' or 'zstd'")
     if (!hasZstd) expect(() => open({ compression: 'zstd' })).toThrow('has no zstd')
     await using raw = open({ values: { encode: () => ({ bytes: 'no gzip', clientFlags: 0x11 }), decode: () => 0 } })
     await raw.set('k', 0)

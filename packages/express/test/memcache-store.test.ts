@@ -85,7 +85,7 @@ describe('MemcacheStore', () => {
 
   it.each<[object, string]>([
     [{ ttlSeconds: Infinity }, 'a session must end'],
-    [{ ttlSeconds: 0 }, 'ttlSeconds must be over 0'],
+    [{ ttlSeconds: 0 }, 'ttlSeconds must be greater than 0'],
     [{ touchAfterSeconds: -1 }, 'touchAfterSeconds must be at least 0 and less'],
     [{ touchAfterSeconds: '5m' }, 'touchAfterSeconds must be at least 0 and less'],
     [{ touchAfter: 5 }, '`touchAfter` is `touchAfterSeconds` here'],

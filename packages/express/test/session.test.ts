@@ -356,6 +356,6 @@ describe('the secret of sessions', () => {
 
   it('is not the only option that is checked', () => {
     expect(() => memcacheSession({ secret: 's', ttl: 5 } as never)).toThrow('`ttl` is `ttlSeconds` here')
-    expect(() => memcacheSession({ secret: 's', ttlSeconds: 0 })).toThrow('ttlSeconds must be over 0')
+    expect(() => memcacheSession({ secret: 's', ttlSeconds: 0 })).toThrow('ttlSeconds must be greater than 0')
   })
 })

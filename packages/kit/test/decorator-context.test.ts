@@ -288,7 +288,7 @@ describe('options of a wrong type', () => {
     ['defineCache: load must be a function', () => defineCache({ name: 'a', load: 5 as never })],
     ['name must be a string that is not empty', () => defineCache({ load } as never)],
     ['defineCache: tags must be a list', () => defineCache({ name: 'a', load, tags: 'a' as never })],
-    ['must be over 0', () => defineCache({ name: 'a', load, ttlSeconds: 0 })],
+    ['must be greater than 0', () => defineCache({ name: 'a', load, ttlSeconds: 0 })],
     [
       'version must be a whole number of at least 0, got 2',
       () => defineCache({ name: 'a', load, version: '2' as never }),

@@ -154,7 +154,7 @@ describe('options of memcache', () => {
   })
 
   it.each([
-    [{ timeoutMs: '1000' }, 'timeoutMs must be a number over 0, got text: convert it with Number(…)'],
+    [{ timeoutMs: '1000' }, 'timeoutMs must be a number greater than 0, got text: convert it with Number(…)'],
     [{ timeoutMs: NaN }, 'timeoutMs must be'],
     [{ l1: 'false' }, "l1 must be true or false, got text: compare it with 'true'"],
     [{ l1: { maxItems: '5' } }, 'maxItems'],
@@ -174,7 +174,7 @@ describe('options of memcache', () => {
     [{ loading: { jiter: 0 } }, '`jiter` is `jitter` here'],
     [{ loading: { ttlSeconds: 5 } }, "no option 'ttlSeconds'"],
     [{ loading: { jitter: '0' } }, 'jitter must be at least 0 and less than 1'],
-    [{ loading: { staleSeconds: -1 } }, 'staleSeconds must be over 0'],
+    [{ loading: { staleSeconds: -1 } }, 'staleSeconds must be greater than 0'],
     [{ staleSeconds: 60 }, '`staleSeconds` is `loading: { staleSeconds }` here'],
     [5, 'memcache takes its servers as a string, or its options as an object'],
     [null, 'memcache takes its servers as a string, or its options as an object'],

@@ -136,7 +136,7 @@ describe('warming again and longer', () => {
   })
 
   it('spreads what is stored together: no second holds over 3 % of the keys', async () => {
-    await using test = await openCache()
+    await using test = await openCache({ timeoutMs: 20_000 })
     const many = Array.from({ length: 2000 }, (_, id) => id)
     const loadMany = (missing: readonly number[]) => [...missing]
     const numbers = defineCache({ name: 'n', cache: test.cache, load: (id: number) => id, loadMany })

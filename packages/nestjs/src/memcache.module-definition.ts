@@ -41,7 +41,7 @@ function checkModuleOptions(options: MemcacheModuleOptions): void {
     const isForeign = typeof (cache as Memcache | null)?.getOrSet === 'function'
     throw new MemcacheOptionError(
       isForeign
-        ? 'MemcacheModule.forRoot: cache was made by another copy of memcache-ts: install one version of it (npm ls memcache-ts)'
+        ? 'MemcacheModule.forRoot: cache was created by another copy of memcache-ts: install one version of it (npm ls memcache-ts)'
         : 'MemcacheModule.forRoot: cache must be a memcache()',
     )
   }

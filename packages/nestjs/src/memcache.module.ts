@@ -45,7 +45,7 @@ const ASYNC_OPTIONS = [
 function checkExtras({ name, isGlobal }: MemcacheModuleExtras): void {
   if (name === '') throw new MemcacheOptionError('MemcacheModule.forRoot: a name must not be empty')
   if (name !== undefined && typeof name !== 'string') {
-    throw new MemcacheOptionError(`MemcacheModule.forRoot: name must be a text, got ${typeof name}`)
+    throw new MemcacheOptionError(`MemcacheModule.forRoot: name must be a string, got ${typeof name}`)
   }
   requireType('MemcacheModule.forRoot', 'boolean', { isGlobal })
 }

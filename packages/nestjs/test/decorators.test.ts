@@ -178,8 +178,8 @@ describe('what cannot be is told where it is written', () => {
     [() => CachePut({} as never), '@CachePut needs a key'],
     [() => CacheEvict({}), 'nothing to evict'],
     [() => CacheConfig({ prefix: 'x' } as never), 'has no option'],
-    [() => Cached(0), 'must be over 0'],
-    [() => CachePut({ key: () => [], ttlSeconds: -1 }), 'must be over 0'],
+    [() => Cached(0), 'must be greater than 0'],
+    [() => CachePut({ key: () => [], ttlSeconds: -1 }), 'must be greater than 0'],
     [
       () => {
         class Static {

@@ -49,7 +49,7 @@ describe('options that cannot be', () => {
     ['cache must be a memcache(), or the name of one', () => onMethod(RateLimit({ perMinute: 1, cache: 1 as never }))],
     ["@Warm takes the name of a @Cached method, got number: @Warm('find')", () => Warm(5 as never)],
     ['MemcacheModule.forRoot takes its options as an object', () => MemcacheModule.forRoot('a:11211' as never)],
-    ['MemcacheModule.forRoot: name must be a text, got number', () => MemcacheModule.forRoot({ name: 5 as never })],
+    ['MemcacheModule.forRoot: name must be a string, got number', () => MemcacheModule.forRoot({ name: 5 as never })],
     [
       'MemcacheModule.forRoot: isGlobal must be a boolean',
       () => MemcacheModule.forRoot({ isGlobal: 'false' as never }),

@@ -193,10 +193,10 @@ describe('@Warm', () => {
     await using test = await openApp({ providers: [Cities] })
     await until(() => said.length === 4)
     expect(said.toSorted()).toEqual([
-      'Cities.find is not warm: @Warm of Cities.find: return the argument lists in an array, or yield them',
-      'Cities.find is not warm: the database is away',
+      'Cities.find could not be warmed: @Warm of Cities.find: return the argument lists in an array, or yield them',
+      'Cities.find could not be warmed: the database is away',
       expect.stringMatching(/^Cities\.find: 2 loaded, 0 already stored, 1 failed in/),
-      'Cities.plain is not warm: Cities.plain does not have @Cached: add the decorator to the method',
+      'Cities.plain could not be warmed: Cities.plain does not have @Cached: add the decorator to the method',
     ])
     expect(await test.cache.get(['Cities', 'find', 3])).toBe(3)
   })

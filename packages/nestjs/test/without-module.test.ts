@@ -97,7 +97,7 @@ describe('an application without the module', () => {
   it('is told of a cache that is none of this copy’s', async () => {
     const foreign = { getOrSet: () => {} }
     await expect(start({ imports: [MemcacheModule.forRoot({ cache: foreign as never })] })).rejects.toThrow(
-      'cache was made by another copy of memcache-ts',
+      'cache was created by another copy of memcache-ts',
     )
     await expect(start({ imports: [MemcacheModule.forRoot({ cache: 'a:11211' as never })] })).rejects.toThrow(
       'cache must be a memcache()',

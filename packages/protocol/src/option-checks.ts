@@ -34,7 +34,7 @@ function kindOfObject(value: object): string {
  *   the environment.
  */
 export function positiveOption(name: string, value: unknown, whole = false): number {
-  const wanted = `${name} must be ${whole ? 'a whole number' : 'a number'} over 0`
+  const wanted = `${name} must be ${whole ? 'a whole number' : 'a number'} greater than 0`
   if (typeof value !== 'number') {
     const advice = typeof value === 'string' ? ': convert it with Number(…)' : ''
     throw new MemcacheOptionError(`${wanted}, got ${kindOf(value)}${advice}`)

@@ -10,18 +10,20 @@ const UNIT_SECONDS: Record<string, number> = { s: 1, m: 60, h: 3600, d: 86_400 }
 /**
  * Returns the lifetime in seconds; `Infinity` stays.
  *
- * @throws MemcacheOptionError if it is not a number over 0, or a number over 30 days without a unit, which is usually
- *   meant as milliseconds: write `'31d'`.
+ * @throws MemcacheOptionError if it is not a number greater than 0, or a number over 30 days without a unit, which is
+ *   usually meant as milliseconds: write `'31d'`.
  */
 export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
   if (typeof ttl === 'number') {
     if (ttl === Infinity) return ttl
     if (!(ttl > 0)) {
-      throw new MemcacheOptionError(`${name} must be over 0 seconds, got ${ttl}; Infinity is forever`)
+      throw new MemcacheOptionError(
+        `${name} must be greater than 0 seconds, got ${ttl}; Infinity means that it does not expire`,
+      )
     }
     if (ttl > MAX_RELATIVE_EXPTIME_SECONDS) {
       throw new MemcacheOptionError(
-        `${name} is in seconds and ${ttl} is over 30 days; write '${Math.ceil(ttl / 86_400)}d' if that is meant, or ${ttl / 1000} if it was milliseconds`,
+        `${name} is in seconds and ${ttl} is over 30 days; write '${Math.ceil(ttl / 86_400)}d' if that is intended, or ${ttl / 1000} if it was milliseconds`,
       )
     }
     if (ttl % 1000 === 0 && looksLikeMilliseconds(ttl)) warnOfMilliseconds(ttl, name)
@@ -31,7 +33,7 @@ export function ttlToSeconds(ttl: Ttl, name = 'ttlSeconds'): number {
   const seconds = match ? Number(match[1]) * UNIT_SECONDS[match[2]!]! : 0
   if (!(seconds > 0)) {
     throw new MemcacheOptionError(
-      `${name} must be seconds as a number, or like '30s', '5m', '2h', '7d'; got ${typeof ttl === 'string' ? `the text '${ttl}'` : kindOf(ttl)}`,
+      `${name} must be a number of seconds, or a string such as '30s', '5m', '2h' or '7d'; got ${typeof ttl === 'string' ? `the text '${ttl}'` : kindOf(ttl)}`,
     )
   }
   return seconds
@@ -55,7 +57,7 @@ function warnOfMilliseconds(ttl: number, name: string): void {
   const hours = ttl / 3600
   const length = hours > 24 ? `${(hours / 24).toFixed(1)} days` : `${hours.toFixed(1)} hours`
   process.emitWarning(
-    `${name} is in seconds, and ${ttl} is ${length}: write ${ttl / 1000} if it was milliseconds, or '${ttl}s' if that is meant`,
+    `${name} is in seconds, and ${ttl} is ${length}: write ${ttl / 1000} if it was milliseconds, or '${ttl}s' if that is intended`,
     'MemcacheWarning',
   )
 }

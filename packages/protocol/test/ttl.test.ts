@@ -71,15 +71,15 @@ describe('bare numbers that look like milliseconds', () => {
   it.each([
     [
       300_000,
-      "ttlSeconds is in seconds, and 300000 is 3.5 days: write 300 if it was milliseconds, or '300000s' if that is meant",
+      "ttlSeconds is in seconds, and 300000 is 3.5 days: write 300 if it was milliseconds, or '300000s' if that is intended",
     ],
     [
       60_000,
-      "ttlSeconds is in seconds, and 60000 is 16.7 hours: write 60 if it was milliseconds, or '60000s' if that is meant",
+      "ttlSeconds is in seconds, and 60000 is 16.7 hours: write 60 if it was milliseconds, or '60000s' if that is intended",
     ],
     [
       900_000,
-      "ttlSeconds is in seconds, and 900000 is 10.4 days: write 900 if it was milliseconds, or '900000s' if that is meant",
+      "ttlSeconds is in seconds, and 900000 is 10.4 days: write 900 if it was milliseconds, or '900000s' if that is intended",
     ],
   ])('warn once: %d', (ttl, message) => {
     expect(warningsOf(ttl)).toEqual([message])

@@ -95,7 +95,7 @@ export function checkMemcachedOptions(options: MemcachedOptions): void {
   const { algorithm = 'md5', compatibility = 'ketama' } = options
   if (algorithm !== 'md5' || compatibility !== 'ketama') {
     throw new MemcacheOptionError(
-      `keys are found by md5 and ketama, npm memcached's defaults, got '${algorithm}' and '${compatibility}': leave both out`,
+      `only npm memcached's defaults, md5 and ketama, are supported, got '${algorithm}' and '${compatibility}': leave both out`,
     )
   }
 }

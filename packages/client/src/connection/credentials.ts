@@ -15,7 +15,9 @@ export interface Credentials {
 export function credentialsOf(username: unknown, password: unknown): Credentials | undefined {
   if (username === undefined && password === undefined) return undefined
   if (username === undefined || password === undefined) {
-    throw new MemcacheOptionError(`${username === undefined ? 'password' : 'username'} is given alone: give both`)
+    throw new MemcacheOptionError(
+      `${username === undefined ? 'password' : 'username'} is set alone: set both username and password`,
+    )
   }
   return { username: credential('username', username), password: credential('password', password) }
 }

@@ -51,7 +51,7 @@ export class HandshakePlan {
       protocol: this.#protocol === 'auto' && !this.#meta.mayTry ? 'text' : this.#protocol,
     })
     if (this.#meta.isPending && !this.#meta.responded(protocol.name === 'meta')) {
-      throw new MemcacheProtocolError('the server says that it has no meta commands, and had them before')
+      throw new MemcacheProtocolError('the server reports that it has no meta commands, which it had before')
     }
     this.#isKnown = true
     this.#firstFailure = undefined

@@ -62,7 +62,7 @@ export async function shakeHands(handshake: Handshake): Promise<Protocol> {
   const [version = ''] = await handshake.request(VERSION_REQUEST)
   if (!version.startsWith('VERSION')) {
     const said = JSON.stringify(handshake.redact(version).slice(0, EXCERPT_LENGTH))
-    throw new MemcacheProtocolError(`the server answered ${said} to version: it is no memcached`)
+    throw new MemcacheProtocolError(`the server answered ${said} to version: it is not a memcached`)
   }
   if (sasl) return binaryProtocol
   const text = isBeforeLeases(version.replace('VERSION ', '')) ? oldTextProtocol : textProtocol

@@ -166,7 +166,7 @@ export class PendingOperations {
     const server = this.#server
     if (this.#callers < maxQueue) return undefined
     return new MemcacheQueueError(
-      `${this.#callers} operations already wait for ${server}: ask for less, or raise maxQueue`,
+      `${this.#callers} operations already wait for ${server}: send fewer at once, or raise maxQueue`,
       { server },
     )
   }

@@ -26,7 +26,7 @@ export function serverError(
     return new MemcacheAuthError(`${server} refused the username and password`, details)
   }
   if (message === 'unauthenticated') {
-    return new MemcacheAuthError(`${server} wants credentials: give username and password`, details)
+    return new MemcacheAuthError(`${server} requires credentials: set username and password`, details)
   }
   if (kind === 'ERROR' && message === '') {
     return new MemcacheUnsupportedError(

@@ -35,7 +35,7 @@ export class ChunkList {
     const count = Math.ceil(bytes / chunkBytes)
     if (count > MAX_CHUNKS || bytes > MAX_VALUE_BYTES) {
       throw new MemcacheTooLargeError(
-        `a value of ${bytes} bytes would lie in ${count} chunks of ${chunkBytes}: at most ${MAX_CHUNKS} chunks and ${MAX_VALUE_BYTES} bytes can be read again; raise chunkBytes`,
+        `a value of ${bytes} bytes would need ${count} chunks of ${chunkBytes} bytes, but at most ${MAX_CHUNKS} chunks and ${MAX_VALUE_BYTES} bytes can be read: raise chunkBytes`,
       )
     }
     return new ChunkList(randomBytes(ID_BYTES).toString('base64url'), count, bytes, clientFlags)
@@ -45,7 +45,7 @@ export class ChunkList {
   static read(buffer: Buffer, start: number, end: number): ChunkList {
     const list = end - start > MAX_LIST_LENGTH ? undefined : parse(buffer.toString('latin1', start, end))
     if (!isList(list)) {
-      throw new MemcacheDecodeError('a stored value is not the list of chunks that its client flags say')
+      throw new MemcacheDecodeError('a stored value is not a list of chunks, although its client flags say so')
     }
     return new ChunkList(...list)
   }

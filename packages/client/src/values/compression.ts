@@ -70,13 +70,13 @@ function compressorOf(algorithm: CompressionAlgorithm, level: number | undefined
     }
     case 'zstd': {
       if (zstdCompressSync === undefined) {
-        throw new MemcacheOptionError(`this Node ${process.version} has no zstd: take 'gzip', or Node 22.15 or later`)
+        throw new MemcacheOptionError(`this Node ${process.version} has no zstd: use 'gzip', or Node 22.15 or later`)
       }
       const params = { [ZSTD_LEVEL]: level ?? 3 }
       return (bytes) => zstdCompressSync(bytes, { params })
     }
     default:
-      throw new MemcacheOptionError(`compression is 'gzip', 'brotli' or 'zstd', got '${String(algorithm)}'`)
+      throw new MemcacheOptionError(`compression must be 'gzip', 'brotli' or 'zstd', got '${String(algorithm)}'`)
   }
 }
 
@@ -102,7 +102,9 @@ export function decompress(bytes: Buffer, clientFlags: number, maxBytes: number)
 /** @throws MemcacheDecodeError as `decompress`, and where this Node has no zstd. */
 export function decompressZstd(bytes: Buffer, maxBytes: number): Buffer {
   if (zstdDecompressSync === undefined) {
-    throw new MemcacheDecodeError(`a value is compressed by zstd, which Node ${process.version} has not: 22.15 has`)
+    throw new MemcacheDecodeError(
+      `a value is compressed by zstd, which Node ${process.version} does not support: use Node 22.15 or later`,
+    )
   }
   return decompressBy(zstdDecompressSync, bytes, maxBytes)
 }
@@ -121,7 +123,7 @@ export function decompressBy(decompressor: Decompressor, bytes: Buffer, maxBytes
 /** Returns the error for a value that would become too large. */
 export function tooManyBytes(maxBytes: number, cause?: unknown): MemcacheDecodeError {
   return new MemcacheDecodeError(
-    `a compressed value becomes more than ${maxBytes} bytes: raise maxDecompressedBytes if it is to be read`,
+    `a compressed value has more than ${maxBytes} bytes after decompression: raise maxDecompressedBytes to read it`,
     { cause },
   )
 }

@@ -22,10 +22,10 @@ export function createCodec(
   if (values === 'typed') return typedCodec({ compression, maxDecompressedBytes })
   if (typeof values === 'string') return presetCodec(values, compression, maxDecompressedBytes)
   if (compression !== undefined) {
-    throw new MemcacheOptionError('compression is for the values of this client: compress in your own codec')
+    throw new MemcacheOptionError('compression does not apply to your own codec: compress in the codec itself')
   }
   if (typeof values?.encode !== 'function' || typeof values.decode !== 'function') {
-    throw new MemcacheOptionError('a codec has the methods encode and decode')
+    throw new MemcacheOptionError('a codec must have the methods encode and decode')
   }
   return guardedCodec(values)
 }
@@ -77,7 +77,7 @@ function checkEncoded(encoded: EncodedValue): EncodedValue {
       `a codec's encode must return { bytes, clientFlags }: bytes is ${kindOf(bytes)}, not a Buffer or text`,
     )
   } else if (bytes.length !== BYTE_LENGTH.get!.call(bytes) || (bytes.length === 0 && isDetached(bytes.buffer))) {
-    throw new MemcacheOptionError("a codec's encode returned a Buffer whose bytes are not there: return another one")
+    throw new MemcacheOptionError("a codec's encode returned a Buffer that was transferred: return another one")
   }
   if (!Number.isInteger(clientFlags) || clientFlags! < 0 || clientFlags! > MAX_CLIENT_FLAGS) {
     throw new MemcacheOptionError(

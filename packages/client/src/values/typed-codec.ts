@@ -112,7 +112,7 @@ function parse(read: (text: string) => unknown, buffer: Buffer, start: number, e
   try {
     return read(textOf(buffer, start, end))
   } catch (cause) {
-    throw new MemcacheDecodeError(`a stored value is not the JSON that its client flags say: ${messageOf(cause)}`, {
+    throw new MemcacheDecodeError(`a stored value is not JSON, although its client flags say so: ${messageOf(cause)}`, {
       cause,
     })
   }

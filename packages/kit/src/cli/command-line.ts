@@ -259,7 +259,7 @@ function wholeNumber(min: number): (text: string) => number {
 
 function positiveNumber(text: string): number {
   const number = Number(text)
-  if (!(number > 0) || number === Infinity) throw new InvalidArgumentError('It must be a number over 0.')
+  if (!(number > 0) || number === Infinity) throw new InvalidArgumentError('It must be a number greater than 0.')
   return number
 }
 

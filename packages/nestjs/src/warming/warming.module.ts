@@ -110,7 +110,7 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
       this.#logger.log(`${who}: ${describe(report)} in ${Math.round(performance.now() - beganMs)} ms`)
     } catch (error) {
       if (this.#stop.signal.aborted) this.#logger.log(`${who}: stopped by the end of the application`)
-      else this.#logger.error(`${who} is not warm: ${(error as Error).message}`, (error as Error).stack)
+      else this.#logger.error(`${who} could not be warmed: ${(error as Error).message}`, (error as Error).stack)
     }
   }
 

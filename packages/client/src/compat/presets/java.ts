@@ -113,7 +113,7 @@ function decodePlain(bytes: Buffer, type: number): unknown {
 
 function readDate(time: number): Date {
   const date = new Date(time)
-  if (Number.isNaN(date.getTime())) throw new MemcacheDecodeError(`a stored date is ${time} ms, which is none`)
+  if (Number.isNaN(date.getTime())) throw new MemcacheDecodeError(`a stored date is invalid: ${time} ms`)
   return date
 }
 

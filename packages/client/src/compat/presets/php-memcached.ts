@@ -174,5 +174,5 @@ export function decompressFastlz(bytes: Buffer, length: number): Buffer {
 }
 
 function broken(): MemcacheDecodeError {
-  return new MemcacheDecodeError('a compressed value cannot be read: it is no FastLZ')
+  return new MemcacheDecodeError('a compressed value cannot be read: it is not FastLZ')
 }

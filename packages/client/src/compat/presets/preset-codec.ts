@@ -40,13 +40,13 @@ export function presetCodec(
 ): ValueCodec {
   if (!Object.hasOwn(PRESETS, name)) {
     const known = ['typed', ...Object.keys(PRESETS)].map((preset) => `'${preset}'`).join(', ')
-    throw new MemcacheOptionError(`values is a codec or one of ${known}, got '${name}'`)
+    throw new MemcacheOptionError(`values must be a codec or one of ${known}, got '${name}'`)
   }
   if (compression !== undefined && PLAIN.includes(name)) {
     throw new MemcacheOptionError(`${name} does not compress: leave compression out`)
   }
   if (compression?.algorithm !== undefined) {
-    throw new MemcacheOptionError(`${name} has its own compression: say { overBytes } or true, not an algorithm`)
+    throw new MemcacheOptionError(`${name} has its own compression: set { overBytes } or true, not an algorithm`)
   }
   const compressOverBytes = compression && (compression.overBytes ?? DEFAULT_OVER_BYTES)
   return PRESETS[name]({ compressOverBytes, maxDecompressedBytes })

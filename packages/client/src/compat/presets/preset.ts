@@ -82,7 +82,7 @@ export function readJson(bytes: Buffer): unknown {
   try {
     return decodeJson(bytes.toString())
   } catch (cause) {
-    throw new MemcacheDecodeError(`a stored value is not the JSON that its client flags say: ${messageOf(cause)}`, {
+    throw new MemcacheDecodeError(`a stored value is not JSON, although its client flags say so: ${messageOf(cause)}`, {
       cause,
     })
   }

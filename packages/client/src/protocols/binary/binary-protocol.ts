@@ -103,7 +103,10 @@ class BinaryReader implements ResponseReader, BinaryResponses {
         break
       case Status.authContinue:
         operation.fail(
-          new MemcacheAuthError(`${server} asks for more than a username and password: it has no SASL PLAIN`, details),
+          new MemcacheAuthError(
+            `${server} does not support SASL PLAIN, which logs in by username and password`,
+            details,
+          ),
         )
         break
       case Status.unknownCommand:

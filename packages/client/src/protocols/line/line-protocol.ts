@@ -216,7 +216,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
     const error = parseErrorLine(buffer, start, end)
     if (error === undefined) {
       const said = this.#excerpt(buffer, start, end)
-      operation.fail(new MemcacheProtocolError(`${server} sent what is no response: ${said}`, details))
+      operation.fail(new MemcacheProtocolError(`${server} sent an invalid response: ${said}`, details))
       return DESYNC
     }
     operation.fail(serverError(error.kind, this.#sink.redact(error.message), server, details))

@@ -202,7 +202,7 @@ export function requireSource(ids: unknown): void {
 
 function requireCount(name: string, value: number): void {
   if (!Number.isInteger(value) || value < 1)
-    throw new MemcacheOptionError(`${name} must be a whole number over 0, got ${describeValue(value)}`)
+    throw new MemcacheOptionError(`${name} must be a whole number greater than 0, got ${describeValue(value)}`)
 }
 
 function messageOf(error: unknown): string {

@@ -90,8 +90,10 @@ export class MemoryTier {
   constructor(options: MemoryOptions, clock: Clock) {
     checkOptions('l1', options, OPTION_NAMES, { ttl: 'ttlSeconds', max: 'maxItems', maxSize: 'maxBytes' })
     const { ttlSeconds = 5, maxItems = 10_000, maxBytes = 64e6, values = 'copied' } = options
-    if (!Number.isSafeInteger(maxItems) || maxItems < 1) throw mustBe('maxItems', 'a whole number over 0', maxItems)
-    if (!Number.isSafeInteger(maxBytes) || maxBytes < 1) throw mustBe('maxBytes', 'a whole number over 0', maxBytes)
+    if (!Number.isSafeInteger(maxItems) || maxItems < 1)
+      throw mustBe('maxItems', 'a whole number greater than 0', maxItems)
+    if (!Number.isSafeInteger(maxBytes) || maxBytes < 1)
+      throw mustBe('maxBytes', 'a whole number greater than 0', maxBytes)
     if (values !== 'copied' && values !== 'frozen') throw mustBe('values', `'copied' or 'frozen'`, values)
     this.#maxItems = maxItems
     this.#ttlMs = ttlToSeconds(ttlSeconds, 'l1.ttlSeconds') * 1000
