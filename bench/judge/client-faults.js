@@ -52,7 +52,7 @@ export async function run({ realMemcached }) {
   }
 }
 
-/** All operations under one fault: half of them on connections that were greeted before it began. */
+/** All operations under one fault: half of them on connections that were open before it began. */
 async function suffer(fault, server, failures) {
   const proxy = await FaultProxy.start({ host: '127.0.0.1', port: server.port })
   let slowest = 0

@@ -85,12 +85,12 @@ function mutate(chunk: Buffer, earlier: readonly Buffer[], random: (below: numbe
   }
 }
 
-/** Puts itself before a server: once the client has been greeted, a part of the answers is changed, split, or cut off. */
+/** Puts itself before a server: once the handshake is done, a part of the answers is changed, split, or cut off. */
 function mutating(server: () => Duplex, random: (below: number) => number): Duplex {
   const [ours, theirs] = duplexPair()
   const behind = server()
   const earlier: Buffer[] = []
-  // The greeting is changed now and then, too.
+  // The handshake is changed now and then, too.
   const spared = random(4) === 0 ? 0 : 3
   theirs.on('data', (chunk: Buffer) => behind.write(Buffer.from(chunk)))
   theirs.on('end', () => behind.end())
@@ -247,7 +247,7 @@ describe.each(Object.entries(PROTOCOLS))('mutated answers of the %s protocol', (
 const POURED_BYTES = 100 * 1024 * 1024
 
 /** Says the same as fast as it is taken, for longer than any response: how much in a time depends on the machine. */
-function endless(greeting: (request: string) => string, piece: string): () => Duplex {
+function endless(handshake: (request: string) => string, piece: string): () => Duplex {
   return () => {
     const [ours, theirs] = duplexPair()
     const bytes = Buffer.from(piece, 'latin1')
@@ -261,7 +261,7 @@ function endless(greeting: (request: string) => string, piece: string): () => Du
     }
     let poured = false
     theirs.on('data', (chunk: Buffer) => {
-      const answer = greeting(chunk.toString('latin1'))
+      const answer = handshake(chunk.toString('latin1'))
       if (answer !== '') theirs.write(answer)
       else if (!poured) {
         poured = true
@@ -272,28 +272,28 @@ function endless(greeting: (request: string) => string, piece: string): () => Du
   }
 }
 
-const textGreeting = (request: string): string =>
+const textHandshake = (request: string): string =>
   request.startsWith('version') ? 'VERSION 1.6.45\r\n' : request.startsWith('mn') ? 'ERROR\r\n' : ''
-const metaGreeting = (request: string): string =>
+const metaHandshake = (request: string): string =>
   request.startsWith('version') ? 'VERSION 1.6.45\r\n' : request.startsWith('mn') ? 'MN\r\n' : ''
 
 describe.each<[string, (request: string) => string, string]>([
-  ['a line', textGreeting, 'x'.repeat(60_000)],
-  ['statistics', textGreeting, 'STAT a b\r\n'.repeat(6000)],
-  ['empty lines', textGreeting, '\r\n'.repeat(30_000)],
-  ['hits of one key', textGreeting, 'VALUE key:aaa 1 1\r\nx\r\n'.repeat(3000)],
-  ['empty hits, which may be leases', metaGreeting, 'VALUE key:aaa 0 0\r\n\r\n'.repeat(3000)],
-  ['a value', textGreeting, `VALUE key:aaa 1 1073741824\r\n${'x'.repeat(60_000)}`],
-  ['a value by meta', metaGreeting, `VA 1073741824 f1\r\n${'x'.repeat(60_000)}`],
-  ['answers to nobody', metaGreeting, 'EN\r\n'.repeat(15_000)],
-])('a server that sends %s without end', (_, greeting, piece) => {
+  ['a line', textHandshake, 'x'.repeat(60_000)],
+  ['statistics', textHandshake, 'STAT a b\r\n'.repeat(6000)],
+  ['empty lines', textHandshake, '\r\n'.repeat(30_000)],
+  ['hits of one key', textHandshake, 'VALUE key:aaa 1 1\r\nx\r\n'.repeat(3000)],
+  ['empty hits, which may be leases', metaHandshake, 'VALUE key:aaa 0 0\r\n\r\n'.repeat(3000)],
+  ['a value', textHandshake, `VALUE key:aaa 1 1073741824\r\n${'x'.repeat(60_000)}`],
+  ['a value by meta', metaHandshake, `VA 1073741824 f1\r\n${'x'.repeat(60_000)}`],
+  ['answers to nobody', metaHandshake, 'EN\r\n'.repeat(15_000)],
+])('a server that sends %s without end', (_, handshake, piece) => {
   it.each<[string, (client: MemcachedClient) => Promise<unknown>]>([
     ['get', (client) => client.get('key:aaa')],
     ['gets', (client) => client.gets('key:aaa')],
     ['getMulti', (client) => client.getMulti(['key:aaa', 'key:bbb'])],
     ['stats', (client) => client.stats()],
   ])('fails %s in bounded memory', async (__, call) => {
-    const connect = endless(greeting, piece)
+    const connect = endless(handshake, piece)
     const client = new MemcachedClient({ servers: [{ name: 'endless', connect }], timeoutMs: 300, poolSize: 1 })
     const before = process.memoryUsage()
     await call(client).catch((error: unknown) => expect(error).toBeInstanceOf(MemcacheError))
@@ -310,7 +310,7 @@ it.each([
   'VALUE key:aaa 1 1e9',
   'VALUE key:aaa 1',
 ])('a value whose announced length cannot be is a protocol error at once: %s', async (line) => {
-  const connect = endless(textGreeting, `${line}\r\nx`)
+  const connect = endless(textHandshake, `${line}\r\nx`)
   const client = new MemcachedClient({ servers: [{ name: 'absurd', connect }], timeoutMs: 60_000, poolSize: 1 })
   await expect(client.get('key:aaa')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_PROTOCOL' })
   await client.close()
@@ -321,8 +321,8 @@ it('an announced length alone costs no memory', async () => {
   const silentAfter = (line: string) => (): Duplex => {
     const [ours, theirs] = duplexPair()
     theirs.on('data', (chunk: Buffer) => {
-      const greeting = textGreeting(chunk.toString('latin1'))
-      if (greeting !== '') theirs.write(greeting)
+      const handshake = textHandshake(chunk.toString('latin1'))
+      if (handshake !== '') theirs.write(handshake)
       else theirs.write(`${line}\r\nxyz`, () => announced++)
     })
     return ours

@@ -185,10 +185,10 @@ describe.each<Fault>([{ kind: 'reset' }, { kind: 'closeOnRequest' }])(
     it.each(Object.entries(READS))('has %s rejected where it is lost again', async (_, [read]) => {
       await using test = await behindProxy({ poolSize: 1, timeoutMs: 5000 })
       await test.client.set('k', 'v')
-      let greeted = 0
-      // Each connection is lost at the first request behind its greeting.
-      test.proxy.faultOf = (connection) => (connection === 1 || greeted >= connection ? fault : undefined)
-      test.client.on('connect', () => (greeted = test.proxy.connections))
+      let opened = 0
+      // Each connection is lost at the first request after its handshake.
+      test.proxy.faultOf = (connection) => (connection === 1 || opened >= connection ? fault : undefined)
+      test.client.on('connect', () => (opened = test.proxy.connections))
       await expect(read(test.client)).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION' })
       expect(test.proxy.connections).toBeLessThanOrEqual(2)
     })

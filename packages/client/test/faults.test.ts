@@ -107,10 +107,10 @@ describe.each<[string, Fault, readonly (new (...args: never[]) => Error)[]]>([
     const { client, proxy } = test
     const values = new Map(Array.from({ length: 20 }, (__, index) => [`k${index}`, `${index} `.repeat(300)]))
     await Promise.all([...values].map(([key, value]) => client.set(key, value)))
-    // Both on connections that are greeted, and on those that are not.
-    for (const greeted of fault.kind === 'closeOnConnect' ? [false] : [true, false]) {
+    // Both on connections that are open, and on new ones.
+    for (const isOpen of fault.kind === 'closeOnConnect' ? [false] : [true, false]) {
       proxy.fault = fault
-      if (!greeted) proxy.cutAll()
+      if (!isOpen) proxy.cutAll()
       const asked = [...values.keys()].flatMap((key) => [
         { key, answer: client.get(key) },
         { key, answer: client.gets<string>(key).then((item) => item?.value) },
@@ -248,14 +248,14 @@ describe('a caller that goes on computing after his call', () => {
 })
 
 describe('a process that is busy with itself', () => {
-  it('does not take its own delay for the server’s, even before the server has been greeted', async () => {
+  it('does not take its own delay for the server’s, even before the handshake', async () => {
     await using test = await behindProxy({ timeoutMs: 100, connectTimeoutMs: 5000 })
-    for (const greeted of [false, true]) {
+    for (const isOpen of [false, true]) {
       const asked = [test.client.get('k'), test.client.set('k', 'v')]
       await new Promise((resolve) => setImmediate(resolve))
       const until = performance.now() + 300
       while (performance.now() < until);
-      expect(await Promise.all(asked)).toEqual([greeted ? 'v' : undefined, undefined])
+      expect(await Promise.all(asked)).toEqual([isOpen ? 'v' : undefined, undefined])
     }
   })
 })

@@ -195,7 +195,7 @@ class Grid implements AsyncDisposable {
   }
 }
 
-/** The faults that leave most in doubt: the client does not know what was carried out, and may not find out. */
+/** The faults after which the client does not know what was carried out, and may not find out. */
 const FAULTS = [
   { fault: 'hang after', isForGood: false },
   { fault: 'close after', isForGood: false },

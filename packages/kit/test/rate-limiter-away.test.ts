@@ -42,12 +42,12 @@ describe.each(FAULTS)('a limiter whose memcached is away: %s', (fault) => {
     expect(log.ofLimits).toEqual([
       expect.stringMatching(/^memcache-ts: the rate limit 'api' is .* while memcached is away: /),
     ])
-    expect(cache.stats()).toMatchObject({ breaker: 'open' })
+    expect(cache.stats()).toMatchObject({ health: 'down' })
     // Who knows that it is away does not ask.
     expect(cache.stats().cacheErrors).toBe(100)
     await server.start()
     await server.resume()
-    await until(() => cache.stats().breaker === 'closed')
+    await until(() => cache.stats().health === 'up')
     // Nobody is believed to be denied for longer than a second.
     test.clock.advanceMs(1000)
     expect(await allowedOf(limiter, 100)).toBe(10)
@@ -116,7 +116,7 @@ describe.each(FAULTS)('a limiter whose memcached is away: %s', (fault) => {
     expect(await remaining()).toBe(6)
     await test.server.start()
     await test.server.resume()
-    await until(() => test.cache.stats().breaker === 'closed')
+    await until(() => test.cache.stats().health === 'up')
     await local.penalty('client', 3)
     const left = await remaining()
     await local.giveBack('client', 4, meanwhile)

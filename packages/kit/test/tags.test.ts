@@ -50,9 +50,9 @@ describe('invalidateTags', () => {
       })
       const held: Buffer[] = []
       served.on('data', (chunk: Buffer) => held.push(Buffer.from(chunk)))
-      const greeted = answer
+      const responds = answer
       answer = () => {
-        greeted()
+        responds()
         for (const chunk of held.splice(0)) theirs.write(chunk)
       }
       served.on('error', () => {})
@@ -69,7 +69,7 @@ describe('invalidateTags', () => {
     void cache.get('another').then(() => (isOpen = true))
     await until(() => (answer(), isOpen))
     const reading = cache.getOrSet('k', () => 'w', options)
-    // Both connections are greeted; then all that is asked has to be asked before the first answer.
+    // Both connections have done their handshakes; then all that is asked has to be asked before the first answer.
     await until(() => (answer(), ['ma ~tag:a', 'ma ~tag:b', 'mg k'].every((text) => sent.join('').includes(text))))
     const asked = sent.join('')
     expect(asked).toMatch(/mg k /)

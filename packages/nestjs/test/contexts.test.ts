@@ -24,18 +24,18 @@ import { openApp } from './open-app.ts'
 
 @Resolver()
 class Greetings {
-  greeted = 0
+  calls = 0
   @Query(() => String) @RateLimit({ perMinute: 2 }) limited(): string {
     return 'hello'
   }
   @CacheResponse(60) @Query(() => Number) counted(): number {
-    return ++this.greeted
+    return ++this.calls
   }
   @Query(() => String) async free(): Promise<string> {
     return this.cached()
   }
   @Cached(60) async cached(): Promise<string> {
-    return `hello ${++this.greeted}`
+    return `hello ${++this.calls}`
   }
 }
 

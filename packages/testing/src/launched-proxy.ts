@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from './free-port.ts'
 import { launchMemcached } from './launched-server.ts'
+import type { LaunchedServer } from './launched-server.ts'
 import { responds } from './responds.ts'
 
 /** A running server or proxy that speaks memcached's protocol, until it is disposed of. */
@@ -25,6 +26,14 @@ export async function launchNutcracker(): Promise<LaunchedProxy> {
   const lines = pool.flatMap((word, index) => (index % 2 === 0 ? [`  ${word}: ${pool[index + 1]}`] : []))
   writeFileSync(file, ['pool:', ...lines, '  servers:', `   - ${server.address}:1`, ''].join('\n'))
   const stop = await launch('nutcracker', ['-c', file, '-s', String(statisticsPort)], port)
+  return proxyOf(server, { port, folder, stop })
+}
+
+/** Returns a proxy that ends with its server and its configuration. */
+function proxyOf(
+  server: LaunchedServer,
+  { port, folder, stop }: { readonly port: number; readonly folder: string; readonly stop: () => Promise<unknown> },
+): LaunchedProxy {
   return {
     address: `127.0.0.1:${port}`,
     behind: server.address,
@@ -61,15 +70,7 @@ end
     [...user, '-l', '127.0.0.1', '-p', String(port), '-o', `proxy_config=${file}`],
     port,
   )
-  return {
-    address: `127.0.0.1:${port}`,
-    behind: server.address,
-    async [Symbol.asyncDispose]() {
-      await stop()
-      await server.kill()
-      rmSync(folder, { recursive: true })
-    },
-  }
+  return proxyOf(server, { port, folder, stop })
 }
 
 /** Starts Debian's yrmcds, a server with the classic text protocol. */

@@ -15,7 +15,6 @@ import { LinesOperation } from '../operations/lines-operation.ts'
 import type { LinesRequest } from '../operations/lines-operation.ts'
 import { PendingOperations } from '../operations/operation.ts'
 import type { Operation } from '../operations/operation.ts'
-import { afterAbort } from '../operations/waiter.ts'
 import type { ServerAddress } from '../server-address.ts'
 import type { ValueReader } from '../values/value-codec.ts'
 import type { ConnectionObserver, ConnectionOptions, ConnectionState, ConnectionReport } from './connection-contract.ts'
@@ -199,12 +198,10 @@ export class Connection implements ResponseSink {
     this.#closing = true
     if (this.#state === 'ready') this.#flush()
     if (this.#isAwaited && this.#state !== 'down') {
-      const watches = Array.from(this.#pending.signals(), (signal) =>
-        afterAbort(signal, () => this.#endDrainUnlessAwaited()),
-      )
+      const unwatch = this.#pending.watchSignals(() => this.#endDrainUnlessAwaited())
       // Operations end by their limits and signals; an operation without a limit must not delay `close` for ever.
       await this.#drain.wait(CLOSE_LIMIT_MS, () => this.#pending.isAwaitedForEver(this.#state !== 'ready'))
-      for (const unwatch of watches) unwatch()
+      unwatch()
     }
     this.#state = 'closed'
     this.#retries.stop()
@@ -305,8 +302,10 @@ export class Connection implements ResponseSink {
   /** Handles the end of the stream, with or without an error. */
   #lost(cause: Error | undefined): void {
     const isOpening = this.#state !== 'ready'
-    const isOpeningTls = isOpening && this.#options.tls !== undefined
-    const error = streamError(cause, { server: this.server, isOpeningTls })
+    const error = streamError(cause, {
+      server: this.server,
+      isOpeningTls: isOpening && this.#options.tls !== undefined,
+    })
     if (isOpening) {
       this.#connectingFailed('hungUp', error, isHangUp(cause))
       return

@@ -50,7 +50,7 @@ export class HandshakePlan {
       credentials: this.#credentials,
       protocol: this.#protocol === 'auto' && !this.#meta.mayTry ? 'text' : this.#protocol,
     })
-    if (this.#meta.isPending && !this.#meta.answered(protocol.name === 'meta')) {
+    if (this.#meta.isPending && !this.#meta.responded(protocol.name === 'meta')) {
       throw new MemcacheProtocolError('the server reports that it has no meta commands, which it had before')
     }
     this.#isKnown = true
@@ -111,7 +111,7 @@ class MetaSupport {
    * @returns whether the response is accepted. If the server had meta commands before, another connection is tried
    *   once: another server may have responded.
    */
-  answered(hasMeta: boolean): boolean {
+  responded(hasMeta: boolean): boolean {
     this.isPending = false
     this.#hangUps = 0
     const isBelieved = hasMeta || !this.#isKnown

@@ -4,7 +4,7 @@ import type { CallDeadline } from '../call-deadline.ts'
 import { errorForKey } from '../errors.ts'
 import type { LineCodec } from '../protocols/line/line-codec.ts'
 import type { ValueReader } from '../values/value-codec.ts'
-import { unwatch } from './waiter.ts'
+import { afterAbort, unwatch } from './waiter.ts'
 import type { Waiter } from './waiter.ts'
 
 /** memcached's client flags have 32 bits, unless it was built for 64. */
@@ -193,11 +193,18 @@ export class PendingOperations {
     return false
   }
 
-  /** Returns the signals by which callers may give up. */
-  signals(): Set<AbortSignal> {
+  /**
+   * Calls back after any of the signals by which callers may give up is aborted.
+   *
+   * @returns a function that ends this.
+   */
+  watchSignals(callback: () => void): () => void {
     const signals = new Set<AbortSignal>()
     for (const operation of this.#all()) for (const signal of operation.signals) signals.add(signal)
-    return signals
+    const watches = Array.from(signals, (signal) => afterAbort(signal, callback))
+    return () => {
+      for (const end of watches) end()
+    }
   }
 
   /** Adds callers that wait; an operation may have several. Returns whether they are the first. */

@@ -5,7 +5,7 @@ import type { Memcache } from '../memcache.ts'
 import { ownKey } from '../engine/engine.ts'
 import { blockEndMs } from './blocks.ts'
 import { CounterLayout } from './counter-layout.ts'
-import { Denials } from './denials.ts'
+import { DenialCache } from './denial-cache.ts'
 import { FirstHitLimits } from './first-hit-limits.ts'
 import { Gcra } from './gcra.ts'
 import { GcraLimits } from './gcra-limits.ts'
@@ -64,7 +64,7 @@ export class RateLimiter {
   readonly signature: string
   readonly #options: ResolvedRateLimiterOptions
   readonly #maxIds: number
-  readonly #denials: Denials
+  readonly #denials: DenialCache
   /** A call that costs more is never allowed. */
   readonly #maxCost: number
   readonly #insurance: Insurance
@@ -87,7 +87,7 @@ export class RateLimiter {
     this.algorithm = algorithm
     this.signature = `${algorithm} ${windows.map(({ limit, windowMs }) => `${limit}/${windowMs}`).join()}`
     this.#maxIds = maxIds
-    this.#denials = new Denials(windows, maxIds)
+    this.#denials = new DenialCache(windows, maxIds)
     this.#maxCost = burst ?? Math.min(...windows.map(({ limit }) => limit))
     this.#insurance = new Insurance(name, INSTEAD[onCacheDown])
     this.#allow = allow === undefined ? undefined : new IdList('allow', allow)

@@ -65,7 +65,7 @@ export class MemcacheStore extends Store {
     super()
     const resolved = resolveStoreOptions(options)
     const { ttlSeconds, maxAgeMs, touchAfterSeconds, cache } = resolved
-    this.#lifetime = new SessionLifetime(ttlSeconds, maxAgeMs)
+    this.#lifetime = new SessionLifetime(ttlSeconds, maxAgeMs, resolved.maxLifetimeSeconds)
     this.#usualTtl = ttl(this.#lifetime.usualSeconds)
     this.#touchAfterSeconds = touchAfterSeconds
     this.#touchesOnRead = touchAfterSeconds === 0
@@ -174,7 +174,7 @@ export class MemcacheStore extends Store {
     for (const [index, found] of reads.entries()) {
       const id = ids[index]!
       const nowMs = Date.now()
-      if (found === undefined || this.#hasEnded(found.data, nowMs)) {
+      if (found === undefined || this.#lifetime.hasEnded(found.data, nowMs)) {
         // A session that this process cannot decrypt may be readable by others: it stays in the list.
         if (found !== undefined || (await this.#sessions.isGone(id))) gone.add(id)
         continue
@@ -249,7 +249,7 @@ export class MemcacheStore extends Store {
         if (base === undefined) return
         const nowMs = Date.now()
         const merged = this.#sessions.merged(base, data, latest ?? base.stored)
-        const left = this.#ttlOf(merged, nowMs)
+        const left = this.#lifetime.cappedTtlOf(merged, nowMs)
         if (left === undefined) return
         // "Log out everywhere" must find the session before it is restored.
         await this.#noteUser(id, merged, undefined)
@@ -295,7 +295,7 @@ export class MemcacheStore extends Store {
     const nowMs = Date.now()
     const { data } = found
     // The item may live a little longer than the cookie; the cookie decides.
-    if (!isSession(data) || this.#hasEnded(data, nowMs)) return undefined
+    if (!isSession(data) || this.#lifetime.hasEnded(data, nowMs)) return undefined
     const seconds = this.#lifetime.secondsOf(data, nowMs)
     let ttlSet = found.touched ? this.#usualTtl : undefined
     if (ttlSet !== undefined && seconds > this.#lifetime.usualSeconds) {
@@ -361,7 +361,7 @@ export class MemcacheStore extends Store {
   async #store(id: string, session: object, stored: Record<string, unknown>, nowMs: number): Promise<void> {
     const held = this.#heldAs(id, session)
     // Computed from the merged data: another request may have changed the lifetime.
-    const ttlOf = (merged: Record<string, unknown>): Ttl | undefined => this.#ttlOf(merged, nowMs)
+    const ttlOf = (merged: Record<string, unknown>): Ttl | undefined => this.#lifetime.cappedTtlOf(merged, nowMs)
     if (this.#userId !== undefined) await this.#noteUser(id, stored, held)
     const written = await this.#sessions.write(id, stored, held?.snapshot, ttlOf)
     if (written !== undefined) this.#hold(id, session, written, stored, this.#lifetime.ttlOf(stored, nowMs))
@@ -384,7 +384,7 @@ export class MemcacheStore extends Store {
     const stored = this.#toStored(id, session, nowMs)
     const merged = this.#sessions.merged(base, stored, now)
     if (this.#userId !== undefined) await this.#noteUser(id, merged, this.#heldAs(id, session))
-    const written = await this.#sessions.write(id, merged, own, (data) => this.#ttlOf(data, nowMs))
+    const written = await this.#sessions.write(id, merged, own, (data) => this.#lifetime.cappedTtlOf(data, nowMs))
     if (written === undefined) return undefined
     // The request has not seen the merged data.
     const seen = SessionText.ofJson(JSON.stringify(stored))
@@ -413,21 +413,6 @@ export class MemcacheStore extends Store {
     throw new MemcacheOptionError(
       'sessions cannot be found by user: set the option userId, such as (session) => session.userId',
     )
-  }
-
-  #hasEnded(data: Record<string, unknown>, nowMs: number): boolean {
-    return this.#lifetime.secondsOf(data, nowMs) === 0 || this.#leftOfMaxSeconds(data, nowMs) <= 0
-  }
-
-  #ttlOf(stored: Record<string, unknown>, nowMs: number): Ttl | undefined {
-    const seconds = Math.min(this.#lifetime.secondsOf(stored, nowMs), this.#leftOfMaxSeconds(stored, nowMs))
-    return seconds > 0 ? ttl(seconds) : undefined
-  }
-
-  #leftOfMaxSeconds({ cookie }: Record<string, unknown>, nowMs: number): number {
-    const createdMs = (cookie as { createdMs?: unknown } | undefined)?.createdMs
-    if (this.#maxLifetimeSeconds === Infinity || typeof createdMs !== 'number') return Infinity
-    return Math.ceil((createdMs - nowMs) / 1000 + this.#maxLifetimeSeconds)
   }
 
   async #touch(id: string, session: object): Promise<void> {
@@ -472,7 +457,7 @@ export class MemcacheStore extends Store {
     const sessions: StoredSession[] = []
     for await (const [id, data] of this.#sessions.entries()) {
       const nowMs = Date.now()
-      if (!isSession(data) || this.#hasEnded(data, nowMs)) continue
+      if (!isSession(data) || this.#lifetime.hasEnded(data, nowMs)) continue
       this.#lifetime.restore(data, Infinity, nowMs)
       sessions.push({ ...(data as StoredData), id })
     }

@@ -1,4 +1,4 @@
-import { MemcacheError } from 'memcache-ts-protocol'
+import { MemcacheError, MemcacheServerError } from 'memcache-ts-protocol'
 import type { MemcacheErrorDetails } from 'memcache-ts-protocol'
 
 /** The name in messages of a step that needs memcached. */
@@ -65,4 +65,12 @@ function hideKey(error: MemcacheError, key: string): void {
   Object.defineProperty(error, 'key', { value: undefined, enumerable: true, configurable: true })
   error.message = hide(error.message)
   if (error.stack !== undefined) error.stack = hide(error.stack)
+}
+
+/** The result of a write if another request was faster. */
+export const CONFLICT = 'conflict'
+
+/** Returns the error of a write that was overtaken by other requests too often. */
+export function tooManyWriters(): MemcacheServerError {
+  return new MemcacheServerError('too many requests write one session at once: try again', { retryable: true })
 }

@@ -18,9 +18,14 @@ export class SessionLifetime {
   /** The usual lifetime of sessions, in seconds. */
   readonly usualSeconds: number
   readonly #usualMaxAgeMs: number
+  readonly #maxSeconds: number
 
-  /** @param maxAgeMs the default `maxAge` of cookies; `undefined` if they have none. */
-  constructor(endlessSeconds: number, maxAgeMs: number | undefined) {
+  /**
+   * @param maxAgeMs the default `maxAge` of cookies; `undefined` if they have none.
+   * @param maxSeconds the maximum lifetime from the creation of a session, in seconds.
+   */
+  constructor(endlessSeconds: number, maxAgeMs: number | undefined, maxSeconds = Infinity) {
+    this.#maxSeconds = maxSeconds
     this.#endlessSeconds = endlessSeconds
     this.usualSeconds = maxAgeMs === undefined ? endlessSeconds : Math.ceil(maxAgeMs / 1000)
     this.#usualMaxAgeMs = maxAgeMs ?? endlessSeconds * 1000
@@ -55,6 +60,17 @@ export class SessionLifetime {
     return seconds > 0 ? ttl(seconds) : undefined
   }
 
+  /** Returns whether a stored session has ended, by its cookie or by the maximum lifetime. */
+  hasEnded(stored: SessionData, nowMs: number): boolean {
+    return this.secondsOf(stored, nowMs) === 0 || this.#leftOfMaxSeconds(stored, nowMs) <= 0
+  }
+
+  /** Returns the lifetime for memcached, as `ttlOf`, within the maximum lifetime. */
+  cappedTtlOf(stored: SessionData, nowMs: number): Ttl | undefined {
+    const seconds = Math.min(this.secondsOf(stored, nowMs), this.#leftOfMaxSeconds(stored, nowMs))
+    return seconds > 0 ? ttl(seconds) : undefined
+  }
+
   /**
    * Sets `expires` of the cookie of a session that was read, as a string, since the callers of a store expect JSON
    * data.
@@ -70,6 +86,12 @@ export class SessionLifetime {
     cookie.expires = new Date(Math.abs(endMs - cookie.expires) <= SAME_MS ? cookie.expires : endMs).toISOString()
   }
 
+  #leftOfMaxSeconds(stored: SessionData, nowMs: number): number {
+    const createdMs: unknown = (stored['cookie'] as StoredCookie | undefined)?.createdMs
+    if (this.#maxSeconds === Infinity || typeof createdMs !== 'number') return Infinity
+    return Math.ceil((createdMs - nowMs) / 1000 + this.#maxSeconds)
+  }
+
   #isUsual(originalMaxAge: unknown): boolean {
     return typeof originalMaxAge === 'number' && Math.abs(originalMaxAge - this.#usualMaxAgeMs) <= SAME_MS
   }
@@ -82,6 +104,7 @@ export function ttl(seconds: number): Ttl {
 
 /** The properties of a stored cookie on which the lifetime depends. */
 export interface StoredCookie {
+  /** The time when the session was created, in milliseconds, if sessions have a maximum lifetime. */
   createdMs?: number
   expires?: unknown
   originalMaxAge?: unknown

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
-import { MemcacheDecodeError, MemcacheServerError } from 'memcache-ts-protocol'
+import { MemcacheDecodeError } from 'memcache-ts-protocol'
 import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import { engineOf, ownKey } from '../engine/engine.ts'
@@ -9,7 +9,7 @@ import { isTombstone, SessionCodec, SessionText, toJson, TOMBSTONE } from './ses
 import { SessionDirectory } from './session-directory.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import { checkEncryptionKeys } from './session-encryption.ts'
-import { isDown, keyless, withoutKey } from './session-errors.ts'
+import { CONFLICT, isDown, keyless, tooManyWriters, withoutKey } from './session-errors.ts'
 import { SessionGenerations } from './session-generations.ts'
 import { SessionIndex, Turns } from './session-index.ts'
 import { casOfUndecodable, DESTROYED, fetchItem, foundIn, lifetimeOf, UNDECODABLE, UNREADABLE } from './session-item.ts'
@@ -495,11 +495,4 @@ export class SessionRepository {
     const { client, generations } = this.#opened
     return new SessionDirectory(client, generations)
   }
-}
-
-/** The result of a write if another request was faster. */
-const CONFLICT = 'conflict'
-
-function tooManyWriters(): MemcacheServerError {
-  return new MemcacheServerError('too many requests write one session at once: try again', { retryable: true })
 }

@@ -9,7 +9,7 @@ import { toCacheResponseOptions } from './cache-response-options.ts'
 import type { CacheableRequest, CacheResponseOptions } from './cache-response-options.ts'
 import { injectCache, injectedCache, isInjected } from '../injection/cache-injection.ts'
 import { withoutCache } from '../injection/missing-cache.ts'
-import { answered, platformExchange } from './platform-response.ts'
+import { alreadySent, platformExchange } from './platform-response.ts'
 
 /**
  * Serves a route, or all routes of a controller, from a shared cache (RFC 9111), on Express and Fastify. It adds an
@@ -95,7 +95,7 @@ function interceptorFor(
       })
       if (!isAnswered) return next.handle()
       exchange.sent()
-      return answered()
+      return alreadySent()
     }
   }
   if (typeof choice !== 'object') {

@@ -99,7 +99,7 @@ interface LinkedSubscriber {
  * `finalize`, `timeout` and `tap({ complete })` of outer interceptors work. Only the consumer behind all operators gets
  * `undefined`, since Nest's `lastValueFrom` treats an empty observable as an error.
  */
-export function answered(): Observable<undefined> {
+export function alreadySent(): Observable<undefined> {
   return new Observable<undefined>((subscriber) => {
     consumerOf(subscriber).next(undefined)
     subscriber.complete()

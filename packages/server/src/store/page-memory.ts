@@ -34,7 +34,7 @@ export class PageMemory {
   readonly #words: Int32Array[] = [NO_WORDS]
   readonly #views: DataView[] = [NO_VIEW]
   /** The numbers of freed pages, for reuse. */
-  readonly #vacant: number[] = []
+  readonly #freePages: number[] = []
 
   /** The page of a reference, as bytes. */
   bytes(reference: number): Buffer {
@@ -56,10 +56,10 @@ export class PageMemory {
    * more. The caller enforces the limit.
    */
   addPage(): number {
-    if (this.#vacant.length === 0 && this.#bytes.length === MAX_PAGES) return 0
+    if (this.#freePages.length === 0 && this.#bytes.length === MAX_PAGES) return 0
     const memory = allocatePage()
     if (memory === undefined) return 0
-    const number = this.#vacant.pop() ?? this.#bytes.length
+    const number = this.#freePages.pop() ?? this.#bytes.length
     this.#bytes[number] = Buffer.from(memory, PAGE_OFFSET, PAGE_BYTES)
     this.#words[number] = new Int32Array(memory, PAGE_OFFSET, PAGE_BYTES / 4)
     this.#views[number] = new DataView(memory, PAGE_OFFSET, PAGE_BYTES)
@@ -72,7 +72,7 @@ export class PageMemory {
     this.#bytes[number] = NO_BYTES
     this.#words[number] = NO_WORDS
     this.#views[number] = NO_VIEW
-    this.#vacant.push(number)
+    this.#freePages.push(number)
   }
 }
 

@@ -21,7 +21,7 @@ interface Denial {
  * Remembers denied ids until the end of their denial, so that a flood costs no round trips. Memcached is read again
  * every second, since an id may have been reset.
  */
-export class Denials {
+export class DenialCache {
   readonly #windows: readonly RateLimitWindow[]
   readonly #denials: BoundedMap<Denial>
 
