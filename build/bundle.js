@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto'
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { rolldown } from 'rolldown'
+import { minifySync } from 'rolldown/utils'
 import { bundledLicences } from './bundled-licences.js'
 import { writeDeclarations } from './declarations.js'
 import { entryFields, publicPackages } from './packages.js'
@@ -21,14 +22,14 @@ const COMMAND_LINES = { 'memcache-ts': 'cli/main.js', 'memcache-ts-server': 'cli
 const BUNDLED =
   /^(lru-cache|structured-headers|commander|cli-table3|string-width|strip-ansi|ansi-regex|emoji-regex|is-fullwidth-code-point)(\/|$)/
 
+/** How code is made small: the names of functions and classes stay. */
+const SMALL = { compress: { keepNames: { function: true, class: true } }, mangle: { keepNames: true } }
+
 const FORMATS = {
   // Readable: this is what Node loads, and what a debugger shows.
   esm: { dir: 'dist', minify: { compress: false, mangle: false, codegen: { removeWhitespace: false } } },
-  // Small: jest and other tools that cannot load ESM take it. The names of functions and classes stay.
-  cjs: {
-    dir: 'dist/cjs',
-    minify: { compress: { keepNames: { function: true, class: true } }, mangle: { keepNames: true } },
-  },
+  // Small: jest and other tools that cannot load ESM take it.
+  cjs: { dir: 'dist/cjs', minify: SMALL },
 }
 
 /** CommonJS has no `import.meta`, and is one folder deeper. */
@@ -84,6 +85,7 @@ async function bundle({ name, folder, manifest, entries }) {
       codeSplitting: entries.length === 1 ? undefined : { groups: [{ name: 'shared', test: (id) => shared.has(id) }] },
     })
     await build.close()
+    if (input.cli !== undefined) makeSmall(join(folder, dir, 'cli.js'))
     for (const file of output) for (const module of file.moduleIds ?? []) modules.add(module)
   }
   writeFileSync(join(folder, 'dist/cjs/package.json'), '{ "type": "commonjs" }\n')
@@ -91,6 +93,17 @@ async function bundle({ name, folder, manifest, entries }) {
   const licences = bundledLicences([...modules])
   if (licences !== '') writeFileSync(join(folder, 'dist/LICENSES.md'), licences)
   writeFileSync(stampOf(folder), versionOf(folder))
+}
+
+/**
+ * Makes the command line small: nobody debugs it, and most of it is the libraries that it bundles.
+ *
+ * @param {string} file
+ */
+function makeSmall(file) {
+  const { code, errors } = minifySync(file, readFileSync(file, 'utf8'), { module: true, ...SMALL })
+  if (errors.length > 0) throw new Error(`${file}: ${errors[0].message}`)
+  writeFileSync(file, code)
 }
 
 /** A compiled file, and all of its package that it imports. @param {string} file @returns {Set<string>} */
