@@ -290,7 +290,7 @@ describe('options of a wrong type', () => {
     ['defineCache: tags must be a list', () => defineCache({ name: 'a', load, tags: 'a' as never })],
     ['must be greater than 0', () => defineCache({ name: 'a', load, ttlSeconds: 0 })],
     [
-      'version must be a whole number of at least 0, got 2',
+      "version must be a whole number of at least 0, got '2'",
       () => defineCache({ name: 'a', load, version: '2' as never }),
     ],
   ])('are refused where they are written: %s', (message, write) => {

@@ -70,7 +70,7 @@ describe('the default cache of a process', () => {
     expect(run(names, { MEMCACHE_SERVERS: 'a,b:11212:2' }).out).toBe('a:11211,b:11212 a\n')
     expect(run(names, { MEMCACHE_SERVERS: 'redis://a' }).errors).toContain('is not a URL of memcached servers')
     const alone = { MEMCACHE_SERVERS: 'a', MEMCACHE_USERNAME: 'ann' }
-    expect(run(names, alone).errors).toContain('username is given alone')
+    expect(run(names, alone).errors).toContain('username is set alone')
     expect(run(names, { ...alone, MEMCACHE_PASSWORD: 'secret' }).out).toBe('a:11211 a\n')
     expect(run(names, { ...alone, MEMCACHE_SERVERS: 'memcache://bob:secret@b' }).out).toBe('b:11211 a\n')
   })
