@@ -44,11 +44,11 @@ describe.each(EXPRESSES)('what others have made of a request before the cache, o
 
   it('a URL that was rewritten for one is not that of another', async () => {
     const rewrite = before((request) => {
-      request.url = `/${String(request.headers['x-tenant'])}${request.url}`
+      request.url = `/${String(request.headers['x-site'])}${request.url}`
     })
     await using site = await openSite({ create, ttlSeconds: 60, before: rewrite })
     site.answers((request, response) => response.send(request.url))
-    const asked = (tenant: string) => site.get('/page', { 'X-Tenant': tenant })
+    const asked = (place: string) => site.get('/page', { 'X-Site': place })
     expect((await asked('ann')).body).toBe('/ann/page')
     expect((await asked('ben')).body).toBe('/ben/page')
     expect((await asked('ann')).isHit).toBe(true)

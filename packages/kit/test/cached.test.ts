@@ -138,7 +138,7 @@ describe('@Cached, as a legacy decorator', () => {
     }
     expect(() => cacheOf(new Bare(), 'find')).toThrow('Bare.find does not have @Cached')
     // @ts-expect-error 'min' is no unit
-    expect(() => Cached('5min')).toThrow('got 5min')
+    expect(() => Cached('5min')).toThrow("'5min'")
     expect(() => Cached({ ttl: 5 } as never)).toThrow('`ttl` is `ttlSeconds` here')
   })
 })
