@@ -77,7 +77,9 @@ function checkEncoded(encoded: EncodedValue): EncodedValue {
       `a codec's encode must return { bytes, clientFlags }: bytes is ${kindOf(bytes)}, not a Buffer or text`,
     )
   } else if (bytes.length !== BYTE_LENGTH.get!.call(bytes) || (bytes.length === 0 && isDetached(bytes.buffer))) {
-    throw new MemcacheOptionError("a codec's encode returned a Buffer whose memory is gone, perhaps transferred: return another one")
+    throw new MemcacheOptionError(
+      "a codec's encode returned a Buffer whose memory is gone, perhaps transferred: return another one",
+    )
   }
   if (!Number.isInteger(clientFlags) || clientFlags! < 0 || clientFlags! > MAX_CLIENT_FLAGS) {
     throw new MemcacheOptionError(
