@@ -34,7 +34,10 @@ export class RequestSession implements SessionActions {
   readonly holder: SessionHolder
   readonly #settings: SessionSettings
   readonly #secrets: readonly Secret[]
-  readonly #request: SessionedRequest
+  // Not the object that has them: V8 would keep each one, and its request with it, until it collects old objects.
+  readonly #carrier: SessionedRequest['carrier']
+  readonly #request: unknown
+  readonly #connection: SessionedRequest['connection']
   readonly #cookieId: string | undefined
   #isExposed = false
   /** The stored data, until the application first reads the session. */
@@ -60,11 +63,13 @@ export class RequestSession implements SessionActions {
   #locks: RequestLocks | undefined
   #rotations: SessionRotations | undefined
 
-  constructor(settings: SessionSettings, secrets: readonly Secret[], request: SessionedRequest) {
-    const { carrier, holder } = request
+  constructor(settings: SessionSettings, secrets: readonly Secret[], sessioned: SessionedRequest) {
+    const { carrier, request, holder, connection } = sessioned
     this.#settings = settings
     this.#secrets = secrets
+    this.#carrier = carrier
     this.#request = request
+    this.#connection = connection
     this.holder = holder
     setActions(holder, this)
     holder.sessionStore = settings.store
@@ -107,9 +112,9 @@ export class RequestSession implements SessionActions {
   generate(): void {
     const { genid } = this.#settings
     const { holder } = this
-    holder.sessionID = genid(this.#request.request)
+    holder.sessionID = genid(this.#request)
     const session = new Session(holder)
-    session.cookie = newCookie(this.#settings, this.#request)
+    session.cookie = newCookie(this.#settings, this.#request, this.#carrier)
     this.#expose()
     this.session = session
     this.#originalId = holder.sessionID
@@ -131,7 +136,7 @@ export class RequestSession implements SessionActions {
     this.session = undefined
     // As express-session does. An object that stands for the request must keep the property, or it would inherit
     // another session.
-    if (holder === this.#request.carrier) {
+    if (holder === this.#carrier) {
       delete holder.session
       this.#isExposed = false
     }
@@ -255,11 +260,11 @@ export class RequestSession implements SessionActions {
     if (session === undefined || session === null) {
       // The cookie of a session that could not be destroyed stays, so that the user can try again.
       const isCleared = this.#isDestroyed && !this.#isDestroyFailed && this.#cookieId !== undefined
-      return isCleared ? clearedCookie(name, newCookie(this.#settings, this.#request).data) : undefined
+      return isCleared ? clearedCookie(name, newCookie(this.#settings, this.#request, this.#carrier).data) : undefined
     }
     if (!this.#shouldSetCookie(session)) return undefined
     if (!this.#canSend(session)) {
-      warnOfInsecureConnection(this.#request.carrier)
+      warnOfInsecureConnection(this.#carrier)
       return undefined
     }
     this.#touch(session)
@@ -314,7 +319,7 @@ export class RequestSession implements SessionActions {
       request: this,
       cookieId: this.#cookieId,
       store: this.#memcacheStore,
-      client: clientOf(this.#request.connection, () => this.#isCookieDecided),
+      client: clientOf(this.#connection, () => this.#isCookieDecided),
       begin: () => {
         const before = [this.#originalId, this.#originalText, this.#savedText, this.#hasFailed, this.#stored] as const
         this.generate()
@@ -341,7 +346,7 @@ export class RequestSession implements SessionActions {
 
   /** Returns whether the cookie of a session may be sent over this connection. */
   #canSend({ cookie }: Session): boolean {
-    return cookie.secure !== true || isSecure(this.#request.carrier, this.#settings.proxy)
+    return cookie.secure !== true || isSecure(this.#carrier, this.#settings.proxy)
   }
 
   #destroyer(session: Session): (done: Callback) => void {

@@ -90,7 +90,8 @@ export function newCookie(
     cookie: option,
     proxy,
   }: { readonly cookie: CookieOptions | ((request: unknown) => CookieOptions); readonly proxy: boolean | undefined },
-  { request, carrier }: SessionedRequest,
+  request: unknown,
+  carrier: ConnectionCarrier,
 ): Cookie {
   const options = typeof option === 'function' ? option(request) : option
   const cookie = new Cookie(options)
