@@ -26,7 +26,10 @@ export interface RateLimitFramework<Request, Response> {
    * describe one call.
    */
   nodeResponseOf(response: Response): ServerResponse | undefined
-  /** Returns the object that several limits of one call share. Default: the request. */
+  /**
+   * Returns the object that several limits of one call share. Default: the request, which then also has the result, as
+   * `rateLimit`.
+   */
   callOf?(request: Request, response: Response): object
   /** Returns the key of a request in place of the option `key`; `undefined` for its address. */
   keyOf?(request: Request, response: Response): string | undefined | Promise<string | undefined>
@@ -44,8 +47,8 @@ interface Limiting {
   readonly writeHeaders: WriteRateLimitHeaders
 }
 
-/** A call, with the result of the last limit that counted it. */
-interface LimitedCall {
+/** A request, with the result of the last limit that counted it. */
+interface LimitedRequest {
   rateLimit?: RateLimitResult
 }
 
@@ -105,10 +108,9 @@ export class RequestRateLimit<Request extends object, Response extends object> {
   async admit(request: Request, response: Response): Promise<DeniedRequest | undefined> {
     const { skip, key } = this.#options
     const { only } = this.#limiters
-    const call: LimitedCall = this.#framework.callOf?.(request, response) ?? request
     if (isBackground(request)) {
       const limiting = only ?? (await this.#limiters.for(request, response))
-      if (limiting !== undefined) call.rateLimit = WindowResult.unlimited(limiting.limiter.windows)
+      if (limiting !== undefined) this.#tell(request, WindowResult.unlimited(limiting.limiter.windows))
       return undefined
     }
     if (skip !== undefined && (await skip(request, response))) return undefined
@@ -123,9 +125,10 @@ export class RequestRateLimit<Request extends object, Response extends object> {
     }
     if (typeof id !== 'string') throw new MemcacheOptionError(this.#noString(limiter.name, id))
     const cost = this.#fixedCost ?? (await this.#costOf(request, response))
+    const call = this.#framework.callOf?.(request, response) ?? request
     const counted = await CountedCall.consume(call, limiter, id, cost)
     const { result } = counted
-    call.rateLimit = result
+    this.#tell(request, result)
     const headers = this.#framework.headersOf(response)
     if (headers !== undefined) writeHeaders(headers, result, id)
     if (result.allowed) {
@@ -135,6 +138,10 @@ export class RequestRateLimit<Request extends object, Response extends object> {
     const seconds = retryAfterSeconds(result)
     if (seconds < Infinity) headers?.setHeader('Retry-After', String(seconds))
     return { limiter, result }
+  }
+
+  #tell(request: LimitedRequest, result: RateLimitResult): void {
+    if (this.#framework.callOf === undefined) request.rateLimit = result
   }
 
   async #costOf(request: Request, response: Response): Promise<number> {
