@@ -81,7 +81,7 @@ export class CountedCall {
 function holderOf(request: object): CallHolder {
   const { raw } = request as { raw?: object }
   const { rawHeaders } = (raw ?? request) as { rawHeaders?: unknown }
-  return (Array.isArray(rawHeaders) ? rawHeaders : request) as CallHolder
+  return Array.isArray(rawHeaders) ? (rawHeaders as CallHolder) : request
 }
 
 /** Returns the call that a limiter with the same name and limits has counted for a request and an id. */
