@@ -147,7 +147,7 @@ describe('a limiter whose memcached misbehaves', () => {
   it.each(ALGORITHMS)('goes on without it, %s', async (algorithm) => {
     await using server = await launchServer()
     await using proxy = await FaultProxy.start({ host: '127.0.0.1', port: server.port })
-    await using cache = memcache({ servers: proxy.address, logger: false, timeoutMs: 5000 })
+    await using cache = memcache({ servers: proxy.address, logger: false, timeoutMs: 250 })
     const limiter = rateLimiter({ limit: 10, windowMs: DAY_MS, algorithm, cache })
     await limiter.consume('other')
     proxy.fault = { kind: 'answer', bytes: 'SERVER_ERROR out of memory storing object\r\n' }
