@@ -124,7 +124,18 @@ const MISTAKES: readonly [name: string, make: () => unknown, message: string][] 
   [
     'no options for a limit',
     () => loose({ rateLimit })['rateLimit']!(),
-    'rateLimit takes its options as an object, got undefined',
+    'rateLimit takes its options as an object, got undefined: write rateLimit({ perMinute: 100 })',
+  ],
+  [
+    'a user and a password apart',
+    () => loose({ memcache })['memcache']!({ password: 'x' }),
+    "servers: 'memcache://user:password@host'",
+  ],
+  ['a lifetime before the loader', () => loose(cache)['getOrSet']!('a', 60), 'write getOrSet(key, () => …, 60)'],
+  [
+    'an option of a cookie in another case',
+    () => memcacheSession({ secret: 'x', cookie: { maxage: 5 } as never }),
+    '`maxage` is `maxAge` here',
   ],
   ['max', () => loose({ rateLimit })['rateLimit']!({ max: 5, windowMs: 1000 }), '`max` is `limit` here'],
   ['half a window', () => rateLimit({ limit: 5 }), 'limit and windowMs belong together'],

@@ -79,6 +79,7 @@ export const MEMCACHE_OPTIONS = [
   'clock',
 ] as const satisfies readonly (keyof MemcacheOptions)[]
 
+const CREDENTIALS = "servers: 'memcache://user:password@host'"
 const HINTS = {
   ...OPTION_HINTS,
   timeout: 'timeoutMs',
@@ -91,6 +92,16 @@ const HINTS = {
   uri: 'servers',
   client: 'servers',
   lease: 'leaseSeconds',
+  user: CREDENTIALS,
+  username: CREDENTIALS,
+  password: CREDENTIALS,
+  auth: CREDENTIALS,
+  sasl: CREDENTIALS,
+  tls: "servers: 'memcaches://host'",
+  ssl: "servers: 'memcaches://host'",
+  max: 'l1: { maxItems }',
+  maxItems: 'l1: { maxItems }',
+  maxKeys: 'l1: { maxItems }',
   staleSeconds: 'loading: { staleSeconds }',
   jitter: 'loading: { jitter }',
   hardTimeoutMs: 'loading: { hardTimeoutMs }',
@@ -195,6 +206,9 @@ function serversOf(given: Servers | undefined | null): Servers | undefined {
 
 function optional<Options extends object>(name: string, given: boolean | Options): Options | undefined {
   if (typeof given === 'object' && given !== null && !Array.isArray(given)) return given
+  if (typeof given !== 'boolean' && typeof given !== 'string') {
+    throw new MemcacheOptionError(`${name} must be true, false or an object of its options, got ${kindOf(given)}`)
+  }
   return booleanOption(name, given) ? ({} as Options) : undefined
 }
 

@@ -460,7 +460,8 @@ function noLoader(): never {
 
 function requireLoader(owner: string, load: unknown): void {
   if (typeof load === 'function') return
-  throw new MemcacheOptionError(`${owner} needs a loader, () => …, got ${kindOf(load)}`)
+  const example = owner === 'getOrSet' ? 'getOrSet(key, () => …, 60)' : `${owner}(keys, (missing) => …, 60)`
+  throw new MemcacheOptionError(`${owner} needs a loader, () => …, got ${kindOf(load)}: write ${example}`)
 }
 
 function idItself<Id>(id: Id): Key {

@@ -5,21 +5,32 @@ type Kind = 'function' | 'boolean'
 /** Examples of the types, for messages. */
 const EXAMPLES: Readonly<Record<Kind, string>> = { function: '(id) => …', boolean: 'true or false' }
 
-/** Checks the types of options. @throws MemcacheOptionError if one of them is set and has another type. */
-export function requireType(owner: string, kind: Kind, options: Readonly<Record<string, unknown>>): void {
+/**
+ * Checks the types of options.
+ *
+ * @param example of the type, for the message.
+ * @throws MemcacheOptionError if one of them is set and has another type.
+ */
+export function requireType(
+  owner: string,
+  kind: Kind,
+  options: Readonly<Record<string, unknown>>,
+  example = EXAMPLES[kind],
+): void {
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || typeof value === kind) continue
-    throw new MemcacheOptionError(`${owner}: ${name} must be a ${kind}, ${EXAMPLES[kind]}; got ${describeValue(value)}`)
+    throw new MemcacheOptionError(`${owner}: ${name} must be a ${kind}, ${example}; got ${describeValue(value)}`)
   }
 }
 
 /**
  * Checks functions that are called synchronously: the promise of an async function would always count as true.
  *
+ * @param example of such a function, for the message.
  * @throws MemcacheOptionError if one of them is not a function, or is async.
  */
-export function requireSync(owner: string, options: Readonly<Record<string, unknown>>): void {
-  requireType(owner, 'function', options)
+export function requireSync(owner: string, options: Readonly<Record<string, unknown>>, example?: string): void {
+  requireType(owner, 'function', options, example)
   for (const [name, value] of Object.entries(options)) {
     if ((value as { [Symbol.toStringTag]?: unknown } | undefined)?.[Symbol.toStringTag] === 'AsyncFunction') {
       throw new MemcacheOptionError(`${owner}: ${name} must not be async, since its result is used synchronously`)
@@ -40,10 +51,16 @@ export function syncResult<Result>(name: string, result: Result): Result {
   throw new MemcacheOptionError(`${name} must not return a promise, since its result is used synchronously`)
 }
 
-/** Checks options. @throws MemcacheOptionError if they are not an object, for example a list or a function. */
-export function requireOptions(owner: string, options: unknown): asserts options is object {
+/**
+ * Checks options.
+ *
+ * @param example of options that such a caller needs, for the message.
+ * @throws MemcacheOptionError if they are not an object, for example a list or a function.
+ */
+export function requireOptions(owner: string, options: unknown, example?: string): asserts options is object {
   if (typeof options === 'object' && options !== null && !Array.isArray(options)) return
-  throw new MemcacheOptionError(`${owner} takes its options as an object, got ${describeValue(options)}`)
+  const advice = example === undefined ? '' : `: write ${example}`
+  throw new MemcacheOptionError(`${owner} takes its options as an object, got ${describeValue(options)}${advice}`)
 }
 
 /**

@@ -35,7 +35,7 @@ describe('options that cannot be', () => {
     ['@CacheConfig: cache must be a memcache(), or the name of one', () => CacheConfig({ cache: true as never })],
     ['@CacheResponse takes its options as an object, got null', () => onMethod(CacheResponse(null as never))],
     [
-      "@CacheResponse: key must be a function, (id) => …; got 'id'",
+      "@CacheResponse: key must be a function, (request) => …; got 'id'",
       () => onMethod(CacheResponse({ key: 'id' as never })),
     ],
     ['@CacheResponse: condition must be a function', () => onMethod(CacheResponse({ condition: true as never }))],

@@ -66,14 +66,14 @@ export function cached<Args extends readonly unknown[], Value>(
   run: (...args: Args) => Promise<Value>,
   options: CachedOptions<Args>,
 ): CachedFunction<Args, Value> {
-  requireOptions('cached', options)
-  checkOptions('cached', options, OPTION_NAMES, OPTION_HINTS)
-  requireCache('cached', options.cache)
   if (typeof run !== 'function') {
     throw new MemcacheOptionError(
       `cached: the first argument must be a function, async (id) => …; got ${describeValue(run)}`,
     )
   }
+  requireOptions('cached', options, "cached(load, { name: 'city', ttlSeconds: 60 })")
+  checkOptions('cached', options, OPTION_NAMES, OPTION_HINTS)
+  requireCache('cached', options.cache)
   requireSync('cached', { key: options.key, tags: functionOf(options.tags) })
   requireTags('cached', options.tags)
   const title = `cached(${run.name || 'a function'}, { name: ${describeValue(options.name)} })`

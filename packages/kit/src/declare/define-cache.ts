@@ -120,7 +120,7 @@ export function defineCache<Value, Id = KeyPart>(definition: CacheDefinition<Id>
 export function defineCache<Id, Value>(
   definition: CacheDefinition<Id> & Partial<LoadingCacheDefinition<Id, Value>>,
 ): CacheOf<Id, Value> | LoadingCacheOf<Id, Value> {
-  requireOptions('defineCache', definition)
+  requireOptions('defineCache', definition, "defineCache({ name: 'city', ttlSeconds: 60 })")
   checkOptions('defineCache', definition, OPTION_NAMES, OPTION_HINTS)
   const { load, loadMany, key, tags } = definition
   requireCache('defineCache', definition.cache)

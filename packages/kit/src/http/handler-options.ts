@@ -35,7 +35,7 @@ export function toHandlerOptions<Options extends object>(owner: string, options:
   requireOptions(owner, options)
   checkOptions(owner, options, OPTION_NAMES, RESPONSE_CACHE_HINTS)
   const { tags, key, condition } = options as Partial<HandlerOptions<never>>
-  requireSync(owner, { key, condition, tags: functionOf(tags) })
+  requireSync(owner, { key, condition, tags: functionOf(tags) }, '(request) => …')
   requireTags(owner, tags)
   return options
 }

@@ -1,6 +1,6 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
-import { describeValue, requireCache } from '../option-types.ts'
+import { describeValue, requireCache, requireOptions } from '../option-types.ts'
 import type { IdListOption } from './id-list.ts'
 import { MAX_COUNT, rateLimitWindows, WINDOW_OPTIONS } from './rate-limit-window.ts'
 import type { RateLimitWindow, RateLimitWindowOptions } from './rate-limit-window.ts'
@@ -90,6 +90,7 @@ export interface ResolvedRateLimiterOptions {
 
 /** Returns the options with their defaults. @throws MemcacheOptionError if an option is unknown or invalid. */
 export function resolveRateLimiterOptions(options: RateLimiterOptions): ResolvedRateLimiterOptions {
+  requireOptions('rateLimiter', options, 'rateLimiter({ perMinute: 100 })')
   checkOptions('rateLimiter', options, RATE_LIMITER_OPTIONS, RATE_LIMITER_HINTS)
   const { name = 'default', algorithm = 'sliding', burst, blockMs, onCacheDown = 'local', cache } = options
   const { allow, deny, normalize = false } = options

@@ -1,4 +1,5 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import { requireOptions } from '../option-types.ts'
 import { checkIpv6Subnet } from './ip-key.ts'
 import type { QuotaUnit, RateLimitHeaderFormat } from './rate-limit-headers.ts'
 import { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from './rate-limiter-options.ts'
@@ -84,6 +85,7 @@ interface RequestValues {
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function checkRequestRateLimit<Request, Response>(options: RequestRateLimitOptions<Request, Response>): void {
+  if (typeof options !== 'function') requireOptions('rateLimit', options, 'rateLimit({ perMinute: 100 })')
   checkOptions('rateLimit', options, [...REQUEST_RATE_LIMIT_OPTIONS, HANDLER], HINTS)
   const { key, [HANDLER]: handler } = options as { [HANDLER]?: unknown } & typeof options
   requireFunctions({ key, [HANDLER]: handler }, '')

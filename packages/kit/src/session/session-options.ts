@@ -66,6 +66,20 @@ const OPTION_NAMES = [
   'unset',
 ] as const satisfies readonly (keyof SessionOptions<unknown>)[]
 
+const COOKIE_OPTIONS = [
+  'domain',
+  'encode',
+  'expires',
+  'httpOnly',
+  'maxAge',
+  'partitioned',
+  'path',
+  'priority',
+  'sameSite',
+  'secure',
+  'signed',
+] as const satisfies readonly (keyof CookieOptions)[]
+
 const HINTS = { ...STORE_HINTS, maxAge: 'cookie.maxAge', key: 'name', keys: 'secret', cookieName: 'name' }
 
 /** The options with their defaults applied. */
@@ -155,6 +169,13 @@ function checkName(owner: string, name: unknown): void {
 function checkCookie(owner: string, cookie: unknown): void {
   if (cookie === undefined || typeof cookie === 'function') return
   requireOptions(`the option cookie of ${owner}`, cookie)
+  // express-session keeps whatever else a cookie has, so that just names in another case are mistakes for sure.
+  for (const name of Object.keys(cookie)) {
+    const known = COOKIE_OPTIONS.find((option) => option !== name && option.toLowerCase() === name.toLowerCase())
+    if (known !== undefined) {
+      throw new MemcacheOptionError(`the option cookie of ${owner} has no '${name}': \`${name}\` is \`${known}\` here`)
+    }
+  }
   try {
     const { secure = true, ...others } = sessionCookie(cookie) as CookieOptions
     new Cookie({ ...others, secure: secure === 'auto' || secure }).serialize('name', 'id')

@@ -134,6 +134,7 @@ const GET_OR_SET_OPTIONS = [
 export const OPTION_HINTS: Readonly<Record<string, string>> = {
   ttl: 'ttlSeconds',
   ttlMs: 'ttlSeconds',
+  stdTTL: 'ttlSeconds',
   maxAge: 'ttlSeconds',
   expires: 'ttlSeconds',
   duration: 'ttlSeconds',
