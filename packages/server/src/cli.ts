@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { helpText, readCommandLine } from './cli/arguments.ts'
 import type { ServeOrder } from './cli/arguments.ts'
+import { inFlags } from './cli/flags.ts'
 import {
   becomeUser,
   NO_SUCH_USER_STATUS,
@@ -131,6 +132,6 @@ async function daemonize(args: readonly string[]): Promise<void> {
 
 main(process.argv.slice(2)).catch((error: unknown) => {
   if (!(error instanceof MemcacheError)) throw error
-  warn(error.message)
+  warn(inFlags(error.message))
   process.exit(error.code === 'ERR_MEMCACHE_OPTION' ? 64 : SYSTEM_ERROR_STATUS)
 })

@@ -146,3 +146,30 @@ export const FLAGS = {
 
 /** A flag's name in `FLAGS`. */
 export type FlagName = keyof typeof FLAGS
+
+/** The flags of the options that the server itself checks. */
+const FLAG_OF_OPTION: Readonly<Record<string, string>> = {
+  memoryLimitMb: '-m',
+  itemMaxBytes: '-I',
+  growthFactor: '-f',
+  minItemBytes: '-n',
+  hashPower: '-o hashpower',
+  largestChunkBytes: '-o slab_chunk_max',
+  slabSizes: '-o slab_sizes',
+  hotLruPercent: '-o hot_lru_pct',
+  warmLruPercent: '-o warm_lru_pct',
+  hotMaxFactor: '-o hot_max_factor',
+  warmMaxFactor: '-o warm_max_factor',
+  tailRepairSeconds: '-o tail_repair_time',
+  temporaryTtlSeconds: '-o temporary_ttl',
+  lruMaintainer: '-o lru_maintainer',
+  slabAutomove: '-o slab_automove',
+  slabAutomoveRatio: '-o slab_automove_ratio',
+  slabAutomoveWindow: '-o slab_automove_window',
+  lruCrawlerSleep: '-o lru_crawler_sleep',
+}
+
+/** Returns a message of the server with the flags in place of its options. */
+export function inFlags(message: string): string {
+  return message.replaceAll(/\b[a-z]+[A-Z]\w+/g, (word) => FLAG_OF_OPTION[word] ?? word)
+}
