@@ -5,7 +5,7 @@ import type { RateLimiter } from './rate-limiter.ts'
 /** Shared by all copies of this package in a process. */
 const COUNTED = Symbol.for('memcache-ts.counted-calls')
 
-/** What keeps the counted calls of a request. */
+/** The object that keeps the counted calls of a request. */
 interface CallHolder {
   [COUNTED]?: CountedCall
 }
