@@ -107,6 +107,20 @@ function sendReady(req, res) {
   res.end(READY)
 }
 
+/** The fields that a hit has besides: set one by one, so that code around the cache sees them. */
+const FIELDS_OF_HIT = {
+  'X-Powered-By': 'Express',
+  Age: '5',
+  'Cache-Status': 'memcache-ts; hit; ttl=86395',
+}
+
+function sendReadyAsHit(req, res) {
+  for (const name of Object.keys(READY_HEAD)) res.setHeader(name, READY_HEAD[name])
+  for (const name of Object.keys(FIELDS_OF_HIT)) res.setHeader(name, FIELDS_OF_HIT[name])
+  res.writeHead(200, 'OK')
+  res.end(READY)
+}
+
 /** The least that Express takes for a page: nothing is looked up, and nothing made. */
 function readyPages() {
   const app = express()
@@ -166,6 +180,7 @@ export const contestants = {
 
   'page, Express alone': { make: async () => pageApp() },
   'page, ready in node:http': { make: async () => sendReady },
+  'page, ready in node:http with the fields of a hit': { make: async () => sendReadyAsHit },
   'page, ready in Express': { make: async () => readyPages() },
   'page hit, memcache-ts': { make: cachedPages() },
   'page hit, memcache-ts with l1': { make: cachedPages(true) },

@@ -42,6 +42,7 @@ export const comparisons = [
   { ours: 'page, ready in Express', peer: 'page, Express alone' },
   { ours: 'page, ready in Express', peer: 'page hit, apicache' },
   { ours: 'page, ready in node:http', peer: 'page hit, apicache' },
+  { ours: 'page, ready in node:http with the fields of a hit', peer: 'page hit, apicache' },
   { ours: 'page hit, memcache-ts', peer: 'page hit, nginx' },
   { ours: 'page hit, memcache-ts', peer: 'page hit, Varnish' },
   { ours: 'page 304, memcache-ts', peer: 'page 304, Express alone' },

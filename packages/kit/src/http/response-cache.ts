@@ -109,10 +109,14 @@ export class ResponseCache {
   }
 
   /**
-   * Serves a request from the cache. Returns `true` if the response was sent. If it returns `false`, call the handler
-   * now; its response is being captured.
+   * Serves a request from the cache. Resolves to `true` if the response was sent; a response in memory is sent before
+   * `answer` returns. If it resolves to `false`, call the handler now; its response is being captured.
    */
   async answer(exchange: HttpExchange): Promise<boolean> {
+    return this.#answer(exchange)
+  }
+
+  #answer(exchange: HttpExchange): boolean | Promise<boolean> {
     const { request, response } = exchange
     if (exchange.fault !== undefined) return this.#stepAside(exchange)
     const inBackground = this.#handlers.backgroundRun(request)
@@ -158,15 +162,33 @@ export class ResponseCache {
     }
   }
 
-  async #answerRead(exchange: HttpExchange, directives: RequestDirectives, content?: KnownContent): Promise<boolean> {
-    const { request, url } = exchange
+  #answerRead(
+    exchange: HttpExchange,
+    directives: RequestDirectives,
+    content?: KnownContent,
+  ): boolean | Promise<boolean> {
     // Only the query of a URL can have parts that do not matter.
-    const hasQuery = exchange.key === undefined && content === undefined && url.includes('?')
-    const searchRule = hasQuery ? await this.#searchRules.of(exchange) : undefined
-    const key = responseKey(exchange, this.#resolved, searchRule)
-    if (capturingRun(request)?.adopt(key, this.#resolved, exchange.tags ?? []) === true) return false
+    const hasQuery = exchange.key === undefined && content === undefined && exchange.url.includes('?')
+    if (hasQuery) return this.#answerSearch(exchange, directives)
+    return this.#answerByKey(exchange, { directives, content, searchRule: undefined })
+  }
+
+  async #answerSearch(exchange: HttpExchange, directives: RequestDirectives): Promise<boolean> {
+    const searchRule = await this.#searchRules.of(exchange)
+    return this.#answerByKey(exchange, { directives, content: undefined, searchRule })
+  }
+
+  #answerByKey(
+    exchange: HttpExchange,
+    known: Pick<ResponseLookup, 'searchRule' | 'directives' | 'content'>,
+  ): boolean | Promise<boolean> {
+    const key = responseKey(exchange, this.#resolved, known.searchRule)
+    if (capturingRun(exchange.request)?.adopt(key, this.#resolved, exchange.tags ?? []) === true) return false
     const engine = engineOf(this.cache)
-    return this.#answerFrom(engine, this.#lookupOf(engine, exchange, { key, searchRule, directives, content }))
+    const lookup = this.#lookupOf(engine, exchange, { key, ...known })
+    const remembered = this.#resolved.usesMemory ? this.#fromMemory(engine, lookup) : undefined
+    if (remembered !== undefined) return this.#send(engine, remembered.lookup, remembered.record, undefined)
+    return this.#answerFrom(engine, lookup)
   }
 
   #lookupOf(
@@ -207,8 +229,6 @@ export class ResponseCache {
 
   async #answerFrom(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
     const { request, response } = lookup.exchange
-    const remembered = this.#resolved.usesMemory ? this.#fromMemory(engine, lookup) : undefined
-    if (remembered !== undefined) return this.#send(engine, remembered.lookup, remembered.record, undefined)
     const { headers } = request
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || lookup.directives.onlyIfCached
     if (!onlyLooks && !lookup.isAuthorized) return this.#share(engine, lookup)
@@ -372,21 +392,44 @@ export class ResponseCache {
     }
   }
 
-  async #send(
+  #send(
     engine: CacheEngine,
     lookup: ResponseLookup,
     stored: StoredResponse | StoredPartial,
     waitedFor: ForwardReason | undefined,
-  ): Promise<boolean> {
+  ): boolean | Promise<boolean> {
     const { request, response } = lookup.exchange
-    const isHead = request.method === 'HEAD'
-    const isBodySent = needsBody(response, stored, request.headers, isHead)
-    const body = isBodySent ? await this.#records.unpack(stored) : undefined
-    if (isBodySent && body === undefined) {
-      // A response that cannot be decompressed is a miss, and is replaced.
-      await engine.delete(lookup.name)
-      return forward(response, { hit: false, forward: forwardReason(lookup, undefined) })
+    if (!needsBody(response, stored, request.headers, request.method === 'HEAD')) {
+      return this.#sendBody(lookup, stored, undefined, waitedFor)
     }
+    const body = this.#records.unpack(stored)
+    if (Buffer.isBuffer(body)) return this.#sendBody(lookup, stored, body, waitedFor)
+    return this.#sendUnpacked(engine, lookup, stored, { unpacking: body, waitedFor })
+  }
+
+  async #sendUnpacked(
+    engine: CacheEngine,
+    lookup: ResponseLookup,
+    stored: StoredResponse | StoredPartial,
+    {
+      unpacking,
+      waitedFor,
+    }: { unpacking: Promise<Buffer | undefined> | undefined; waitedFor: ForwardReason | undefined },
+  ): Promise<boolean> {
+    const body = await unpacking
+    if (body !== undefined) return this.#sendBody(lookup, stored, body, waitedFor)
+    // A response that cannot be decompressed is a miss, and is replaced.
+    await engine.delete(lookup.name)
+    return forward(lookup.exchange.response, { hit: false, forward: forwardReason(lookup, undefined) })
+  }
+
+  #sendBody(
+    lookup: ResponseLookup,
+    stored: StoredResponse | StoredPartial,
+    body: Buffer | undefined,
+    waitedFor: ForwardReason | undefined,
+  ): true {
+    const { request, response } = lookup.exchange
     if (response.headersSent || response.destroyed) return true
     const nowMs = this.#nowMs()
     const ttlSeconds = remainingSeconds(stored, nowMs)
@@ -394,12 +437,10 @@ export class ResponseCache {
       waitedFor === undefined
         ? { hit: true, ttlSeconds }
         : { hit: false, forward: waitedFor, ttlSeconds, collapsed: true }
-    const { headers } = request
-    const cacheStatus = cacheStatusField(status)
     sendStored(response, stored, body, {
-      headers,
-      isHead,
-      cacheStatus,
+      headers: request.headers,
+      isHead: request.method === 'HEAD',
+      cacheStatus: cacheStatusField(status),
       nowMs,
       send: sendBy(response),
     })
