@@ -247,6 +247,16 @@ describe('keys of arguments', () => {
     expect(() => keyOf(new Map([['\ud800', 1]]))).toThrow('is a string with half of a surrogate pair')
   })
 
+  it('are of values that are nested up to 200 levels deep, and may occur several times', () => {
+    const nested = (levels: number): unknown => (levels === 0 ? [] : [nested(levels - 1)])
+    expect(keyOf(nested(200))).not.toBe(keyOf(nested(199)))
+    expect(() => keyOf(nested(201))).toThrow('is nested more than 200 levels deep')
+    const shared = { a: 1 }
+    expect(keyOf([shared, shared, new Map([[shared, shared]])])).toBe(
+      keyOf([{ a: 1 }, { a: 1 }, new Map([[{ a: 1 }, { a: 1 }]])]),
+    )
+  })
+
   it('name the class of a method, and the place of a nested value', () => {
     expect(() => argumentParts([{ a: new Map([[1, [Symbol('a')]]]) }], 'find', new Dto('a'))).toThrow(
       'argument 1 of Dto.find, at a[0][0], is a symbol',
