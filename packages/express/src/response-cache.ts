@@ -34,21 +34,21 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheRe
     shareShapes(request, response)
     const facts = functions.factsOf(request, request.method, responses.isBackground(request))
     if (facts === undefined) return next()
-    responses
-      .answer({
+    responses.answerThen(
+      {
         request,
         response,
         url: request.originalUrl,
         scheme: request.protocol,
         trustsProxy: trustsExpressProxy(request.app, request.socket.remoteAddress),
-        ...facts,
+        key: facts.key,
+        tags: facts.tags,
+        fault: facts.fault,
         dispatch: rootOf(request.app),
-      })
-      .then((isAnswered) => {
-        // Called outside of the promise, so that errors of the handler do not reject it.
-        if (!isAnswered) process.nextTick(next)
-      })
-      .catch(next)
+      },
+      next,
+      next,
+    )
   }
   return Object.assign(handler, { purge: responses.purge })
 }

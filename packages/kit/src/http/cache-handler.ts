@@ -57,26 +57,27 @@ export function cacheHandler<
       handler(request, response)
       return
     }
-    responses
-      .answer({
+    const { key: ownKey, tags: ownTags, fault } = facts
+    responses.answerThen(
+      {
         request: raw,
         response: response as unknown as ServerResponse,
         url: raw.url!,
         scheme: (raw.socket as Partial<TLSSocket>).encrypted === true ? 'https' : 'http',
-        ...facts,
+        key: ownKey,
+        tags: ownTags,
+        fault,
         dispatch: cached as unknown as (request: IncomingMessage, response: ServerResponse) => void,
-      })
-      .then((isAnswered) => {
-        // Called outside of the promise, so that errors of the handler do not reject it.
-        if (!isAnswered) process.nextTick(() => void handler(request, response))
-      })
-      .catch((error: unknown) => {
+      },
+      () => void handler(request, response),
+      (error) => {
         // The error reaches the process, like an error in the handler, and the client does not wait forever.
         ;(response as unknown as ServerResponse).destroy()
         process.nextTick(() => {
           throw error
         })
-      })
+      },
+    )
   }
   return Object.assign(cached, { purge: responses.purge })
 }

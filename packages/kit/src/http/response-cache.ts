@@ -116,6 +116,29 @@ export class ResponseCache {
     return this.#answer(exchange)
   }
 
+  /**
+   * Serves a request from the cache, or calls the handler in a later tick. A hit in memory creates no promise.
+   *
+   * @param handle calls the handler. Its errors are not caught.
+   * @param failed is called with an error of the cache.
+   */
+  answerThen(exchange: HttpExchange, handle: () => void, failed: (error: unknown) => void): void {
+    let answered: boolean | Promise<boolean>
+    try {
+      answered = this.#answer(exchange)
+    } catch (error) {
+      failed(error)
+      return
+    }
+    if (answered === true) return
+    // Called outside of the promise, so that errors of the handler do not reject it.
+    const end = (isAnswered: boolean): void => {
+      if (!isAnswered) process.nextTick(handle)
+    }
+    if (answered === false) end(false)
+    else answered.then(end, failed)
+  }
+
   #answer(exchange: HttpExchange): boolean | Promise<boolean> {
     const { request, response } = exchange
     if (exchange.fault !== undefined) return this.#stepAside(exchange)

@@ -49,7 +49,25 @@ export function shareLoad(readThrough: ReadThrough, request: ShareRequest): Prom
     const lead = (context: LoadContext): Promise<unknown> =>
       new Promise((end) => resolve({ kind: 'lead', load: { context, generations, end } }))
     const onLease = (given: Generations): void => void (generations = given)
-    readThrough.get({ ...request, freshnessOf, onLease, load: lead }).then(
+    const { name, required, tagKeys, staleSeconds, l1, loading, fault, reload, takesStale, waits, signal } = request
+    // Each field is named: V8 copies an object that contains functions slowly, and this runs for each hit of a page.
+    const read: { [Field in keyof Required<ReadThroughRequest>]: ReadThroughRequest[Field] } = {
+      name,
+      required,
+      tagKeys,
+      staleSeconds,
+      l1,
+      loading,
+      fault,
+      load: lead,
+      reload,
+      freshnessOf,
+      onLease,
+      takesStale,
+      waits,
+      signal,
+    }
+    readThrough.get(read).then(
       (value) => resolve(isHit ? { kind: 'hit', value } : { kind: 'joined', value, unusable }),
       (error: unknown) => resolve({ kind: 'failed', error, unusable }),
     )
