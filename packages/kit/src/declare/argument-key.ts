@@ -193,7 +193,7 @@ function isByContent(value: object): boolean {
 /** Returns whether the class of a value of a built-in kind was written in JavaScript; `Buffer` is one of the kinds. */
 function isOfSubclass(value: object): boolean {
   const prototype = Object.getPrototypeOf(value) as object | null
-  return !BUILT_IN.has(prototype) && !isNative((prototype as { constructor?: unknown } | null)?.constructor)
+  return !BUILT_IN.has(prototype) && !isNative(prototype?.constructor)
 }
 
 /** The prototypes of the kinds in this realm; Node itself has written the last three in JavaScript. */
