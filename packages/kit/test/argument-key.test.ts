@@ -52,6 +52,8 @@ const DISTINCT: readonly unknown[] = [
   [],
   [[]],
   [undefined],
+  [undefined, 1],
+  [1, undefined],
   [null],
   // oxlint-disable-next-line no-sparse-arrays -- a hole is what it is about
   [,],
@@ -87,6 +89,7 @@ const DISTINCT: readonly unknown[] = [
   new DataView(new Uint8Array([1]).buffer),
   /a/,
   /a/g,
+  Object.assign(/a/g, { lastIndex: 1 }),
   new URL('http://a/'),
   'http://a/',
   new URLSearchParams('a=1'),

@@ -136,6 +136,11 @@ describe('a value that memcached would not bring back as it is', () => {
   const odd: Readonly<Record<string, () => unknown>> = {
     'an array with a hole': () => [1, , 3], // oxlint-disable-line no-sparse-arrays -- it is what this is about
     'an array with a property': () => Object.assign([1, 2], { total: 3 }),
+    'an array with a hole and a property': () => Object.assign(Array(1), { total: 3 }),
+    'an array with a symbol': () => Object.assign([1], { [Symbol.for('note')]: 1 }),
+    'a Date with a property': () => Object.assign(new Date(0), { zone: 'UTC' }),
+    'a Map with a property': () => Object.assign(new Map([[1, 2]]), { total: 3 }),
+    'a Set with a symbol': () => Object.assign(new Set([1]), { [Symbol.for('note')]: 1 }),
     'an object with a symbol as a key': () => ({ [Symbol.for('note')]: 1, a: 1 }),
     'one of those within another value': () => ({ rows: new Map([['a', Object.assign([1], { more: true })]]) }),
     arguments: () =>

@@ -64,13 +64,18 @@ function copyTypedArray(value: Uint8Array): Uint8Array {
 
 /**
  * Returns whether a copy has everything that the value has. If not, memcached refuses the value too: an array with
- * holes or with properties other than its items, an object with symbols as keys.
+ * holes or with properties other than its items, a Map, Set or Date with properties, an object with symbols as keys.
  */
 export function isCopiedWhole(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return true
   if (Array.isArray(value)) {
-    if (Object.keys(value).length !== value.length || hasSymbols(value)) return false
-    return value.every(isCopiedWhole)
+    const keys = Object.keys(value)
+    // Indices come first, in order.
+    const isDense = keys.length === value.length && (keys.length === 0 || keys.at(-1) === String(value.length - 1))
+    return isDense && !hasSymbols(value) && value.every(isCopiedWhole)
+  }
+  if (value instanceof Date || value instanceof Map || value instanceof Set) {
+    if (Object.keys(value).length > 0 || hasSymbols(value)) return false
   }
   if (value instanceof Map) return [...value].every(([key, item]) => isCopiedWhole(key) && isCopiedWhole(item))
   if (value instanceof Set) return [...value].every(isCopiedWhole)
