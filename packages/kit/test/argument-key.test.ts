@@ -63,6 +63,11 @@ const DISTINCT: readonly unknown[] = [
   ['a,b'],
   {},
   { a: 1 },
+  { b: 1 },
+  { a: {}, b: 1 },
+  { a: { b: 1 } },
+  Object.assign(Array(2), { 0: 1 }),
+  Object.assign(Array(2), { 1: 1 }),
   { a: '1' },
   { a: 1n },
   { a: '1n' },
@@ -161,6 +166,7 @@ describe('keys of arguments', () => {
       ],
       [new Set([1, { a: 1, b: 2 }]), new Set([{ b: 2, a: 1 }, 1])],
       [new URL('http://a'), new URL('http://a/')],
+      [Object.assign(Object.create(null) as object, { a: 1 }), { a: 1 }],
       [new Dto({ b: 1, a: 2 }), new Dto({ a: 2, b: 1 })],
     ]
     for (const [one, other] of pairs) expect(keyOf(one)).toBe(keyOf(other))
@@ -237,6 +243,7 @@ describe('keys of arguments', () => {
     ['an Error', new Error('a')],
     ['a WeakMap', new WeakMap()],
     ['circular', circular],
+    ['a symbol as a key', { [Symbol('a')]: 1 }],
   ])('refuse %s by the name of the argument', (problem, value) => {
     expect(() => keyOf('a', value)).toThrow(MemcacheOptionError)
     expect(() => keyOf('a', value)).toThrow(/^argument 2 of Cities\.search,? /)
@@ -251,7 +258,8 @@ describe('keys of arguments', () => {
   })
 
   it('are of values that are nested up to 200 levels deep, and may occur several times', () => {
-    const nested = (levels: number): unknown => (levels === 0 ? [] : [nested(levels - 1)])
+    const wraps = [(value: unknown) => [value], (a: unknown) => ({ a }), (value: unknown) => new Map([[1, value]])]
+    const nested = (levels: number): unknown => (levels === 0 ? [] : wraps[levels % 3]!(nested(levels - 1)))
     expect(keyOf(nested(200))).not.toBe(keyOf(nested(199)))
     expect(() => keyOf(nested(201))).toThrow('is nested more than 200 levels deep')
     const shared = { a: 1 }

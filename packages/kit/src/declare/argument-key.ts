@@ -140,9 +140,8 @@ class ContentWriter {
   #unordered(tag: string, items: readonly (readonly [unknown, unknown, string])[], depth: number): void {
     const written = items.map(([key, item, path]) => {
       const parts: Buffer[] = []
-      const put = (part: string | Uint8Array): void => {
-        parts.push(typeof part === 'string' ? Buffer.from(part) : Buffer.from(part))
-      }
+      // A copy of bytes: a value may change while it is read.
+      const put = (part: string | Uint8Array): void => void parts.push(Buffer.from(part as Uint8Array))
       const writer = new ContentWriter(put, this.#described, this.#within)
       writer.write(key, path, depth + 1)
       writer.write(item, path, depth + 1)
