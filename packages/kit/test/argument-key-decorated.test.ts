@@ -32,6 +32,7 @@ describe('an argument that holds more than its content', () => {
     ['a date with a property', Object.assign(new Date(0), { tenant: 'a' })],
     ['a map of a class that hides its state', new Tenants('a')],
     ['a pattern with a property', Object.assign(/a/, { tenant: 'a' })],
+    ['an array with a property that looks like an index', Object.assign([1, 2], { '01': 'a' })],
     ['an array with a symbol', Object.assign([1], { [TENANT]: 'a' })],
     ['a set with a symbol', Object.assign(new Set(), { [TENANT]: 'a' })],
     ['a URL with a symbol', Object.assign(new URL('http://a.test'), { [TENANT]: 'a' })],

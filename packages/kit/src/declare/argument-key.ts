@@ -229,7 +229,10 @@ function isDecorated(value: object): boolean {
   const shown = Object.keys(value)
   // Indices come first, in order; `length` is not enumerable.
   const last = shown.at(-1)
-  return names !== shown.length + 1 || (last !== undefined && !(/^\d+$/.test(last) && Number(last) < value.length))
+  return (
+    names !== shown.length + 1 ||
+    (last !== undefined && !(String(Number(last)) === last && Number(last) < value.length))
+  )
 }
 
 function symbolsOf(value: object): number {
