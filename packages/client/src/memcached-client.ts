@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { setImmediate } from 'node:timers'
 import {
   formatFlushAll,
   formatVerbosity,

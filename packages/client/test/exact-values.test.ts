@@ -169,6 +169,8 @@ describe('typed values', () => {
     ['a symbol', Symbol('a'), 'it is a symbol'],
     ['a key that is a symbol', { [Symbol('a')]: 1 }, 'a symbol as a key'],
     ['holes', holes, 'an array with holes'],
+    ['a hole and a property', Object.assign(Array(1), { name: 'a' }), 'an array with holes, or with properties'],
+    ['an array with a symbol', Object.assign([1], { [Symbol('name')]: 'a' }), 'with properties besides its items'],
     ['a match with groups', 'abc'.match(/b/), 'properties besides its items'],
     ['a Promise', { p: Promise.resolve(1) }, 'p is a Promise'],
     ['a WeakMap', new WeakMap(), 'it is a WeakMap'],

@@ -138,7 +138,19 @@ describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
   })
 
   it('are told apart by fields whose names say so, unless `vary` or `key` has them', async () => {
-    const named = ['X-Tenant-Id', 'X-Customer-Email', 'Client-Cert', 'X-CSRF-Token', 'X-Hasura-User-Id', 'Signature']
+    const named = [
+      'X-Tenant-Id',
+      'X-Customer-Email',
+      'Client-Cert',
+      'X-CSRF-Token',
+      'X-Hasura-User-Id',
+      'Signature',
+      'X-Shop',
+      'X-Client-Id',
+      'X-Impersonate',
+      'On-Behalf-Of',
+      'X-Employee',
+    ]
     const ordinary = ['X-Request-Id', 'X-Requested-With', 'Traceparent', 'X-User-Agent', 'X-Vercel-Proxy-Signature']
     const isSecondHit = async (name: string, options: Parameters<typeof openSite>[0]) => {
       await using site = await openSite({ create, ttlSeconds: 60, ...options })

@@ -1,3 +1,4 @@
+import { runInNewContext } from 'node:vm'
 import { describe, expect, it } from 'vitest'
 import { argumentParts } from '../src/declare/argument-key.ts'
 
@@ -12,6 +13,18 @@ class Tenants extends Map<string, number> {
   }
 }
 
+class TenantBytes extends Uint8Array {
+  readonly tenant = 'a'
+}
+
+class Labels extends Array<string> {}
+
+const TENANT = Symbol('tenant')
+
+function raise(error: Error): never {
+  throw error
+}
+
 describe('an argument that holds more than its content', () => {
   it.each([
     ['an array with a property', Object.assign([1], { tenant: 'a' })],
@@ -19,13 +32,48 @@ describe('an argument that holds more than its content', () => {
     ['a date with a property', Object.assign(new Date(0), { tenant: 'a' })],
     ['a map of a class that hides its state', new Tenants('a')],
     ['a pattern with a property', Object.assign(/a/, { tenant: 'a' })],
+    ['an array with a symbol', Object.assign([1], { [TENANT]: 'a' })],
+    ['a set with a symbol', Object.assign(new Set(), { [TENANT]: 'a' })],
+    ['a URL with a symbol', Object.assign(new URL('http://a.test'), { [TENANT]: 'a' })],
+    ['an array with a hidden property', Object.defineProperty([1], 'tenant', { value: 'a' })],
+    ['a map with a hidden property', Object.defineProperty(new Map(), 'tenant', { value: 'a' })],
+    ['a pattern with a hidden property', Object.defineProperty(/a/, 'tenant', { value: 'a' })],
+    ['a view with a property', Object.assign(new Float32Array(2), { tenant: 'a' })],
+    ['a view with a symbol', Object.assign(new Uint8Array(2), { [TENANT]: 'a' })],
+    ['a Buffer with a property', Object.assign(Buffer.from('ab'), { tenant: 'a' })],
+    ['a DataView with a property', Object.assign(new DataView(new ArrayBuffer(2)), { tenant: 'a' })],
+    ['bytes with a property', Object.assign(new ArrayBuffer(2), { tenant: 'a' })],
+    ['a view of a class', new TenantBytes(2)],
+    ['an object that inherits properties', Object.create(Object.create(null, { tenant: { value: 'a' } }) as object)],
   ])('is refused: %s', (_, argument) => {
     expect(() => argumentParts([argument], 'find')).toThrow(/argument 1 of find .* set `key`/)
   })
 
-  it('is what it is where it holds nothing more', () => {
-    expect(() =>
-      argumentParts([[], [1, 2], new Map(), new Date(), /a/g, new URL('http://a.test')], 'find'),
-    ).not.toThrow()
+  it.each([
+    ['an array', [1, 2]],
+    ['a sparse array', Object.assign([], { 3: 1 })],
+    ['a map', new Map([[1, 2]])],
+    ['a date', new Date(0)],
+    ['a pattern', /a/g],
+    ['a URL', new URL('http://a.test')],
+    ['search parameters', new URLSearchParams('a=1')],
+    ['a Buffer', Buffer.from('ab')],
+    ['a view', new Float64Array([0, NaN])],
+    ['a DataView of a part', new DataView(new ArrayBuffer(8), 2, 3)],
+    ['bytes', new ArrayBuffer(2)],
+    ['shared bytes', new SharedArrayBuffer(2)],
+    ['an array of a class', Labels.from(['a'])],
+    ['kinds of another realm', runInNewContext('[[1], new Map([[1, 2]]), new Date(0), /a/, new Uint8Array(2), {}]')],
+  ])('is its content where it holds nothing more: %s', (_, argument) => {
+    expect(argumentParts([argument], 'find')).toEqual(argumentParts([argument], 'find'))
+  })
+
+  it('of a class is not the same as the built-in kind', () => {
+    expect(argumentParts([Labels.from(['a'])], 'find')).not.toEqual(argumentParts([['a']], 'find'))
+  })
+
+  it('that cannot be read is refused', () => {
+    const proxy = new Proxy([], { get: () => raise(new Error('no')) })
+    expect(() => argumentParts([proxy], 'find')).toThrow('argument 1 of find cannot be read: set `key`')
   })
 })

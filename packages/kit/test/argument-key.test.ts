@@ -44,6 +44,7 @@ const DISTINCT: readonly unknown[] = [
   Infinity,
   -Infinity,
   2 ** 53,
+  2n,
   true,
   false,
   null,
@@ -113,6 +114,17 @@ describe('keys of arguments', () => {
     const keys = DISTINCT.map((value) => keyOf(value))
     for (const [index, key] of keys.entries()) {
       expect(keys.indexOf(key), `${String(DISTINCT[keys.indexOf(key)])} and ${index}`).toBe(index)
+    }
+    const within: ((value: unknown) => unknown)[] = [
+      (value) => [value],
+      (value) => ({ a: value }),
+      (value) => new Map([[1, value]]),
+      (value) => new Map([[value, 1]]),
+      (value) => new Set([value]),
+      (value) => new Dto(value),
+    ]
+    for (const wrap of within) {
+      expect(new Set(DISTINCT.map((value) => keyOf(wrap(value)))).size).toBe(DISTINCT.length)
     }
     const lists = [[], [''], [undefined], ['', ''], ['a', 'b'], ['a:b'], ['a', ['b']], [['a', 'b']]]
     expect(new Set(lists.map((list) => keyOf(...list))).size).toBe(lists.length)
@@ -228,6 +240,28 @@ describe('keys of arguments', () => {
     expect(() => keyOf('a', value)).toThrow(problem)
     expect(() => keyOf('a', value)).toThrow('set `key`')
     expect(() => keyOf({ filter: [value] })).toThrow('argument 1 of Cities.search, at filter[0]')
+  })
+
+  it('refuse half of a surrogate pair within an argument', () => {
+    expect(() => keyOf({ city: '\ud800' })).toThrow('at city, is a string with half of a surrogate pair')
+    expect(() => keyOf(new Map([['\ud800', 1]]))).toThrow('is a string with half of a surrogate pair')
+  })
+
+  it('are of values that are nested up to 200 levels deep, and may occur several times', () => {
+    const nested = (levels: number): unknown => (levels === 0 ? [] : [nested(levels - 1)])
+    expect(keyOf(nested(200))).not.toBe(keyOf(nested(199)))
+    expect(() => keyOf(nested(201))).toThrow('is nested more than 200 levels deep')
+    const shared = { a: 1 }
+    expect(keyOf([shared, shared, new Map([[shared, shared]])])).toBe(
+      keyOf([{ a: 1 }, { a: 1 }, new Map([[{ a: 1 }, { a: 1 }]])]),
+    )
+  })
+
+  it('name the class of a method, and the place of a nested value', () => {
+    expect(() => argumentParts([{ a: new Map([[1, [Symbol('a')]]]) }], 'find', new Dto('a'))).toThrow(
+      'argument 1 of Dto.find, at a[0][0], is a symbol',
+    )
+    expect(() => argumentParts([new Set([() => 1])], 'find')).toThrow('argument 1 of find, at [0], is a function')
   })
 
   it('take data classes, whose state can be seen', () => {

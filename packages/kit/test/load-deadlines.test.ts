@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
+import { concurrency, memcache, rateLimiter } from '../src/index.ts'
 import { Abandonment } from '../src/engine/load/abandonment.ts'
 import { LoadDeadlines } from '../src/engine/load/load-deadlines.ts'
 
@@ -98,5 +99,34 @@ describe('an abandonment', () => {
     abandonment.abort('gone')
     abandonment.abort('again')
     expect([calls, abandonment.reason]).toEqual([['a'], 'gone'])
+  })
+})
+
+describe('where timers are numbers and there is no setImmediate, as in jest’s jsdom', () => {
+  afterEach(() => vi.unstubAllGlobals())
+
+  it('a cache on an embedded server loads, stores, locks, limits and invalidates', async () => {
+    const timers = new Map<number, NodeJS.Timeout>()
+    const numbered = (timer: NodeJS.Timeout): number => {
+      timers.set(timers.size + 1, timer)
+      return timers.size
+    }
+    const { setTimeout: later, setInterval: often, clearTimeout: clearTimer } = globalThis
+    const clear = (id: number | undefined): void => clearTimer(timers.get(id ?? 0))
+    vi.stubGlobal('setTimeout', (run: () => void, ms: number) => numbered(later(run, ms)))
+    vi.stubGlobal('setInterval', (run: () => void, ms: number) => numbered(often(run, ms)))
+    vi.stubGlobal('clearTimeout', clear)
+    vi.stubGlobal('clearInterval', clear)
+    vi.stubGlobal('setImmediate', undefined)
+    await using cache = memcache({ servers: 'embedded', logger: false, timeoutMs: 10_000 })
+    expect(await cache.getOrSet('a', async () => 1, { ttlSeconds: 60, tags: ['t'], hardTimeoutMs: 60_000 })).toBe(1)
+    expect(await cache.getOrSet('a', async () => 2, { ttlSeconds: 60, tags: ['t'] })).toBe(1)
+    expect(await cache.invalidateTags(['t'])).toBe(true)
+    expect(await cache.getOrSet('a', async () => 3, { ttlSeconds: 60, tags: ['t'] })).toBe(3)
+    await using lock = await cache.lock('l', { ttlSeconds: 10 })
+    expect(lock).toBeDefined()
+    expect(await rateLimiter({ perMinute: 1, cache }).consume('a')).toMatchObject({ allowed: true })
+    await using slot = await concurrency({ max: 1, cache }).acquire('a')
+    expect(slot).toBeDefined()
   })
 })

@@ -29,6 +29,20 @@ export class FakeClock implements Clock {
   }
 }
 
+/** A timer of Node. Test environments with the timers of browsers, such as jsdom in jest, have numbers instead. */
+type AnyTimer = ReturnType<typeof setTimeout> | number
+
+/** Lets the process end while a timer is running. A timer that is a number does so already. */
+export function unrefTimer<Timer extends AnyTimer | undefined>(timer: Timer): Timer {
+  if (typeof timer === 'object') timer.unref()
+  return timer
+}
+
+/** Lets the process wait for a timer again. */
+export function refTimer(timer: AnyTimer | undefined): void {
+  if (typeof timer === 'object') timer.ref()
+}
+
 /** The longest delay of Node's timers; a longer one would fire after 1 ms. */
 export const MAX_TIMER_MS = 0x7fff_ffff
 
@@ -49,7 +63,7 @@ export class LongTimer {
   /** Lets the process end while the timer is running. */
   unref(): this {
     this.#keepsAlive = false
-    this.#timer?.unref()
+    unrefTimer(this.#timer)
     return this
   }
 
@@ -61,6 +75,6 @@ export class LongTimer {
   #wait(delayMs: number): void {
     const restMs = delayMs - MAX_TIMER_MS
     this.#timer = restMs > 0 ? setTimeout(() => this.#wait(restMs), MAX_TIMER_MS) : setTimeout(this.#callback, delayMs)
-    if (!this.#keepsAlive) this.#timer.unref()
+    if (!this.#keepsAlive) unrefTimer(this.#timer)
   }
 }

@@ -1,4 +1,4 @@
-export { FakeClock, LongTimer, MAX_TIMER_MS, systemClock } from './clock.ts'
+export { FakeClock, LongTimer, MAX_TIMER_MS, refTimer, systemClock, unrefTimer } from './clock.ts'
 export type { Clock } from './clock.ts'
 export {
   MemcacheAuthError,

@@ -1,3 +1,4 @@
+import { unrefTimer } from 'memcache-ts-protocol'
 import { ExpirySchedule } from './store/expiry-schedule.ts'
 import type { ItemStore } from './store/item-store.ts'
 import { HashCrawl, ITEMS_PER_STEP, ListCrawl, reclaimDead } from './store/lru-crawler.ts'
@@ -216,6 +217,6 @@ export class Maintenance {
       const next = this.run()
       if (this.#timer !== undefined) this.#wait(next)
     }, ms)
-    this.#timer.unref()
+    unrefTimer(this.#timer)
   }
 }

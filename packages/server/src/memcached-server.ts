@@ -2,7 +2,7 @@ import { EventEmitter, once } from 'node:events'
 import type { Socket } from 'node:net'
 import { duplexPair } from 'node:stream'
 import type { Duplex } from 'node:stream'
-import { MemcacheClosedError, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
+import { MemcacheClosedError, MemcacheOptionError, systemClock, unrefTimer } from 'memcache-ts-protocol'
 import { Credentials, RefusalLog } from './auth/credentials.ts'
 import { PasswordDatabase } from './auth/password-database.ts'
 import type { CommandContext } from './commands/command-context.ts'
@@ -298,7 +298,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#maintenance.start()
     const { idleTimeoutSeconds } = this.#options
     if (idleTimeoutSeconds > 0) {
-      this.#idleTimer ??= setInterval(() => this.#kickIdle(idleTimeoutSeconds), 1000).unref()
+      this.#idleTimer ??= unrefTimer(setInterval(() => this.#kickIdle(idleTimeoutSeconds), 1000))
     }
   }
 

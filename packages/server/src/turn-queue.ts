@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers'
 /** Turns between two polls of the sockets. */
 const TURNS_PER_ROUND = 16
 

@@ -1,3 +1,4 @@
+import { setImmediate } from 'node:timers'
 import { LongTimer } from 'memcache-ts-protocol'
 
 /** A timer that fires later than this was delayed by the application's own work. */

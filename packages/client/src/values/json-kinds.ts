@@ -26,7 +26,7 @@ function isPlainObject(value: object, depth: number): boolean {
   if (typeof (value as { toJSON?: unknown }).toJSON === 'function') return false
   if (Array.isArray(value)) {
     // JSON cannot express holes, or properties besides the items.
-    if (keys(value).length !== value.length) return false
+    if (keys(value).length !== value.length || getOwnPropertySymbols(value).length > 0) return false
     for (let index = 0; index < value.length; index++) if (!isPlainJson(value[index], depth)) return false
     return true
   }

@@ -82,7 +82,10 @@ class Encoder {
   }
 
   #array(value: readonly unknown[]): unknown {
-    if (Object.keys(value).length !== value.length || hasSymbols(value)) {
+    const keys = Object.keys(value)
+    // Indices come first, in order.
+    const isWhole = keys.length === value.length && (keys.length === 0 || keys.at(-1) === String(value.length - 1))
+    if (!isWhole || hasSymbols(value)) {
       throw this.#refusal('an array with holes, or with properties besides its items')
     }
     return Array.from({ length: value.length }, (_, index) => this.#at(index, value[index]))

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
-import { types } from 'node:util'
-import { isKeyPart, KeyTag, kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
+import { isDeepStrictEqual, types } from 'node:util'
+import { isKeyPart, KeyTag, kindOf, MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { KeyPart } from 'memcache-ts-protocol'
 import { EncodedArgument } from '../engine/cache-key.ts'
 
@@ -31,7 +31,16 @@ export function argumentParts(args: readonly unknown[], owner: string, self?: ob
 
 function hashOf(value: unknown, described: string): string {
   const hash = createHash('sha256')
-  new ContentWriter((part) => void hash.update(part), described).write(value, '', 0)
+  try {
+    new ContentWriter((part) => void hash.update(part), described).write(value, '', 0)
+  } catch (cause) {
+    // Reading a value may run code of the application: getters, a proxy's traps.
+    if (cause instanceof MemcacheError) throw cause
+    throw new MemcacheOptionError(
+      `${described} cannot be read: set \`key\`, a function that returns the parts of the key for the arguments`,
+      { cause },
+    )
+  }
   return hash.digest('base64url').slice(0, HASH_LENGTH)
 }
 
@@ -80,7 +89,10 @@ class ContentWriter {
   }
 
   #content(value: object, path: string, depth: number): void {
-    if (isDecorated(value)) throw this.#error(path, `is ${kindOf(value)} with additional properties or state`)
+    if (isByContent(value)) {
+      if (isDecorated(value)) throw this.#error(path, `is ${kindOf(value)} with additional properties or state`)
+      if (isOfSubclass(value)) this.#text('k', value.constructor.name)
+    }
     if (Array.isArray(value)) return this.#array(value, path, depth)
     if (types.isDate(value)) return this.#text('d', String(value.getTime()))
     if (types.isRegExp(value)) return this.#text('r', `${value.flags}${value.lastIndex || ''}/${value.source}`)
@@ -163,39 +175,101 @@ function tagOf(view: ArrayBufferView): string {
   return Buffer.isBuffer(view) ? 'Buffer' : Object.prototype.toString.call(view).slice(8, -1)
 }
 
-/** The prototypes of the built-in kinds that are written by their content alone. */
-const BY_CONTENT: ReadonlySet<object | null> = new Set(
-  [Array, Date, RegExp, Map, Set, URL, URLSearchParams].map((Class) => Class.prototype as object),
-)
-
-/** Returns whether a value of such a kind has more than its content: own properties, or state that a subclass may hide. */
-function isDecorated(value: object): boolean {
-  const prototype = Object.getPrototypeOf(value) as object | null
-  const isByContent =
+/** Returns whether a value is of a built-in kind that is written by its content alone. */
+function isByContent(value: object): boolean {
+  return (
     Array.isArray(value) ||
     types.isDate(value) ||
     types.isRegExp(value) ||
     types.isMap(value) ||
     types.isSet(value) ||
+    ArrayBuffer.isView(value) ||
+    types.isAnyArrayBuffer(value) ||
     value instanceof URL ||
     value instanceof URLSearchParams
-  if (!isByContent) return false
-  if (!BY_CONTENT.has(prototype)) {
-    const Class = prototype?.constructor
-    if (Class !== undefined && PRIVATE_STATE.test(Function.prototype.toString.call(Class))) return true
+  )
+}
+
+/** Returns whether the class of a value of a built-in kind was written in JavaScript; `Buffer` is one of the kinds. */
+function isOfSubclass(value: object): boolean {
+  const prototype = Object.getPrototypeOf(value) as object | null
+  return !BUILT_IN.has(prototype) && !isNative(prototype?.constructor)
+}
+
+/** The prototypes of the kinds in this realm; Node itself has written the last three in JavaScript. */
+const BUILT_IN: ReadonlySet<object | null> = new Set<object>([
+  Array.prototype,
+  Date.prototype,
+  RegExp.prototype,
+  Map.prototype,
+  Set.prototype,
+  Uint8Array.prototype,
+  ArrayBuffer.prototype,
+  Buffer.prototype,
+  URL.prototype,
+  URLSearchParams.prototype,
+])
+
+/** The numbers of symbols that Node itself sets on values of these kinds. */
+const URL_SYMBOLS = Object.getOwnPropertySymbols(new URL('http://localhost')).length
+const PARAMETERS_SYMBOLS = Object.getOwnPropertySymbols(new URLSearchParams()).length
+
+/** Returns whether a value of a built-in kind has more than its content: properties, or state that a subclass may hide. */
+function isDecorated(value: object): boolean {
+  if (
+    isOfSubclass(value) &&
+    (ArrayBuffer.isView(value) || hidesStateIn(Object.getPrototypeOf(value) as object | null))
+  ) {
+    return true
   }
-  const names = Object.keys(value)
-  if (!Array.isArray(value)) return names.length > 0
-  // Indices come first, in order.
-  const last = names.at(-1)
-  return last !== undefined && !(/^\d+$/.test(last) && Number(last) < value.length)
+  if (Object.getOwnPropertySymbols(value).length > symbolsOf(value)) return true
+  if (ArrayBuffer.isView(value)) return !isDeepStrictEqual(value, pristine(value))
+  const names = Object.getOwnPropertyNames(value).length
+  if (types.isRegExp(value)) return names > 1
+  if (!Array.isArray(value)) return names > 0
+  const shown = Object.keys(value)
+  // Indices come first, in order; `length` is not enumerable.
+  const last = shown.at(-1)
+  return names !== shown.length + 1 || (last !== undefined && !(/^\d+$/.test(last) && Number(last) < value.length))
+}
+
+function symbolsOf(value: object): number {
+  if (value instanceof URL) return URL_SYMBOLS
+  return value instanceof URLSearchParams ? PARAMETERS_SYMBOLS : 0
+}
+
+/** Returns a view of the same bytes without further properties. It is compared, since listing all indices takes long. */
+function pristine(view: ArrayBufferView): ArrayBufferView {
+  const { buffer, byteOffset, byteLength } = view
+  if (Buffer.isBuffer(view)) return Buffer.from(buffer, byteOffset, byteLength)
+  const Class = view.constructor as new (buffer: ArrayBufferLike, offset: number, length: number) => ArrayBufferView
+  const length = 'length' in view ? (view.length as number) : byteLength
+  return new Class(buffer, byteOffset, length)
 }
 
 /** Returns whether an object is not an instance of a class: a literal of any realm, or an object without a prototype. */
 function isPlain(value: object): boolean {
   const prototype = Object.getPrototypeOf(value) as object | null
-  if (prototype === null) return true
-  return Object.getPrototypeOf(prototype) === null && Object.prototype.toString.call(value) === '[object Object]'
+  return prototype === null || isObjectPrototype(prototype)
+}
+
+/** Returns whether a prototype is `Object.prototype`, of any realm. */
+function isObjectPrototype(prototype: object): boolean {
+  return Object.getPrototypeOf(prototype) === null && Object.hasOwn(prototype, 'isPrototypeOf')
+}
+
+function isNative(Class: unknown): boolean {
+  return typeof Class === 'function' && Function.prototype.toString.call(Class).includes('[native code]')
+}
+
+/** Returns whether a class between a value and its built-in kind may hide state. */
+function hidesStateIn(first: object | null): boolean {
+  for (let prototype = first; prototype !== null; prototype = Object.getPrototypeOf(prototype) as object | null) {
+    const Class = (prototype as { constructor?: unknown }).constructor
+    if (BUILT_IN.has(prototype) || isNative(Class)) return false
+    if (typeof Class !== 'function' || hidesState(Class)) return true
+  }
+  return false
 }
 
 /** Whether a class may hide state, by its source; checked once per class. */
@@ -213,7 +287,10 @@ function hiddenState(value: object): string | undefined {
   let hasMembers = false
   for (let prototype = Object.getPrototypeOf(value) as object | null; prototype !== null;) {
     const above = Object.getPrototypeOf(prototype) as object | null
-    if (above === null) break
+    if (above === null) {
+      if (!isObjectPrototype(prototype)) return ''
+      break
+    }
     const Class = (prototype as { constructor?: unknown }).constructor
     if (typeof Class !== 'function' || hidesState(Class)) return ''
     hasMembers ||= Object.getOwnPropertyNames(prototype).length > 1

@@ -1,4 +1,5 @@
 import type { IncomingMessage } from 'node:http'
+import { unrefTimer } from 'memcache-ts-protocol'
 import type { CacheEngine, LedLoad, LoadContext, StopSource } from '../engine/engine.ts'
 import { backgroundExchange } from './background-request.ts'
 import type { CallsUnderWay } from './calls-under-way.ts'
@@ -183,7 +184,7 @@ export class CapturedHandlers {
     // The application may respond before the request reaches this cache: then nothing is stored.
     response.once('close', () => run.onAbort())
     // A time limit is needed, since no client can disconnect and no other request revalidates until this one ends.
-    const limit = setTimeout(() => response.destroy(), MAX_IN_BACKGROUND_MS).unref()
+    const limit = unrefTimer(setTimeout(() => response.destroy(), MAX_IN_BACKGROUND_MS))
     response.once('close', () => clearTimeout(limit))
     exchange.dispatch(request, response)
     return this.#keep(engine, lookup, run, context)

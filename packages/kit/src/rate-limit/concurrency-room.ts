@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { MAX_TIMER_MS } from 'memcache-ts-protocol'
+import { MAX_TIMER_MS, unrefTimer } from 'memcache-ts-protocol'
 import { NOBODY, stateOf, takeTurn, withCurrentLeases } from './concurrency-state.ts'
 import type { ConcurrencyRules, ConcurrencyTurn, Wishes } from './concurrency-state.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
@@ -158,10 +158,10 @@ export class ConcurrencyRoom {
       this.#timer = setTimeout(() => void this.#takeTurns(), this.#pollMs * (0.5 + Math.random()))
       this.#pollMs = Math.min(MAX_POLL_MS, this.#pollMs * POLL_GROWTH)
     } else if (this.#released.size > 0) {
-      this.#timer = setTimeout(() => void this.#takeTurns(), MAX_POLL_MS * (0.5 + Math.random())).unref()
+      this.#timer = unrefTimer(setTimeout(() => void this.#takeTurns(), MAX_POLL_MS * (0.5 + Math.random())))
     } else if (this.#held.size > 0) {
       const renewMs = Math.min(MAX_TIMER_MS, this.#host.rules.leaseMs / RENEWALS)
-      this.#timer = setTimeout(() => void this.#takeTurns(), renewMs).unref()
+      this.#timer = unrefTimer(setTimeout(() => void this.#takeTurns(), renewMs))
     } else {
       this.#host.left()
     }

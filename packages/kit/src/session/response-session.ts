@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { setImmediate } from 'node:timers'
 import { deferResponse, withdrawField } from '../deferred/deferred-response.ts'
 import { makeHoldable } from '../deferred/method-output.ts'
 import type { RequestSession } from './request-session.ts'

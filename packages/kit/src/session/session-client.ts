@@ -1,4 +1,5 @@
 import type { Http2ServerResponse } from 'node:http2'
+import type { Socket } from 'node:net'
 import { isHeadSent } from '../deferred/deferred-response.ts'
 import type { AnyResponse } from '../deferred/deferred-response.ts'
 
@@ -69,12 +70,28 @@ class FetchClient implements SessionClient {
 export function onceClosed(response: AnyResponse, listener: () => void): void {
   response.on('close', listener)
   if (response.socket !== null) return
-  const { socket } = response.req
+  const waiting = waitingOn(response.req.socket)
   const tell = (): void => {
     if (response.socket === null && !response.writableFinished) listener()
   }
-  socket.once('close', tell)
-  response.on('close', () => socket.off('close', tell))
+  waiting.add(tell)
+  response.on('close', () => waiting.delete(tell))
+}
+
+/** The callbacks of pipelined responses, by their connection: one listener, since a client may pipeline many requests. */
+const WAITING = new WeakMap<object, Set<() => void>>()
+
+function waitingOn(socket: Socket): Set<() => void> {
+  let waiting = WAITING.get(socket)
+  if (waiting === undefined) {
+    const callbacks = new Set<() => void>()
+    waiting = callbacks
+    WAITING.set(socket, waiting)
+    socket.once('close', () => {
+      for (const tell of callbacks) tell()
+    })
+  }
+  return waiting
 }
 
 function isClosed(response: AnyResponse): boolean {

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import type { Socket } from 'node:net'
 import { createServer } from 'node:tls'
 import type { SecureContextOptions, Server, TLSSocket } from 'node:tls'
+import { unrefTimer } from 'memcache-ts-protocol'
 import type { ConnectionEnds } from '../connection-ends.ts'
 import type { ServerCounters } from '../stats/server-counters.ts'
 import { opensslMessage, readTlsFiles } from './tls-files.ts'
@@ -92,7 +93,7 @@ export class TlsAcceptor {
     const addresses = addressesOf(socket)
     const handshake: Handshake = { socket, ends, startedAt: this.#owner.now(), isSecured: false }
     this.#pending.set(addresses, handshake)
-    this.#timer ??= setInterval(() => this.#endOverdue(), 1000).unref()
+    this.#timer ??= unrefTimer(setInterval(() => this.#endOverdue(), 1000))
     socket.on('error', () => {})
     socket.once('close', () => {
       // A client that disconnected before it was accepted has no address, so that several may have the same name.

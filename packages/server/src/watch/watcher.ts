@@ -1,4 +1,5 @@
 import type { Duplex } from 'node:stream'
+import { setImmediate } from 'node:timers'
 
 /** The room that a buffer must have for another line, as in memcached. */
 const LINE_BYTES = 1024

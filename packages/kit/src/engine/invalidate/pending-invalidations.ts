@@ -1,3 +1,4 @@
+import { unrefTimer } from 'memcache-ts-protocol'
 import type { MemcachedClient } from 'memcache-ts-client'
 import type { CacheReport } from '../observe/cache-report.ts'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
@@ -127,7 +128,7 @@ export class PendingInvalidations {
       this.#timer = undefined
       void this.run()
     }, this.#retryMs)
-    this.#timer.unref()
+    unrefTimer(this.#timer)
     this.#retryMs = Math.min(MAX_RETRY_MS, this.#retryMs * 2)
   }
 }

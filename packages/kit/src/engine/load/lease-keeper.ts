@@ -1,3 +1,4 @@
+import { unrefTimer } from 'memcache-ts-protocol'
 import type { AdaptiveStore } from '../store/adaptive-store.ts'
 
 /** The right to load a key. */
@@ -35,8 +36,7 @@ export class LeaseKeeper {
     const sinceMs = performance.now()
     this.#leases.set(lease, { sinceMs, untilMs: sinceMs + forMs })
     if (this.#timer !== undefined) return
-    this.#timer = setInterval(() => this.#renewDue(), this.#intervalMs)
-    this.#timer.unref()
+    this.#timer = unrefTimer(setInterval(() => this.#renewDue(), this.#intervalMs))
   }
 
   release(lease: HeldLease): void {

@@ -1,4 +1,4 @@
-import { MAX_TIMER_MS } from 'memcache-ts-protocol'
+import { MAX_TIMER_MS, refTimer, unrefTimer } from 'memcache-ts-protocol'
 
 /** A load with a deadline. */
 export interface TimeLimited {
@@ -24,11 +24,11 @@ export class LoadDeadlines {
     if (load.deadlineMs === Infinity) return
     this.#loads.add(load)
     if (load.deadlineMs < this.#atMs) this.#wait(load.deadlineMs)
-    else if (this.#loads.size === 1) this.#timer?.ref()
+    else if (this.#loads.size === 1) refTimer(this.#timer)
   }
 
   delete(load: TimeLimited): void {
-    if (this.#loads.delete(load) && this.#loads.size === 0) this.#timer?.unref()
+    if (this.#loads.delete(load) && this.#loads.size === 0) unrefTimer(this.#timer)
   }
 
   #wait(untilMs: number): void {

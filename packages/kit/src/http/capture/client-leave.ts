@@ -1,5 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Readable } from 'node:stream'
+import { unrefTimer } from 'memcache-ts-protocol'
 
 /**
  * How long a handler whose client has disconnected may write nothing before its followers are disconnected, since it
@@ -147,7 +148,7 @@ export class ClientLeave {
     const stop = (): void => {
       if (!this.#isEnded) this.#observer.onStopped()
     }
-    this.#silence = setTimeout(stop, MAX_SILENCE_MS).unref()
+    this.#silence = unrefTimer(setTimeout(stop, MAX_SILENCE_MS))
     // If a source is destroyed, as `send` destroys its file when the socket closes, it never ends the response.
     for (const source of this.#sources) source.once('close', stop)
     // A handler that waits for the disconnected client to read would wait forever.

@@ -90,6 +90,9 @@ export function hasCredentials(headers: IncomingHttpHeaders, vary: readonly stri
 const CLIENT_WORD = new RegExp(
   `(?:^|[-_])(?:${[
     '(?:user|member|customer|account|tenant|org|organi[sz]ation|workspace|session|device|cart|basket)s?-?(?:id)?',
+    '(?:shop|merchant|vendor|seller|buyer|partner|company|team|project|person|employee|staff|patient)s?-?(?:id)?',
+    '(?:student|player|subscriber|visitor|guest|wallet)s?-?(?:id)?|(?:client|store)-?id|phone|msisdn|sub',
+    'impersonat(?:e|ed|ion)|act(?:ing)?-as|on-behalf-of',
     'user-?name|u?uid|sid|e-?mail|login|principal|identity|subject|roles?|groups|permissions|scopes?|claims',
     'auth|authorization|authenticat(?:ion|ed)|credentials?|tokens?|jwt|oidc|saml|sso|secret|password',
     'signature|csrf|xsrf|(?:api|access|private|secret|subscription|master|functions)-?key|cert|certificate',
@@ -97,7 +100,7 @@ const CLIENT_WORD = new RegExp(
 )
 
 /** Fields that have such a word and are the same for all clients, or that a hosting platform sets in every request. */
-const NO_CLIENT_FIELD = /user-agent|^x-(?:vercel|nf)-/
+const NO_CLIENT_FIELD = /user-agent|^cf-visitor$|^x-(?:vercel|nf)-/
 
 /** Whether a request has a field by which applications commonly tell clients apart, and that is not in its key. */
 export function hasClientFields(headers: IncomingHttpHeaders, vary: readonly string[]): boolean {

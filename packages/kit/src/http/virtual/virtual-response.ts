@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
 import type { IncomingMessage, OutgoingHttpHeader, OutgoingHttpHeaders, ServerResponse } from 'node:http'
+import { setImmediate } from 'node:timers'
 import { setHeadArguments } from '../fields.ts'
 
 /** The head of a response that was written without a socket, with its body. */
