@@ -155,6 +155,20 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     expect(site.calls).toHaveLength(2)
   })
 
+  it('past their time are not waited for in vain: the process that polls gets the right of the one that failed', async () => {
+    await using fleet = new TestFleet()
+    await using one = await openSite({ create, ttlSeconds: 10, fleet })
+    await using other = await openSite({ create, ttlSeconds: 10, fleet })
+    const host = { Host: 'shop.test' }
+    counts(one)
+    await one.get('/', host)
+    await one.pass(40)
+    for (const site of [one, other]) site.answers((_request, response) => response.sendStatus(500))
+    const asked = Array.from({ length: 4 }, (_value, index) => (index % 2 === 0 ? one : other).get('/', host))
+    expect((await Promise.all(asked)).map(({ status }) => status)).toEqual([500, 500, 500, 500])
+    expect([one.cache.stats().unleasedLoads, other.cache.stats().unleasedLoads]).toEqual([0, 0])
+  })
+
   it.each([-7200, -600, -30, 30, 600, 7200])(
     'are not taken for fresh by a process whose clock is %s seconds ahead, in whichever process they were stored',
     async (aheadSeconds) => {

@@ -132,6 +132,7 @@ export class ReadThrough {
     // stored as the new one.
     if (currentLoad()?.isWithin(this.#context, name) === true) return this.#loadAlone(request)
     let hasJoined = false
+    let polled: Lookup | undefined
     for (let round = 0; ; round++) {
       signal?.throwIfAborted()
       const mayJoin = round < MAX_ROUNDS
@@ -146,7 +147,8 @@ export class ReadThrough {
         if (isUnstorable) return this.#loadAlone(request)
         continue
       }
-      const looked = mayJoin ? await this.#look(request) : NO_LEASE
+      const looked = polled ?? (mayJoin ? await this.#look(request) : NO_LEASE)
+      polled = undefined
       if (looked.kind === 'miss-locked' && request.waits === false) return undefined
       if (looked.kind === 'miss-locked' && currentLoad()?.isWithin(this.#context, name) === true)
         return this.#loadAlone(request)
@@ -155,8 +157,9 @@ export class ReadThrough {
       const freshness = found.kind === 'fresh' || found.kind === 'stale' ? freshnessFor(request, found) : undefined
       if ((found.kind === 'fresh' || found.kind === 'stale') && freshness === 'unusable') {
         const replaced = await this.#replace(request, found)
-        if (replaced === undefined) continue
-        return replaced.value
+        if (replaced !== undefined && 'value' in replaced) return replaced.value
+        polled = replaced?.polled
+        continue
       }
       switch (found.kind) {
         case 'fresh':
@@ -188,9 +191,13 @@ export class ReadThrough {
   /**
    * Returns a new value in place of one that this caller may not use, loaded by the caller that has the right to.
    * `undefined` means that the key is to be looked up again: another caller has loaded it, or it was invalidated
-   * meanwhile.
+   * meanwhile. `polled` is what was found when the other caller had ended. It may contain the right to load, which a
+   * second lookup would not get again.
    */
-  async #replace(request: ReadThroughRequest, found: Fresh | Stale): Promise<{ readonly value: unknown } | undefined> {
+  async #replace(
+    request: ReadThroughRequest,
+    found: Fresh | Stale,
+  ): Promise<{ readonly value: unknown } | { readonly polled: Lookup } | undefined> {
     const { name, signal } = request
     const right = this.#loads.running.get(name) === undefined ? await this.#rightTo(request, found) : undefined
     const running = this.#loads.running.get(name)
@@ -209,7 +216,7 @@ export class ReadThrough {
     const polling =
       this.#polls.get(awaited) ?? this.#polls.start(awaited, (stop) => this.#pollReplaced(request, found, stop))
     const later = await this.#polls.wait(awaited, polling, signal)
-    return later.kind === 'miss-without-lease' ? { value: await this.#leadUnleased(request) } : undefined
+    return later.kind === 'miss-without-lease' ? { value: await this.#leadUnleased(request) } : { polled: later }
   }
 
   #leadReplacing(request: ReadThroughRequest, right: LoadRight, found: Fresh | Stale): Promise<unknown> {
