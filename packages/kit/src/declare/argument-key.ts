@@ -231,7 +231,7 @@ function isDecorated(value: object): boolean {
   const last = shown.at(-1)
   return (
     names !== shown.length + 1 ||
-    (last !== undefined && !(String(Number(last)) === last && Number(last) < value.length))
+    (last !== undefined && !(/^(?:0|[1-9]\d*)$/.test(last) && Number(last) < value.length))
   )
 }
 

@@ -142,6 +142,8 @@ export class ReadThrough {
         if (wouldWaitForItself(running)) return this.#loadAlone(request)
         if (!hasJoined) report.stats.coalesced++
         hasJoined = true
+        // What a poll has found is older than the outcome of this load.
+        polled = undefined
         const { value, confirmed, isUnstorable = false } = await this.#loads.wait(name, running, signal)
         if (confirmed) return value
         if (isUnstorable) return this.#loadAlone(request)
