@@ -3,6 +3,7 @@ import {
   MemcacheClosedError,
   MemcacheProtocolError,
   MemcacheServerError,
+  MemcacheTimeoutError,
   MemcacheUnsupportedError,
 } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
@@ -133,14 +134,21 @@ export class Discovery {
     }
   }
 
-  #send(endpoint: ServerPool, request: LinesRequest): Promise<string[]> {
-    return new Promise((resolve, reject) => {
-      const connection = endpoint.for('')
-      const refusal = connection.refusal()
-      if (refusal !== undefined) throw refusal
-      this.#operation = new LinesOperation(request, undefined, resolve, reject)
-      connection.send(this.#operation, this.#timeoutMs)
-    })
+  async #send(endpoint: ServerPool, request: LinesRequest): Promise<string[]> {
+    const connection = endpoint.for('')
+    const refusal = connection.refusal()
+    if (refusal !== undefined) throw refusal
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#operation = new LinesOperation(request, undefined, resolve, reject)
+        connection.send(this.#operation, this.#timeoutMs)
+      })
+    } catch (error) {
+      // The next response would complete this one, and the next request would wait for the one after it, for ever.
+      const isOpen = connection.report().state === 'ready'
+      if (error instanceof MemcacheTimeoutError && isOpen) connection.desync(error.message, error)
+      throw error
+    }
   }
 }
 

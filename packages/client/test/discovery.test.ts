@@ -218,6 +218,28 @@ describe('auto discovery', () => {
     expect(errors.every((error) => error instanceof MemcacheError)).toBe(true)
   })
 
+  it('requests the servers by a new connection after a response that does not end', async () => {
+    await using test = await cluster(2)
+    await using client = new MemcachedClient({
+      servers: test.endpoint.address,
+      discovery: true,
+      discoveryIntervalMs: 1,
+      connectTimeoutMs: 200,
+      timeoutMs: 60_000,
+    })
+    await client.set('k', 'v')
+    const lost = once(client, 'discoveryError')
+    test.endpoint.configuration = 'VERSION 1.6.22\r\n'
+    await lost
+    const [first] = test.endpoint.nodes
+    test.endpoint.nodes = [first!]
+    test.endpoint.configuration = undefined
+    await until(() => client.servers.length === 1)
+    const found = test.endpoint.asked
+    await until(() => test.endpoint.asked > found + 1)
+    expect(client.servers).toHaveLength(1)
+  })
+
   it('reports nothing when the client is closed before an endpoint responds', async () => {
     await using endpoint = await ConfigurationEndpoint.start()
     endpoint.silentTo = 'config get cluster'
