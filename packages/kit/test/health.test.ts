@@ -1,6 +1,6 @@
 import { launchServer, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
-import { memcache } from '../src/index.ts'
+import { memcache, MemcacheError } from '../src/index.ts'
 import type { Memcache, MemcacheHealth } from '../src/index.ts'
 import { engineOf } from '../src/engine/engine.ts'
 import { openCache } from './open-cache.ts'
@@ -28,6 +28,15 @@ describe('health', () => {
     await until(() => cache.health === 'up')
     expect(cache.stats()).toMatchObject({ health: 'up', breaker: 'closed' })
     expect(news).toEqual(['away down', 'back there'])
+  })
+
+  it('stays up, with a warning, while discovery fails', async () => {
+    const lines: string[] = []
+    const logger = { info: () => {}, warn: (line: string) => void lines.push(line) }
+    await using test = await openCache({ logger })
+    test.cache.client.emit('discoveryError', new MemcacheError('no endpoint responds'))
+    expect(test.cache.health).toBe('up')
+    expect(lines).toEqual(['memcache-ts: the list of servers may be outdated: no endpoint responds'])
   })
 
   it('is degraded while one of three servers is away, without a word of an outage', async () => {
