@@ -1,6 +1,6 @@
 import { launchServer, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
-import { memcache, MemcacheError } from '../src/index.ts'
+import { memcache, MemcacheConnectionError } from '../src/index.ts'
 import type { Memcache, MemcacheHealth } from '../src/index.ts'
 import { engineOf } from '../src/engine/engine.ts'
 import { openCache } from './open-cache.ts'
@@ -34,7 +34,7 @@ describe('health', () => {
     const lines: string[] = []
     const logger = { info: () => {}, warn: (line: string) => void lines.push(line) }
     await using test = await openCache({ logger })
-    test.cache.client.emit('discoveryError', new MemcacheError('no endpoint responds'))
+    test.cache.client.emit('discoveryError', new MemcacheConnectionError('no endpoint responds'))
     expect(test.cache.health).toBe('up')
     expect(lines).toEqual(['memcache-ts: the list of servers may be outdated: no endpoint responds'])
   })
