@@ -18,6 +18,9 @@ interface Got {
   readonly status: number
   readonly body: string
   readonly cacheStatus: string
+  readonly trailers: Record<string, unknown>
+  /** The reason phrase, which HTTP/2 has none of. */
+  readonly reason: string | undefined
 }
 interface Opened extends AsyncDisposable {
   readonly get: (path: string, method?: string) => Promise<Got>
@@ -38,7 +41,8 @@ async function openHttp1(listener: (request: IncomingMessage, response: ServerRe
       })
       let body = ''
       for await (const chunk of response) body += String(chunk)
-      return { status: response.statusCode!, body, cacheStatus: String(response.headers['cache-status']) }
+      const { statusCode, statusMessage: reason, headers, trailers } = response
+      return { status: statusCode!, body, cacheStatus: String(headers['cache-status']), trailers, reason }
     },
     async [Symbol.asyncDispose]() {
       server.closeAllConnections()
@@ -56,11 +60,13 @@ async function openHttp2(
     async get(path, method = 'GET') {
       const stream = session.request({ ':path': path, ':method': method })
       const headers = new Promise<Record<string, unknown>>((resolve) => stream.once('response', resolve))
+      let trailers: Record<string, unknown> = {}
+      stream.once('trailers', (told) => (trailers = { ...told }))
       stream.end()
       let body = ''
       for await (const chunk of stream) body += String(chunk)
       const { ':status': status, 'cache-status': cacheStatus } = await headers
-      return { status: Number(status), body, cacheStatus: String(cacheStatus) }
+      return { status: Number(status), body, cacheStatus: String(cacheStatus), trailers, reason: undefined }
     },
     async [Symbol.asyncDispose]() {
       session.close()
@@ -97,6 +103,44 @@ describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
     expect(await site.get('/a')).toMatchObject({ body: 'GET 1', cacheStatus: 'memcache-ts; hit; ttl=60' })
     expect(await site.get('/a', 'DELETE')).toMatchObject({ body: 'DELETE 2' })
     expect(await site.get('/a')).toMatchObject({ body: 'GET 3' })
+  })
+
+  it('stores no response with trailers: each client gets its own', async () => {
+    await using fixture = await openCache()
+    let calls = 0
+    const handler = (_request: unknown, response: ServerResponse): void => {
+      const sum = String(++calls)
+      if (!('stream' in response)) response.setHeader('Trailer', 'X-Sum')
+      response.write('body')
+      response.addTrailers({ 'X-Sum': sum })
+      response.end()
+    }
+    await using site = await open(cacheHandler(handler as never, { ttlSeconds: 60, cache: fixture.cache }) as never)
+    for (const sum of ['1', '2']) {
+      expect(await site.get('/a')).toMatchObject({ body: 'body', trailers: { 'x-sum': sum } })
+    }
+    const together = await Promise.all([site.get('/b'), site.get('/b'), site.get('/b')])
+    expect(together.map(({ body }) => body)).toEqual(['body', 'body', 'body'])
+    expect((await site.get('/b')).cacheStatus).not.toContain('hit')
+  })
+
+  it('sends the reason phrase of the handler with each hit', async () => {
+    await using fixture = await openCache()
+    const handler = ({ url }: { url?: string }, response: ServerResponse): void => {
+      if (url === '/a' && !('stream' in response)) response.writeHead(200, 'All Fine')
+      if (url === '/b' && !('stream' in response)) response.statusMessage = 'Well'
+      response.end('body')
+    }
+    await using site = await open(cacheHandler(handler as never, { ttlSeconds: 60, cache: fixture.cache }) as never)
+    for (const [path, reason] of [
+      ['/a', 'All Fine'],
+      ['/b', 'Well'],
+      ['/c', 'OK'],
+    ] as const) {
+      const [miss, hit, head] = [await site.get(path), await site.get(path), await site.get(path, 'HEAD')]
+      expect(hit.cacheStatus).toContain('hit')
+      for (const { reason: told } of [miss, hit, head]) expect(told ?? reason).toBe(reason)
+    }
   })
 
   it('serves stale responses while it revalidates by itself', async () => {
