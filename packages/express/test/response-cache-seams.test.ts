@@ -1,7 +1,8 @@
 import type { Express, Request, RequestHandler, Response } from 'express'
 import { describe, expect, it } from 'vitest'
+import { memcacheSession, rateLimit } from '../src/index.ts'
 import { openSite } from './cache-areas/open-site.ts'
-import { EXPRESSES } from './open-app.ts'
+import { EXPRESSES, TestFleet } from './open-app.ts'
 
 /** Middleware before the cache, which knows who asks by a cookie that the cache ignores. */
 const KNOWN_BY: readonly (readonly [string, (request: Request, response: Response, who: string) => void, Read])[] = [
@@ -40,6 +41,27 @@ describe.each(EXPRESSES)('what others have made of a request before the cache, o
     site.answers((request, response) => response.send(read(request, response)))
     expect((await site.get('/', { Cookie: 'ann' })).body).toBe('ann')
     expect((await site.get('/', { Cookie: 'ben' })).body).toBe('ben')
+  })
+
+  it('leaves an application the listeners that Node allows without a warning', async () => {
+    await using fleet = new TestFleet()
+    const cache = fleet.cache()
+    const others = (app: Express): unknown =>
+      app.use(
+        rateLimit({ perMinute: 100, skipFailedRequests: true, cache }),
+        memcacheSession({ secret: 'secret', cache, saveUninitialized: true }),
+      )
+    await using site = await openSite({ create, ttlSeconds: 60, before: others, fleet })
+    const left: Record<string, number> = {}
+    site.answers((_request, response) => {
+      for (const event of ['close', 'finish', 'error', 'drain']) {
+        left[event] = response.getMaxListeners() - response.listenerCount(event)
+      }
+      response.send('page')
+    })
+    await Promise.all([site.get('/'), site.get('/')])
+    expect(Object.keys(left)).toEqual(['close', 'finish', 'error', 'drain'])
+    for (const [event, count] of Object.entries(left)) expect(count, event).toBeGreaterThanOrEqual(10)
   })
 
   it('a URL that was rewritten for one is not that of another', async () => {

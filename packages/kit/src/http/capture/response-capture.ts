@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { addListener } from '../../extra-listener.ts'
 import { ClientLeave } from './client-leave.ts'
 import { setHeadArguments, toFields } from '../fields.ts'
 import type { Fields, WriteHead } from '../fields.ts'
@@ -107,7 +108,7 @@ export class ResponseCapture {
     response.write = (...args: unknown[]) => this.#onWrite(args)
     response.end = (...args: unknown[]) => this.#onEnd(args)
     this.#watchTrailers()
-    response.once('close', () => this.#onClose())
+    addListener(response, 'close', () => this.#onClose())
     this.#leave = new ClientLeave(response, {
       goesOn: () => !this.#hasEnded && this.#isOfUse && observer.isFollowed(),
       onStopped: () => this.#leave.release(),
