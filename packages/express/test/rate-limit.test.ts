@@ -137,7 +137,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     made.use(rateLimit({ perMinute: 1, cache: fleet.cache() }))
     await using server = await listen(made)
     const { text } = await request(server).get('/').expect(500)
-    expect(text).toContain('a request has no address to count it by: give rateLimit({ key: (request) =&gt; … })')
+    expect(text).toContain('a request has no address to count it by: write rateLimit({ key: (request) =&gt; … })')
   })
 
   it('appends what several limiters say of one request', async () => {
