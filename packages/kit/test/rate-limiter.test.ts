@@ -478,7 +478,7 @@ describe('rateLimiter', () => {
     expect(() => rateLimiter(options as never)).toThrow(message)
   })
 
-  it('has all its options in the README', () => {
+  it('documents all its options in the README', () => {
     const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
     for (const option of RATE_LIMITER_OPTIONS) expect(readme).toMatch(new RegExp(`^(\\| |- )[^:(|]*\`${option}\``, 'm'))
   })
