@@ -96,7 +96,7 @@ describe('MemcacheRateLimitStore', () => {
     expect((await store.increment('b')).totalHits).toBe(1)
   })
 
-  it('gives back what express-rate-limit skips, and lets it reset a client', async () => {
+  it('gives requests back that express-rate-limit skips, and resets a client', async () => {
     await using fleet = new TestFleet()
     const store = new MemcacheRateLimitStore({ cache: fleet.cache() })
     const limiter = expressRateLimit({
@@ -116,7 +116,7 @@ describe('MemcacheRateLimitStore', () => {
     await request(server).get('/500').expect(500)
   })
 
-  it('leaves it to passOnStoreError what happens when memcached is away', async () => {
+  it('rejects when memcached is away, so that passOnStoreError applies', async () => {
     await using cache = memcache({ servers: `127.0.0.1:${await freePort()}`, logger: false, clock: new FakeClock() })
     const logged = vi.spyOn(console, 'error').mockImplementation(() => {})
     await using strict = await listen(

@@ -123,7 +123,7 @@ describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
     )
   })
 
-  it('are told apart where the application says by what', async () => {
+  it('get separate responses if key separates them', async () => {
     await using site = await openSite({
       create,
       ttlSeconds: 60,
@@ -137,7 +137,7 @@ describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
     expect(site.calls).toHaveLength(2)
   })
 
-  it('are told apart by fields whose names say so, unless `vary` or `key` has them', async () => {
+  it('bypass the cache for fields that identify a client, unless `vary` or `key` has them', async () => {
     const named = [
       'X-Tenant-Id',
       'X-Customer-Email',
@@ -178,7 +178,7 @@ describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
     }
   })
 
-  it('share what the application says is for all', async () => {
+  it('share responses that are declared public', async () => {
     await using site = await openSite({
       create,
       before: (app) => app.use((request, _response, next) => (identify(request), next())),

@@ -4,7 +4,7 @@ import { openSite } from './cache-areas/open-site.ts'
 import { EXPRESSES } from './open-app.ts'
 
 /** Each is one client's request, which must leave no trace in the answer to the next one. */
-describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, create) => {
+describe.each(EXPRESSES)('no client gets the response of another client, on %s', (_, create) => {
   it('does not store a response that sets a cookie', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     site.answers((_request, response, call) => response.cookie('id', String(call)).send(`secret of ${call}`))
@@ -43,7 +43,7 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect(third.cacheStatus).toBe('memcache-ts; fwd=bypass; detail=cookie')
   })
 
-  it('gives a client with cookies its own answer, and nobody else', async () => {
+  it('serves the response for a client with cookies to no other client', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     site.answers((request, response) => response.send(`for ${request.headers.cookie ?? 'anybody'}`))
     expect((await site.get('/', { Cookie: 'user=ann' })).body).toBe('for user=ann')
@@ -92,7 +92,7 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     await expect.poll(() => get('A')).toBe('for A, 3')
   })
 
-  it('gives each variant to those who ask for it', async () => {
+  it('serves each variant only to the requests that select it', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     site.answers((request, response) =>
       response.vary('Accept-Language').send(`in ${String(request.headers['accept-language'])}`),
@@ -245,7 +245,7 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect((await site.get()).cacheStatus).toBe('memcache-ts; fwd=uri-miss; stored')
   })
 
-  it('keeps apart what other caches’ keys would mix up', async () => {
+  it('separates requests whose keys other caches confuse', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     site.answers((request, response) => response.send(`${request.headers.host} ${request.originalUrl}`))
     const long = `/${'a'.repeat(300)}`

@@ -34,7 +34,7 @@ async function whole(response: IncomingMessage): Promise<string> {
   return text
 }
 
-describe.each(EXPRESSES)('requests for what is being written, on %s', (_name, create) => {
+describe.each(EXPRESSES)('requests for a response that is being written, on %s', (_name, create) => {
   it('get the beginning of a stream that does not end, and each of its parts', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     let stream: Response | undefined

@@ -41,7 +41,7 @@ describe('options of cacheResponse', () => {
     expect(() => cacheResponse('5min')).toThrow(MemcacheOptionError)
   })
 
-  it('takes a lifetime alone, and lies in this process’s cache', async () => {
+  it('may be only a lifetime, and the default is the process’s cache', async () => {
     await using test = await testMemcache({ asDefault: true })
     const app = express()
     let calls = 0
@@ -136,7 +136,7 @@ describe('options of cacheResponse', () => {
     expect((await site.get()).isHit).toBe(true)
   })
 
-  it('vary adds to the key what responses depend on without saying so', async () => {
+  it('vary adds request fields to the key that responses depend on without a Vary field', async () => {
     await using site = await openSite({ ttlSeconds: 60, vary: ['Foo'] })
     site.answers((request, response) => response.send(`foo ${String(request.headers['foo'])}`))
     for (const foo of ['1', '2', '1', '2']) expect((await site.get('/', { Foo: foo })).body).toBe(`foo ${foo}`)

@@ -12,7 +12,7 @@ function recordOf(head: unknown, body: Buffer): Buffer {
   return Buffer.concat([length, line, body])
 }
 
-describe('what somebody else has stored under the key of a response', () => {
+describe('a value that another program has stored under the key of a response', () => {
   let site: Site
   let name: string
   let stored: { head: Record<string, unknown>; body: Buffer }

@@ -141,7 +141,7 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
     expect(message).not.toContain(address)
   })
 
-  it('anonymous: a session of nobody’s is not kept, and the visitor’s cookie is left alone', async () => {
+  it('anonymous: the temporary session is not stored, and the client’s cookie stays unchanged', async () => {
     await using test = await testMemcache()
     const onCacheDown = 'anonymous'
     await using server = await listen(
@@ -245,7 +245,7 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
     expect(errors).toHaveLength(1)
   })
 
-  it('is not what a session that cannot be JSON is: that is one clear error, in each mode', async () => {
+  it('a session that cannot be JSON is still one clear error, in each mode', async () => {
     for (const onCacheDown of MODES) {
       await using test = await testMemcache()
       const app = express()

@@ -348,7 +348,7 @@ describe.each(EXPRESSES)('a session on %s', (version, express) => {
         }
       })
 
-      it('answers in no way with what was chosen when the session cannot be stored', async () => {
+      it('never sends the handler’s response if the session cannot be stored', async () => {
         await Promise.all(
           (version === 'Express 5' ? [...ways, ...Object.keys(OTHER_WAYS)] : ways).map(async (way) => {
             await using away = await openSite(express, ORDERS[order]!, protocol, 60)

@@ -107,7 +107,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     expect(headers['set-cookie']![0]).toContain('; HttpOnly')
   })
 
-  it('stores nothing for a visitor who has nothing in the session', async () => {
+  it('stores no session without data', async () => {
     await using fleet = new TestFleet()
     await using server = await listen(app(fleet.cache()))
     const { headers } = await request(server).get('/read/now').expect(200)
@@ -193,7 +193,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     expect(body).toMatchObject({ views: 1, k1: 7 })
   })
 
-  it('keeps what others wrote when one request saves twice', async () => {
+  it('keeps the writes of other requests when one request saves twice', async () => {
     await using fleet = new TestFleet()
     await using server = await listen(app(fleet.cache()))
     const cookie = await login(server)
@@ -257,7 +257,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     await request(server).get('/read/now').set('Cookie', cookie).expect({})
   })
 
-  it('remembers for a month who asks for just that, through visits that only read', async () => {
+  it('keeps a session with a longer maxAge alive through requests that only read', async () => {
     await using fleet = new TestFleet()
     const pass = travel(fleet)
     await using server = await listen(app(fleet.cache()))
@@ -335,7 +335,7 @@ describe('the secret of sessions', () => {
     expect(memcacheSession()).toBeTypeOf('function')
   })
 
-  it('is made up in development, once a process and with one warning', async () => {
+  it('is random in development, once per process and with one warning', async () => {
     vi.stubEnv('SESSION_SECRET', '')
     vi.stubEnv('MEMCACHE_SERVERS', '')
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})

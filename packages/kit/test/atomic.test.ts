@@ -50,7 +50,7 @@ describe.each([
     ]
   }
 
-  it('has tells what is there, null too', async () => {
+  it('has() returns true for a stored value, including null', async () => {
     for (const { key, at } of both()) {
       expect(await at.has(key)).toBe(false)
       await at.set(key, null)
@@ -99,7 +99,7 @@ describe.each([
     }
   })
 
-  it('increment begins at 0 again after a delete, and refuses what is no number', async () => {
+  it('increment starts at 0 again after a delete, and refuses a value that is not a number', async () => {
     for (const { key, at } of both()) {
       await at.increment(key, 5)
       await at.delete(key)
@@ -200,7 +200,7 @@ it('answers without the cache while it is away', async () => {
   expect(await test.cache.lock('k')).toBeUndefined()
 })
 
-it('keeps the lifetime of what is incremented', async () => {
+it('keeps the lifetime of an incremented value', async () => {
   await using test = await openCache()
   await test.cache.increment('k', 1, 60)
   test.clock.advanceSeconds(40)

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { BoundedMap } from '../src/bounded-map.ts'
 
 describe('a bounded map', () => {
-  it('forgets what was not used for longest', () => {
+  it('evicts the least recently used entry', () => {
     const map = new BoundedMap<number>(4)
     for (const [index, key] of ['a', 'b', 'c', 'a', 'd', 'e'].entries()) map.set(key, index)
     expect(['a', 'b', 'd', 'e'].map((key) => map.get(key))).toEqual([3, undefined, 4, 5])

@@ -39,7 +39,7 @@ describe('when memcached is away', () => {
     expect(await other.getOrSet('k', () => 'loaded')).toBe('loaded')
   })
 
-  it('does what was invalidated meanwhile before it believes the cache again', async () => {
+  it('sends the invalidations of the outage before it serves stored values again', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { cache } = test
     const space = cache.namespace('n')
@@ -72,7 +72,7 @@ describe('when memcached is away', () => {
     expect(await test.another().get('expired')).toBeUndefined()
   })
 
-  it('tries again by itself what failed without the connection being lost', async () => {
+  it('retries an invalidation that failed on a connection that stays open', async () => {
     await using server = await launchServer()
     await using proxy = await FaultProxy.start({ host: '127.0.0.1', port: server.port })
     await using cache = memcache({ servers: proxy.address, logger: false, timeoutMs: 5000 })

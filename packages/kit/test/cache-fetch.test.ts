@@ -41,7 +41,7 @@ function source() {
 }
 
 describe('cacheFetch', () => {
-  it('answers what was stored, with Age, ETag and 304, HEAD and ranges', async () => {
+  it('responds with the stored response: Age, ETag, 304, HEAD and ranges', async () => {
     let calls = 0
     await using site = await open(
       () => new Response(`call ${++calls}`, { headers: { ETag: `"${calls}"`, 'X-A': '1' } }),
@@ -82,7 +82,7 @@ describe('cacheFetch', () => {
     expect(await (await site.get()).text()).toBe('call 1')
   })
 
-  it('sends the parts of a stream as they come, to its own client and to those that follow', async () => {
+  it('sends each part of a stream when it arrives, to its own client and to the clients that joined', async () => {
     const stream = source()
     await using site = await open(() => new Response(stream.body))
     stream.write('one')
@@ -100,7 +100,7 @@ describe('cacheFetch', () => {
     expect(await (await site.get()).text()).toBe('onetwo')
   })
 
-  it('goes on for those that follow when the client of the handler has left, and stops when all have', async () => {
+  it('continues for the joined clients when the handler’s client has left, and stops when all have left', async () => {
     const stream = source()
     let handlerSignal!: AbortSignal
     await using site = await open(({ signal }) => {
@@ -146,7 +146,7 @@ describe('cacheFetch', () => {
     expect(await (await site.get()).text()).toBe('two')
   })
 
-  it('what a handler throws arrives as without the cache, and stops nobody else', async () => {
+  it('passes on an error of the handler as without the cache, and other requests continue', async () => {
     let isBroken = true
     await using site = await open(() => {
       if (isBroken) throw new RangeError('no')
@@ -206,7 +206,7 @@ describe('cacheFetch', () => {
     expect(await (await site.get('/?a=1')).text()).toBe('call 2')
   })
 
-  it('has a stale response confirmed by the handler, and serves it where that fails', async () => {
+  it('revalidates a stale response by the handler, and serves it if the handler fails', async () => {
     let answer = () =>
       new Response('old', { headers: { 'Cache-Control': 'max-age=60, stale-if-error=60', ETag: '"1"' } })
     await using site = await open(() => answer(), {})

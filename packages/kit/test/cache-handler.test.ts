@@ -91,7 +91,7 @@ describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
     }
   }
 
-  it('answers what was stored, and forgets it when a request changes something', async () => {
+  it('responds with the stored response until an unsafe request invalidates it', async () => {
     await using fixture = await openCache()
     const { cache } = fixture
     await using site = await open(cacheHandler(counting(), { ttlSeconds: 60, cache }) as never)
@@ -153,7 +153,7 @@ describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
     await expect.poll(async () => (await site.get('/a')).body).toBe('GET 2')
   })
 
-  it('forgets what is in a group when a response invalidates it, for its host alone', async () => {
+  it('invalidates the responses of a group for one host if a response asks for it', async () => {
     await using fixture = await openCache()
     const { cache } = fixture
     let calls = 0
@@ -247,7 +247,7 @@ describe('a client certificate', () => {
 })
 
 describe('clients of HTTP/2 that read nothing', () => {
-  it('keep nobody waiting: who follows, and who is served what is stored', async () => {
+  it('do not delay clients that joined, or clients that get the stored response', async () => {
     await using fixture = await openCache()
     const body = Buffer.alloc(4_500_000, 'x')
     let calls = 0

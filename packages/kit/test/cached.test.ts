@@ -5,7 +5,7 @@ import { Cached, cached, cacheOf, defineCache } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
 
 describe('cached', () => {
-  it('has the methods of its cache by themselves too, `expire` as `markStale`', async () => {
+  it('has methods that work without their object, and `expire` does the same as `markStale`', async () => {
     await using test = await openCache()
     let runs = 0
     const runsOf = cached(async (_id: number) => ++runs, {
@@ -63,7 +63,7 @@ describe('cached', () => {
 })
 
 describe('defineCache', () => {
-  it('has its types from its loader', async () => {
+  it('infers its types from its loader', async () => {
     await using test = await openCache()
     const cities = defineCache({ name: 'city', version: 2, cache: test.cache, load: async (id: number) => ({ id }) })
     expect(await cities.getOrSet(42)).toEqual({ id: 42 })
@@ -122,7 +122,7 @@ describe('@Cached, as a legacy decorator', () => {
     expect(cities.find.length).toBe(1)
   })
 
-  it('refuses what is no async method, by its type', () => {
+  it('does not compile on a method that is not async', () => {
     class Plain {
       // @ts-expect-error a cache is never asked synchronously
       @Cached(60)

@@ -52,7 +52,7 @@ describe('concurrency', () => {
     await (await waiting[1]!).release()
   })
 
-  it('lets those that wait in, in the order in which they came, of all processes', async () => {
+  it('admits waiting callers of all processes in the order of their arrival', async () => {
     await using test = await openCache()
     const limiters = [test.cache, test.another()].map((cache) => concurrency({ max: 1, queue: 10, cache }))
     const first = await limiters[0]!.acquire('id')
@@ -218,7 +218,7 @@ describe('concurrency', () => {
     expect(() => concurrency(options as never)).toThrow(message)
   })
 
-  it('refuses an id that is none, and options that are none', async () => {
+  it('refuses invalid ids and options', async () => {
     await using test = await openCache()
     const limiter = concurrency({ max: 1, cache: test.cache })
     await expect(limiter.acquire(5 as never)).rejects.toThrow('the id must be a string')
@@ -226,14 +226,14 @@ describe('concurrency', () => {
     await expect(limiter.acquire('id', { waitMs: -1 })).rejects.toThrow('waitMs must be a number of milliseconds')
   })
 
-  it('has all its options in the README', () => {
+  it('documents all its options in the README', () => {
     const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
     for (const option of CONCURRENCY_OPTIONS) expect(readme).toMatch(new RegExp(`^(\\| |- )[^:(|]*\`${option}\``, 'm'))
   })
 })
 
 describe('a turn at the slots', () => {
-  it('never gives more slots than there are, and serves those that wait in their order', () => {
+  it('never grants more slots than max, and admits waiting callers in order', () => {
     const step = fc.record({
       process: fc.integer({ min: 0, max: 2 }),
       action: fc.constantFrom('want', 'release', 'turn', 'turn'),

@@ -58,7 +58,7 @@ describe('fetchSession', () => {
     return Response.json({ views: session.views })
   }
 
-  it('keeps what is put into a session, and begins none for what puts nothing', async () => {
+  it('stores a session that has data, and creates no session without data', async () => {
     const ann = visitor((opened, { url }) => (url.endsWith('/none') ? new Response('') : count(opened)))
     expect((await ann.get('/none')).headers.getSetCookie()).toEqual([])
     const first = await ann.get('/')
@@ -213,7 +213,7 @@ describe('fetchSession', () => {
     expect((await bob.get('/')).headers.getSetCookie()).toEqual([])
   })
 
-  it('sends a secure cookie over https, and trusts a proxy only where it is told to', async () => {
+  it('sends a secure cookie over https, and trusts a proxy only with the option proxy', async () => {
     const [plain, trusting] = [open(), open({ proxy: true })]
     const cookieOf = async (sessions: FetchSessions<Data>, url: string, headers: Record<string, string> = {}) =>
       (await sessions.handle(new Request(url, { headers }), count)).headers.get('set-cookie')
@@ -222,7 +222,7 @@ describe('fetchSession', () => {
     expect(await cookieOf(trusting, 'http://localhost/', { 'x-forwarded-proto': 'https' })).toContain('; Secure')
   })
 
-  it('has no session for requests that are skipped or outside of the path', async () => {
+  it('has no session for skipped requests and for requests outside of the cookie’s path', async () => {
     const sessions = open({ skip: ({ url }) => url.endsWith('/health'), cookie: { path: '/app' } })
     for (const path of ['/app/health', '/other']) {
       const opened = await sessions.open(new Request(`http://localhost${path}`))

@@ -67,7 +67,7 @@ describe('CounterLayout', () => {
     )
   })
 
-  it('has room for a limit, with as many parallel hits again, or refuses it', () => {
+  it('can count twice the limit, or refuses the limit', () => {
     expect(new CounterLayout(60_000, 1_000_000_000).maxCount).toBeGreaterThanOrEqual(1_000_000_000)
     expect(() => new CounterLayout(31 * DAY_MS, 1_000_000_000)).toThrow("use algorithm 'sliding' or 'gcra'")
     expect(() => new CounterLayout(Number.MAX_SAFE_INTEGER, 1000)).toThrow('can count up to')
@@ -144,7 +144,7 @@ describe('FirstHitCounter', () => {
     expect((await counter.get('k', now, 'k'))!.count).toBeGreaterThan(layout.maxCount)
   })
 
-  it('takes what is no counter for none', async () => {
+  it('treats a stored value that is not a counter as a missing counter', async () => {
     await using test = await openCache()
     const [counter] = counters([test.cache], 60_000)
     await test.cache.client.set('k', 'nonsense')

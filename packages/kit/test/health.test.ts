@@ -60,7 +60,7 @@ describe('health', () => {
     expect(news).toEqual(['away down', 'back there'])
   })
 
-  it('is degraded until what was missed is made up for', async () => {
+  it('is degraded until the pending invalidations are sent', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { cache, server } = test
     await cache.set('k', 'old')
@@ -87,7 +87,7 @@ describe('health', () => {
     expect(news).toEqual(Array.from({ length: 4 }, () => ['away down', 'back there']).flat())
   })
 
-  it('stays as it was when the cache is closed, and nobody is told of anything', async () => {
+  it('does not change when the cache is closed, and emits no event', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { server } = test
     const cache = test.another({ timeoutMs: 250 })

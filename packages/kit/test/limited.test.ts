@@ -75,7 +75,7 @@ describe('blockUntilReady', () => {
 })
 
 describe('limited', () => {
-  it('makes calls wait for their turn, and returns what they return', async () => {
+  it('makes calls wait for their turn, and returns their results', async () => {
     await using test = await openCache()
     const { cache, clock } = test
     const calls: number[] = []
@@ -106,7 +106,7 @@ describe('limited', () => {
     await expect(never()).rejects.toThrow("the limit 'never' never allows a call that costs 2")
   })
 
-  it('counts by key and at a cost, and passes on what the function throws', async () => {
+  it('counts by key and cost, and rejects with the function’s error', async () => {
     await using test = await openCache()
     const call = limited(
       (account: string, size: number) => {
@@ -121,7 +121,7 @@ describe('limited', () => {
     await expect(call('b', 0)).rejects.toThrow('nothing to send')
   })
 
-  it('runs as many at once as it is told, in two processes', async () => {
+  it('runs at most max calls at once, in two processes', async () => {
     await using test = await openCache()
     const gate = deferred()
     let running = 0
@@ -144,7 +144,7 @@ describe('limited', () => {
     expect(most).toBe(2)
   })
 
-  it('refuses what is no function, and options that are none', () => {
+  it('refuses values that are not functions, and invalid options', () => {
     expect(() => limited('fn' as never, { perSecond: 1 })).toThrow(
       'the first argument of limited must be a function, got string',
     )
@@ -153,7 +153,7 @@ describe('limited', () => {
     expect(() => limited(() => 1, { perSecond: 1, waitMs: Number.NaN })).toThrow('waitMs must be')
   })
 
-  it('has all its options in its page', () => {
+  it('documents all its options', () => {
     const page = readFileSync(new URL('../../../docs/outgoing-calls.md', import.meta.url), 'utf8')
     for (const option of LIMITED_OPTIONS.slice(-5))
       expect(page).toMatch(new RegExp(`^(\\| |- )[^:(|]*\`${option}\``, 'm'))

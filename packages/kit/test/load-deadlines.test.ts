@@ -37,7 +37,7 @@ describe('the time limits of loads', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('do not end a load that has ended, nor one without a limit', () => {
+  it('do not end a completed load, or a load without a limit', () => {
     const deadlines = new LoadDeadlines()
     const expired: number[] = []
     const ended = new Load(100, expired)

@@ -223,7 +223,7 @@ describe.each(PROTOCOLS)('QUERY by %s', (_protocol, open) => {
     }
   })
 
-  it('goes on with the connection where nobody reads the content', async () => {
+  it('keeps the connection usable if no handler reads the content', async () => {
     await using site = await openCached((_request, response) => response.end('unread'))
     for (const parts of [
       [Buffer.from('a')],
@@ -288,7 +288,7 @@ describe.each(PROTOCOLS)('QUERY by %s', (_protocol, open) => {
 })
 
 describe('random QUERY requests, several at once', () => {
-  it('of the same content run one handler', async () => {
+  it('with the same content run one handler', async () => {
     await using fixture = await openCache()
     const gate = new Gate()
     let calls = 0

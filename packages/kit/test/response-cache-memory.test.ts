@@ -91,7 +91,7 @@ describe('a response cache with l1', () => {
     expect((await other.get()).isHit).toBe(false)
   })
 
-  it('gives what the client may not use to nobody: newer responses, credentials', async () => {
+  it('serves no response to a client that may not use it: newer responses, credentials', async () => {
     await using fixture = await openCache({ l1: true })
     await using site = await openProcess(fixture.cache, counting(), { l1: true })
     await site.get()

@@ -12,7 +12,7 @@ describe('mergeSessions', () => {
     expect(mergeSessions({ n: 1 }, {}, { n: 2 })).toStrictEqual({})
   })
 
-  it('takes keys for keys, whatever they are called, and changes as it is told', () => {
+  it('merges a property named __proto__ as data, and applies only the changed properties', () => {
     const theirs = JSON.parse('{ "__proto__": 1, "a": 1 }') as Record<string, unknown>
     const merged = mergeSessions({ a: 1 }, { a: 1, b: 1 }, theirs)
     expect(JSON.stringify(merged)).toBe('{"__proto__":1,"a":1,"b":1}')
@@ -31,7 +31,7 @@ describe('mergeSessions', () => {
     })
   })
 
-  it('lets a deletion win over a change within what was deleted, whichever is written later', () => {
+  it('lets a deletion win over a change within the deleted part, in either order', () => {
     const base = { user: { seen: 1 }, keep: { cart: { n: 1 } } }
     const touched = { user: { seen: 2 }, keep: { cart: { n: 2 } } }
     const deleted = { keep: {} }
@@ -49,7 +49,7 @@ describe('mergeSessions', () => {
     expect(merged).toEqual({ cookie: { a: 2, b: 1 }, x: { cookie: { a: 2, b: 2 } } })
   })
 
-  it('changes nothing for one who changed nothing', () => {
+  it('changes nothing for a request without changes', () => {
     const session = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd'), fc.jsonValue())
     fc.assert(
       fc.property(session, session, session, (base, mine, theirs) => {

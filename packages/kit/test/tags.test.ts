@@ -80,7 +80,7 @@ describe('invalidateTags', () => {
     expect(sent.join('')).toBe(asked)
   })
 
-  it('invalidates what a load brings that began before', async () => {
+  it('invalidates the value of a load that began before', async () => {
     await using test = await openCache()
     const other = test.another()
     const old = deferred<string>()
@@ -147,7 +147,7 @@ describe('invalidateTags', () => {
     expect(await test.cache.get('raced')).toBeUndefined()
   })
 
-  it('refuses what is no tag', async () => {
+  it('refuses invalid tags', async () => {
     await using test = await openCache()
     await expect(test.cache.invalidateTags([''])).rejects.toThrow('a tag must not be empty')
     await expect(test.cache.invalidateTags(['a'], { hard: true } as never)).rejects.toThrow(
@@ -187,7 +187,7 @@ describe('namespace', () => {
     expect(await imports.get(['row', 3])).toBe('again')
   })
 
-  it('does not believe what was stored past it', async () => {
+  it('ignores a value that was stored without the namespace’s tag', async () => {
     await using test = await openCache()
     await test.cache.set(['import', 1], 'past')
     const imports = test.cache.namespace('import')

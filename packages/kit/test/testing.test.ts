@@ -12,7 +12,7 @@ class Weather {
 }
 
 describe('testMemcache', () => {
-  it('is a cache of the test’s own, with a clock that goes when it is told to', async () => {
+  it('is a separate cache with a fake clock', async () => {
     await using test = await testMemcache({ asDefault: true })
     expect(getDefaultMemcache()).toBe(test.cache)
     const weather = new Weather()
@@ -34,7 +34,7 @@ describe('testMemcache', () => {
     await getDefaultMemcache().close()
   })
 
-  it('has faults to order', async () => {
+  it('can simulate faults', async () => {
     await using test = await testMemcache()
     await test.cache.set('k', 'v')
     await test.server.pause()

@@ -159,7 +159,7 @@ async function openMicroservice() {
 }
 
 describe('in a microservice', () => {
-  it('@RateLimit counts by its key, and steps aside where there is nobody to count', async () => {
+  it('@RateLimit counts by its key, and does not count calls without a client', async () => {
     await using service = await openMicroservice()
     expect(await service.send('by-sender', { from: 'ann' })).toBe('answered')
     expect(await service.send('by-sender', { from: 'ann' })).toBe('answered')

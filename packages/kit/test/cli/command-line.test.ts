@@ -56,7 +56,7 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
     expect(await client.get('text')).toBeUndefined()
   })
 
-  it('prints what the kit stores, and the bytes of another client', async () => {
+  it('prints values that the kit stored, and the bytes of another client’s values', async () => {
     await using cache = memcache({ servers: server.address })
     await cache.namespace('kit').set(['a'], { when: 1 }, { ttlSeconds: 60, tags: ['t'] })
     expect((await run('get', 'kit:a')).output).toBe('{ when: 1 }\n')
@@ -212,7 +212,7 @@ describeWithCommand(findNutcracker, 'nutcracker', 'memcache-ts on twemproxy', ()
 })
 
 describe('memcache-ts', () => {
-  it('says what is wrong with a command line, and exits with 2', async () => {
+  it('explains an invalid command line, and exits with 2', async () => {
     expect(await runCommand(['gte', 'k'])).toMatchObject({
       status: 2,
       errors: expect.stringContaining('Did you mean get?'),

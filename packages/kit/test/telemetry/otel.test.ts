@@ -204,7 +204,7 @@ describe('the instrumentation for OpenTelemetry', () => {
     end()
   })
 
-  it('makes what happens in a getOrSet a child of its span: operations, and the spans of the loader', async () => {
+  it('makes operations and the loader’s spans children of the span of getOrSet', async () => {
     await using test = await openCache()
     const { options, reads, operations, named } = providers()
     const end = instrumentMemcache(test.cache, options)
