@@ -124,6 +124,23 @@ describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
     expect((await site.get('/b')).cacheStatus).not.toContain('hit')
   })
 
+  it.each([
+    ['announced, with the body at once', true, false],
+    ['not announced, after a part of the body', false, true],
+  ])('stores no response whose trailers are %s', async (_name, isAnnounced, isParted) => {
+    await using fixture = await openCache()
+    let calls = 0
+    const handler = (_request: unknown, response: ServerResponse): void => {
+      if (isAnnounced && !('stream' in response)) response.setHeader('Trailer', 'X-Sum')
+      if (isParted) response.write('part ')
+      response.addTrailers({ 'X-Sum': String(++calls) })
+      response.end('end')
+    }
+    await using site = await open(cacheHandler(handler as never, { ttlSeconds: 60, cache: fixture.cache }) as never)
+    for (const sum of ['1', '2'])
+      expect(await site.get('/a')).toMatchObject({ body: isParted ? 'part end' : 'end', trailers: { 'x-sum': sum } })
+  })
+
   it('sends the reason phrase of the handler with each hit', async () => {
     await using fixture = await openCache()
     const handler = ({ url }: { url?: string }, response: ServerResponse): void => {
