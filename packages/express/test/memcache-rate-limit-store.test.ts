@@ -20,7 +20,7 @@ function appWith(store: MemcacheRateLimitStore, options: Partial<Options> = {}):
 }
 
 describe('MemcacheRateLimitStore', () => {
-  it('tells express-rate-limit that its counts are shared, and its prefix', () => {
+  it('has the properties localKeys and prefix for express-rate-limit', () => {
     expect(new MemcacheRateLimitStore()).toMatchObject({ localKeys: false, prefix: 'express-rate-limit' })
   })
 
@@ -54,7 +54,7 @@ describe('MemcacheRateLimitStore', () => {
     await request(server).get('/').expect(200)
   })
 
-  it('tells of the end of the window', async () => {
+  it('returns the end of the window', async () => {
     await using fleet = new TestFleet()
     const store = new MemcacheRateLimitStore({ cache: fleet.cache() })
     store.init({ windowMs: MONTH_MS })
@@ -74,7 +74,7 @@ describe('MemcacheRateLimitStore', () => {
     expect(fleet.server.stats()).toMatchObject({ incr_hits: 999, cmd_get: 1 })
   })
 
-  it('takes hits back, and forgets one client or all of them, in other processes too', async () => {
+  it('takes hits back, and resets one client or all clients, in other processes too', async () => {
     await using fleet = new TestFleet()
     const store = new MemcacheRateLimitStore({ cache: fleet.cache() })
     const other = new MemcacheRateLimitStore({ cache: fleet.cache() })

@@ -123,7 +123,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
       await request(server).get('/api/x').expect(429)
     })
 
-    it('counts once at the higher cost, and each of several ids and names by itself', async () => {
+    it('counts once at the higher cost, and separately for each id and name', async () => {
       await using fleet = new TestFleet()
       const cache = fleet.cache()
       const made = site(
@@ -177,7 +177,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
       await request(server).get('/fine').expect(429)
     })
 
-    it('as failed if the client left, while it waited for the limiter or for its answer', async () => {
+    it('as failed if the client left while it waited for the limiter or the response', async () => {
       await using fleet = new TestFleet()
       const gate = new Gate()
       const limiting = rateLimit({
@@ -244,7 +244,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
     await request(server).get('/').expect(429)
   })
 
-  it('takes no client for the application, whatever it sends', async () => {
+  it('ignores fields by which a client pretends to be the application', async () => {
     await using fleet = new TestFleet()
     const made = create()
     made.use(
@@ -269,7 +269,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
     ])
   })
 
-  it('tells no time to come back after if a request is never allowed', async () => {
+  it('sends no Retry-After if a request is never allowed', async () => {
     await using fleet = new TestFleet()
     await using server = await listen(site(rateLimit({ perMinute: 3, cost: 4, cache: fleet.cache() })))
     const answer = await request(server).get('/').expect(429)
@@ -310,7 +310,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
     )
   })
 
-  it('tells of gcra when the next unit is there', async () => {
+  it('sends for gcra the time of the next unit', async () => {
     await using fleet = new TestFleet()
     const gcra = rateLimit({ perMinute: 6, algorithm: 'gcra', key: () => 'k', cache: fleet.cache() })
     await using server = await listen(site(gcra))

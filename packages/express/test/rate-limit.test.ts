@@ -23,7 +23,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     return made
   }
 
-  it('admits exactly 100 of 1000 parallel requests, and tells the others when to come back', async () => {
+  it('admits exactly 100 of 1000 parallel requests, and sends Retry-After to the others', async () => {
     await using fleet = new TestFleet()
     await using server = await listen(app(fleet.cache(), { perMinute: 100 }))
     const answers = await Promise.all(Array.from({ length: 1000 }, () => request(server).get('/')))
@@ -98,7 +98,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     expect(JSON.parse(last.text)['violated-policies']).toEqual(['login-3600s'])
   })
 
-  it('leaves the answer to a handler that is given', async () => {
+  it('lets the option handler send the response', async () => {
     await using fleet = new TestFleet()
     const options: RateLimitOptions = { perMinute: 1, handler: (_req, res) => void res.status(503).send('later') }
     await using server = await listen(app(fleet.cache(), options))
@@ -215,7 +215,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     expect((await limited.limiter.peek('k')).remaining).toBe(1)
   })
 
-  it('takes a request whose client went away for a failed one', async () => {
+  it('treats a request whose client left as failed', async () => {
     await using fleet = new TestFleet()
     const gate = new Gate()
     const made = express()
@@ -283,7 +283,7 @@ describe('a proxy', () => {
     await from('192.0.2.4:50124').expect(429)
   })
 
-  it('is warned of when everybody can pretend to be it', async () => {
+  it('causes a warning if every client can pretend to be it', async () => {
     vi.resetModules()
     const { rateLimit: fresh } = await import('../src/index.ts')
     await using fleet = new TestFleet()

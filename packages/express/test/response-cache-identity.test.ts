@@ -86,7 +86,7 @@ const STEP = fc.record({
 })
 
 describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
-  it('get nothing that was made for another one, whatever handlers say and however users are known', async () => {
+  it('never get a response that was made for another client, whatever handlers send and however users are identified', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(STEP, { minLength: 2, maxLength: 12 }),
@@ -188,7 +188,7 @@ describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
     expect((await site.get('/', headersOf('user', 'bob'))).isHit).toBe(true)
   })
 
-  it('see none of the cookies and parameters that are ignored, by whatever name', async () => {
+  it('do not see ignored cookies and parameters of any name', async () => {
     await using site = await openSite({
       create,
       ttlSeconds: 60,

@@ -125,7 +125,7 @@ describe('purgeHandler', () => {
     expect((await send('PURGE', '/a', { 'x-let': 'him' })).status).toBe(401)
   })
 
-  it('takes a target in absolute form, and no request that was not sent as PURGE', async () => {
+  it('accepts a target in absolute form, and only requests with the method PURGE', async () => {
     await using fleet = new TestFleet()
     const cached = cacheResponse({ ttlSeconds: 60, cache: fleet.cache() })
     const app = express()
@@ -147,7 +147,7 @@ describe('purgeHandler', () => {
     expect((await sendRequest(port, 'GET', '/a')).isHit).toBe(false)
   })
 
-  it('refuses to let anybody purge', () => {
+  it('refuses options that let every client purge', () => {
     const purge = () => Promise.resolve(true)
     expect(() => purgeHandler(purge, {})).toThrow('every client could purge')
     expect(() => purgeHandler(purge, { token: 'short' })).toThrow('16 characters')

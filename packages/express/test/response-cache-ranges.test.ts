@@ -107,7 +107,7 @@ describe('parts of a response', () => {
     )
   })
 
-  it('answer ranges within them, and are asked for once', async () => {
+  it('serve ranges within them, and are requested once', async () => {
     await using site = await openSite()
     const content: Content = { version: 1, size: 10, honoursIfRange: true, tag: strong }
     site.answers((request, response) => serve(content, request, response))

@@ -99,7 +99,7 @@ function holds(launch: () => Promise<SharedServer>): void {
 }
 
 describe('the response cache when memcached is away', () => {
-  it.each(['stop', 'pause'] as const)('answers all the same, and stores again when it is back: %s', async (fault) => {
+  it.each(['stop', 'pause'] as const)('responds anyway, and stores again when it is back: %s', async (fault) => {
     await using test = await testMemcache({ timeoutMs: 100 })
     await using site = await openSite({ cache: test.cache, ttlSeconds: 60 })
     site.answers((_request, response, call) => response.send(`answer ${call}`))

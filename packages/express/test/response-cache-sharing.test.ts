@@ -9,7 +9,7 @@ describe.each(EXPRESSES)('requests that come at once, on %s', (_, create) => {
     return sites.reduce((sum, site) => sum + site.calls.length, 0)
   }
 
-  it('calls the handler once for 20 misses, and gives all of them its answer', async () => {
+  it('calls the handler once for 20 misses, and sends its response to all', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     const gate = new Gate()
     site.answers(async (_request, response) => {
@@ -111,7 +111,7 @@ describe.each(EXPRESSES)('requests that come at once, on %s', (_, create) => {
     expect((await Promise.all(asked)).map(({ body }) => body)).toEqual(['1', '2', '3'])
   })
 
-  it('lets another handler answer when the first one’s client leaves', async () => {
+  it('runs another handler if the first handler’s client leaves', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     const gate = new Gate()
     const { port } = site.server.address() as { port: number }

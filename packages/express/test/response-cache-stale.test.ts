@@ -76,7 +76,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     }
   })
 
-  it('are served while they are revalidated as their own stale-while-revalidate says', async () => {
+  it('are served during revalidation for their own stale-while-revalidate', async () => {
     await using site = await openSite({ create })
     const says = (text: string, control: string): void =>
       site.answers((_request, response) => response.set({ 'Cache-Control': control, ETag: `"${text}"` }).send(text))
@@ -223,7 +223,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     expect((await one.get('/', host)).isHit).toBe(false)
   })
 
-  it('come after a soft invalidation, while one handler call brings the new one', async () => {
+  it('are served after a soft invalidation, while one handler call produces the new response', async () => {
     await using site = await openSite({ create, ttlSeconds: 60, tags: ['page'] })
     counts(site)
     await site.get()

@@ -210,7 +210,7 @@ describe('a response whose session is being stored', () => {
     await expect(site.visit('/', await site.login())).rejects.toThrow(/aborted|socket hang up|ECONNRESET/)
   })
 
-  it('is not waited for without end where a producer goes on', async () => {
+  it('does not wait endlessly if a producer continues', async () => {
     await using site: Site = await openSite(
       {
         '/': async (req, res) => {
@@ -331,7 +331,7 @@ describe('sessions that are written at once', () => {
 })
 
 describe('a session that was destroyed', () => {
-  it('is not brought back by a socket that still holds it, however late', async () => {
+  it('is not restored by a socket that still holds it, however late', async () => {
     const test = await testMemcache()
     const sessions = memcacheSession({ secret: 'test', cache: test.cache })
     const app = express()
@@ -764,7 +764,7 @@ describe('options beyond express-session’s', () => {
     },
   )
 
-  it('tells once that a secure cookie is not sent over a connection that is not known to be secure', async () => {
+  it('logs once that a secure cookie is not sent over a connection that is not known to be secure', async () => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
     try {
       await using site = await openSite({}, { cookie: { secure: true } })
@@ -809,7 +809,7 @@ describe('a stored value that is not a session', () => {
   })
 })
 
-describe('middlewares that stand on sessions', () => {
+describe('middlewares that use sessions', () => {
   it('passport, connect-flash and csurf log in, flash and protect', async () => {
     const users = new passport.Passport()
     users.use(new LocalStrategy((name, password, done) => done(null, password === 'right' ? { name } : false)))

@@ -44,7 +44,7 @@ describe('rateLimit of Fastify', () => {
     expect((await test.app.inject('/')).statusCode).toBe(200)
   })
 
-  it('counts a request once that meets two limits of one name, and tells of all limits', async () => {
+  it('counts a request once for two limits of one name, and sends the fields of all limits', async () => {
     await using test = await testMemcache()
     const { cache } = test
     const app = Fastify()
@@ -88,7 +88,7 @@ describe('rateLimit of Fastify', () => {
     expect(() => test.limit.limiter).toThrow('use limiterFor')
   })
 
-  it('lets a handler answer by sending, by returning and by throwing', async () => {
+  it('lets a handler respond by sending, by returning and by throwing', async () => {
     const handlers: [NonNullable<RateLimitOptions['handler']>, number, string][] = [
       [(_request, reply) => reply.code(503).send('sent'), 503, 'sent'],
       [async (_request, reply) => void (await reply.code(503).send('sent')), 503, 'sent'],

@@ -201,7 +201,7 @@ describe('cacheResponses', () => {
     )
   })
 
-  it('invalidates before a changing request is answered', async () => {
+  it('invalidates before the response to an unsafe request', async () => {
     let text = 'old'
     await using site = await open((app) => {
       app.get('/a', async () => text)
@@ -276,7 +276,7 @@ describe('cacheResponses', () => {
     expect((await site.get('/?a=1&utm_source=y')).headers['cache-status']).toContain('hit')
   })
 
-  it('answers QUERY by its content, parsed or streamed', async () => {
+  it('selects the response to QUERY by its content, parsed or streamed', async () => {
     let calls = 0
     await using site = await open(
       (app) => {

@@ -107,7 +107,7 @@ describe('memcacheSession of Fastify', () => {
     expect((await visitor.get('/keys')).json()).toEqual(keys.sort())
   })
 
-  it('takes turns under a lock, which ends with the response, failed ones included', async () => {
+  it('runs requests one after another under a lock, which ends with the response, also after an error', async () => {
     const app = await open((app) => {
       counting(app)
       app.get('/locked', async (request, reply) => {
@@ -147,7 +147,7 @@ describe('memcacheSession of Fastify', () => {
     })
   })
 
-  it('gives the response of an error the cookie of a session that has a new id', async () => {
+  it('sends the cookie of a regenerated session with an error response', async () => {
     const app = await open((app) => {
       counting(app)
       app.get('/rotate', async (request) => {
@@ -209,7 +209,7 @@ describe('memcacheSession of Fastify', () => {
     },
   )
 
-  it('goes on as onCacheDown says', async () => {
+  it('continues as onCacheDown says', async () => {
     for (const [onCacheDown, status, body] of [
       ['error', 503, undefined],
       ['anonymous', 200, { views: 1 }],

@@ -11,7 +11,7 @@ describe('a bounded map', () => {
     expect(map.get('d')).toBeUndefined()
   })
 
-  it('never has more than it may, tells no wrong value, and keeps the half that was used last', () => {
+  it('never exceeds its size, returns no wrong value, and keeps the half that was used last', () => {
     const step = fc.record({
       key: fc.integer({ min: 0, max: 12 }).map(String),
       kind: fc.constantFrom('get', 'set', 'delete'),

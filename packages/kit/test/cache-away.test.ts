@@ -4,7 +4,7 @@ import { memcache } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
 
 describe('when memcached is away', () => {
-  it.each(['stop', 'pause'] as const)('goes on without it, and with it again: %s', async (fault) => {
+  it.each(['stop', 'pause'] as const)('continues without it, and uses it again when it is back: %s', async (fault) => {
     await using test = await openCache({ timeoutMs: 250 })
     const events: string[] = []
     test.cache.on('degraded', () => events.push('degraded'))
@@ -110,7 +110,7 @@ describe('when memcached is away', () => {
     await until(async () => (await test.cache.get('k')) === 'v')
   })
 
-  it('passes the loader’s errors on all the same', async () => {
+  it('rejects with the loader’s error', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     await test.server.stop()
     await expect(test.cache.getOrSet('k', () => Promise.reject(new Error('no database')))).rejects.toThrow(

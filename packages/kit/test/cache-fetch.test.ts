@@ -74,7 +74,7 @@ describe('cacheFetch', () => {
     }
   })
 
-  it('runs one handler for all that miss at once, and gives each a body of its own', async () => {
+  it('runs one handler for concurrent misses, and gives each request its own body', async () => {
     const gate = new Gate()
     let calls = 0
     await using site = await open(async () => {
@@ -129,7 +129,7 @@ describe('cacheFetch', () => {
     expect(status(await site.get())).toContain('hit')
   })
 
-  it('tells a handler whose client has left, and cancels its body', async () => {
+  it('aborts the signal of a handler whose client has left, and cancels its body', async () => {
     const stream = source()
     let handlerSignal!: AbortSignal
     await using site = await open(({ signal }) => {
@@ -185,7 +185,7 @@ describe('cacheFetch', () => {
     }
   })
 
-  it('invalidates before a changing request is answered, and leaves its body to the handler', async () => {
+  it('invalidates before the response to an unsafe request, and does not read its body', async () => {
     let text = 'old'
     await using site = await open(async (request) => {
       if (request.method === 'POST') text = await request.text()
@@ -290,7 +290,7 @@ describe('cacheFetch', () => {
     }
   })
 
-  it('answers QUERY by its content, which the handler reads as it came', async () => {
+  it('selects the response to QUERY by its content, which the handler reads unchanged', async () => {
     const seen: string[] = []
     await using site = await open(
       async (request) => {

@@ -160,7 +160,7 @@ describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
     }
   })
 
-  it('serves stale responses while it revalidates by itself', async () => {
+  it('serves stale responses while it revalidates them in the background', async () => {
     await using fixture = await openCache()
     const { cache, clock } = fixture
     await using site = await open(cacheHandler(counting(), { ttlSeconds: 10, staleSeconds: 60, cache }) as never)
@@ -190,7 +190,7 @@ describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
     expect(await site.get('/c')).toMatchObject({ body: '3' })
   })
 
-  it('takes a field of groups that is no list of strings for none', async () => {
+  it('ignores a field of groups that is not a list of strings', async () => {
     await using fixture = await openCache()
     const { cache } = fixture
     await using site = await open(

@@ -45,7 +45,7 @@ describe('cached', () => {
     expect(await near.cache.get([5, 5])).toBeUndefined()
   })
 
-  it('takes the parts of the key from a function of the arguments', async () => {
+  it('gets the parts of the key from a function of the arguments', async () => {
     await using test = await openCache()
     const near = cached(async (lat: number) => lat, { name: 'n', key: (lat) => [lat.toFixed(1)], cache: test.cache })
     expect(await near(1.11)).toBe(1.11)
@@ -72,7 +72,7 @@ describe('defineCache', () => {
     expect(await cities.get(42)).toBeUndefined()
   })
 
-  it('takes a loader with each call where it has none', async () => {
+  it('without a loader takes one with each call', async () => {
     await using test = await openCache()
     const tokens = defineCache<{ token: string }, string>({ name: 'token', ttlSeconds: 60, cache: test.cache })
     expect(await tokens.getOrSet('a', () => ({ token: 'x' }))).toEqual({ token: 'x' })

@@ -105,7 +105,7 @@ it.each<[string, () => unknown]>([
   expect(await errorOf(call)).toEqual(refused)
 })
 
-it('warms with as many loads at once as can be, whatever number is given', async () => {
+it('warms with any valid number of concurrent loads', async () => {
   for (const concurrency of [2 ** 31, Number.MAX_VALUE]) {
     expect(await declared().warm([1, 2], { concurrency })).toMatchObject({ failed: 0 })
   }

@@ -85,7 +85,7 @@ async function answers(
 }
 
 describe.each(Object.keys(WAYS))('%s', (way) => {
-  it('without a class gives everybody plain data, on a miss as on a hit, and says so once', async () => {
+  it('without a class returns plain data to each caller, on a miss and on a hit, and logs that once', async () => {
     const all = await answers(way, user, {})
     const { id, born, roles, photo, balance } = new User(1)
     const plain = {
@@ -104,7 +104,7 @@ describe.each(Object.keys(WAYS))('%s', (way) => {
     expect(ofUser[0]).toMatch(/an instance of User is stored as plain data.*set the option type: User/)
   })
 
-  it('with type gives everybody an instance of their own, and says nothing', async () => {
+  it('with type returns a separate instance to each caller, and logs nothing', async () => {
     const all = (await answers(way, user, { type: User })) as User[]
     for (const one of all) {
       expect(one).toStrictEqual(new User(1))
@@ -136,7 +136,7 @@ describe.each(Object.keys(WAYS))('%s', (way) => {
 })
 
 describe('type', () => {
-  it('says which property would need one, once', async () => {
+  it('logs once which property needs a type', async () => {
     class Post {
       author = new User(1)
     }
@@ -151,7 +151,7 @@ describe('type', () => {
     )
   })
 
-  it('keeps every property, whatever decorators hide from others', async () => {
+  it('keeps every property, including those that decorators hide in serialized output', async () => {
     @Exclude()
     class Account {
       @Expose() id = 1
@@ -365,7 +365,7 @@ describe('a stored value that the reviver refuses', () => {
 })
 
 describe('an explicitly stored value', () => {
-  it('is plain data for everybody', async () => {
+  it('is plain data for all callers', async () => {
     const cache = test.another({ l1: true, logger })
     await cache.set('user', new Address('x'))
     for (const _ of ['memory', 'again']) expect(await cache.get('user')).toStrictEqual({ street: 'x' })

@@ -22,7 +22,7 @@ async function taken(limiter: ConcurrencyLimiter, calls: number): Promise<Slot[]
 }
 
 describe('concurrency', () => {
-  it('gives as many slots as there are, to two processes at once, and each again when it is released', async () => {
+  it('grants max slots to two processes together, and each slot again after its release', async () => {
     await using test = await openCache()
     const [one, other] = [test.cache, test.another()].map((cache) => concurrency({ max: 3, cache }))
     const slots = (await Promise.all([taken(one!, 20), taken(other!, 20)])).flat()
@@ -69,7 +69,7 @@ describe('concurrency', () => {
     expect(order).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
   })
 
-  it('gives up waiting when its time is over, or its signal says so, and leaves no place behind', async () => {
+  it('stops waiting after waitMs or when its signal is aborted, and leaves no place in the queue', async () => {
     await using test = await openCache()
     const limiter = concurrency({ max: 1, waitMs: 5000, cache: test.cache })
     const first = await limiter.acquire('id')
@@ -110,7 +110,7 @@ describe('concurrency', () => {
     await (await waiting).release()
   })
 
-  it('is released when its block ends, whatever is thrown in it', async () => {
+  it('is released when its block ends, even by an error', async () => {
     await using test = await openCache()
     const limiter = concurrency({ max: 1, cache: test.cache })
     await expect(
@@ -173,7 +173,7 @@ describe('concurrency', () => {
     },
   )
 
-  it('gives no slot while others change its item all the time, and takes one when they stop', async () => {
+  it('grants no slot while other processes change its item all the time, and grants one when they stop', async () => {
     await using test = await openCache()
     const limiter = concurrency({ max: 1, queue: 5, cache: test.cache })
     const add = vi.spyOn(test.cache.client, 'add').mockResolvedValue(false)
@@ -189,7 +189,7 @@ describe('concurrency', () => {
     await (await limiter.acquire('id')).release()
   })
 
-  it('tells a holder whose lease has ended and was given to another', async () => {
+  it('notifies a holder whose lease ended and was granted to another caller', async () => {
     await using test = await openCache()
     const stood = concurrency({ max: 1, leaseMs: 1000, cache: test.cache })
     const other = concurrency({ max: 1, leaseMs: 1000, cache: test.another() })

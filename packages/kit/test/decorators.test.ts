@@ -30,7 +30,7 @@ describe('@CacheConfig', () => {
     expect(() => CacheConfig({ prefix: 'x' } as never)).toThrow('has no option')
   })
 
-  it('says which cache', async () => {
+  it('selects the cache', async () => {
     await using test = await openCache()
     @CacheConfig({ cache: test.cache })
     class Cities {

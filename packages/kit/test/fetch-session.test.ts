@@ -83,7 +83,7 @@ describe('fetchSession', () => {
     if (status === 303) expect(response.headers.get('location')).toBe('http://localhost/next')
   })
 
-  it('gives a new id, reads again and destroys', async () => {
+  it('regenerates, reloads and destroys a session', async () => {
     const ann = visitor(async (opened, { url }) => {
       const path = new URL(url).pathname
       if (path === '/in') {
@@ -137,7 +137,7 @@ describe('fetchSession', () => {
     expect(await sessions.store.get(opened.session.id)).toMatchObject({ views: 1 })
   })
 
-  it('loses no parallel write, and takes turns under a lock', async () => {
+  it('loses no parallel write, and runs requests one after another under a lock', async () => {
     const ann = visitor(async (opened, { url }) => {
       const path = new URL(url).pathname
       if (path === '/lock') {
@@ -169,7 +169,7 @@ describe('fetchSession', () => {
     expect((await ann.get('/lock')).status).toBe(200)
   })
 
-  it('gives the response of an error the cookie of a session that has a new id', async () => {
+  it('sends the cookie of a regenerated session with an error response', async () => {
     const sessions = open()
     const ann = visitor(count)
     await ann.get('/')
@@ -192,7 +192,7 @@ describe('fetchSession', () => {
     expect([thrown.status, thrown.headers.getSetCookie()]).toEqual([302, [expect.stringContaining('connect.sid=s')]])
   })
 
-  it('rejects if the session cannot be read or saved, and goes on where onCacheDown says so', async () => {
+  it('rejects if the session cannot be read or saved, and continues if onCacheDown allows it', async () => {
     const ann = visitor(count)
     const bob = visitor(count, { onCacheDown: 'anonymous' })
     await ann.get('/')

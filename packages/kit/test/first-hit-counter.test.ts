@@ -102,7 +102,7 @@ describe('FirstHitCounter', () => {
     },
   )
 
-  it('goes on in a window that a later clock has started, by that clock, and starts no window twice', async () => {
+  it('continues a window that a later clock has started, by that clock, and starts no window twice', async () => {
     await using test = await openCache()
     const [one, other] = counters([test.cache, test.another()], 60_000)
     const now = test.clock.nowMs()
@@ -116,7 +116,7 @@ describe('FirstHitCounter', () => {
     expect(await one!.add('k', 1, now + 60_300, 'k')).toEqual({ startMs: now + 60_300, count: 2, marks: 0 })
   })
 
-  it('gives back down to nothing, and never to a later window', async () => {
+  it('gives hits back down to 0, and never to a later window', async () => {
     await using test = await openCache()
     const [counter] = counters([test.cache], 10_000)
     const now = test.clock.nowMs()

@@ -29,7 +29,7 @@ describe('getOrSetMany', () => {
     expect(test.cache.stats()).toMatchObject({ loads: 2, hits: 1 + 3 + 1000 })
   })
 
-  it('takes a safe integer and its text for one id in the Map of a loader, as in a key, and no other two values', async () => {
+  it('treats a safe integer and its text as one id in the Map of a loader, as in a key, and no other two values', async () => {
     await using test = await openCache()
     const load = (loaded: unknown) => () => new Map([[loaded, 'value']])
     const others = ['+1', '01', '1.0', '1e0', '-0', 1n, true]
@@ -168,7 +168,7 @@ describe('getOrSetMany', () => {
     expect(aborted).toMatchObject({ message: 'enough' })
   })
 
-  it('goes on without the cache', async () => {
+  it('continues without the cache', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     await test.server.stop()
     let calls = 0

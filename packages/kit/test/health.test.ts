@@ -74,7 +74,7 @@ describe('health', () => {
     expect(await cache.get('k')).toBeUndefined()
   })
 
-  it('tells each outage once, however often a server comes and goes', async () => {
+  it('emits each outage once, however often a server fails and comes back', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { cache, server } = test
     const news = told(cache)
@@ -103,7 +103,7 @@ describe('health', () => {
     expect(cache.health).toBe('down')
   })
 
-  it('tells a listener of the kit of an outage that is under way, and all of them, though one throws', async () => {
+  it('notifies a new listener of an outage in progress, and all listeners even if one throws', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { cache, server } = test
     const news: string[] = []

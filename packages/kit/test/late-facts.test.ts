@@ -92,7 +92,7 @@ describe.each(Object.entries(WAYS))('tags that are known at the call of %s', (_,
   })
 })
 
-it('@CachePut with tags that cannot be used takes the old result away, and its method succeeds', async () => {
+it('@CachePut with invalid tags deletes the old result, and its method succeeds', async () => {
   @CacheConfig({ name: 'put' })
   class Rows {
     @CachePut({ key: (id: number) => ['find', id], tags: () => [5] as never })

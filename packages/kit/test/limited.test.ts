@@ -6,7 +6,7 @@ import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
 describe('blockUntilReady', () => {
-  it('lets the callers of an id through in their order, each when there is room', async () => {
+  it('admits the callers of an id in their order, each when the limit allows it', async () => {
     await using test = await openCache()
     const { cache, clock } = test
     const limiter = rateLimiter({ perSecond: 1, algorithm: 'gcra', cache })
@@ -28,7 +28,7 @@ describe('blockUntilReady', () => {
     expect(passed).toEqual(['a true 0', 'b true 1', 'c true 2', 'd true 3'])
   })
 
-  it('says no at once if it would take too long, and when the time of one behind others is over', async () => {
+  it('rejects immediately if the wait would be too long, and when a queued caller’s time is over', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ limit: 1, windowMs: 3_000_000_000, algorithm: 'fixed', cache: test.cache })
     expect((await limiter.blockUntilReady('id')).allowed).toBe(true)
@@ -47,7 +47,7 @@ describe('blockUntilReady', () => {
     expect((await patient).allowed).toBe(true)
   })
 
-  it('goes on with the others when the first one gives up', async () => {
+  it('continues with the other callers when the first one gives up', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 1, algorithm: 'fixed', cache: test.cache })
     await limiter.consume('id')

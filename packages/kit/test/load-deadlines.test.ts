@@ -79,7 +79,7 @@ describe('the time limits of loads', () => {
 })
 
 describe('an abandonment', () => {
-  it('aborts the signal that work asks for, before or after', () => {
+  it('aborts the signal that the work reads, before or after the abandonment', () => {
     const before = new Abandonment()
     const { signal } = before
     before.abort('gone')

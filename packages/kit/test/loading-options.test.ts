@@ -7,7 +7,7 @@ import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
 describe('forceFresh', () => {
-  it('loads whatever is stored, and stores that', async () => {
+  it('loads even if a fresh value is stored, and stores the new value', async () => {
     await using test = await openCache()
     await test.cache.set('k', 'old')
     expect(await test.cache.getOrSet('k', () => 'new', { forceFresh: true })).toBe('new')
@@ -108,7 +108,7 @@ describe('a lifetime by the value', () => {
 })
 
 describe('notModified', () => {
-  it('gives the old value a new lifetime', async () => {
+  it('stores the old value with a new lifetime', async () => {
     await using test = await openCache()
     const options = { ttlSeconds: 60, staleSeconds: 600 }
     let asked = 0

@@ -25,7 +25,7 @@ describe('a load that would wait for itself', () => {
     expect(await cache.getOrSet('k', () => 'not loaded')).toBe('inner')
   })
 
-  it('is refused where its loader asks for it again and again', async () => {
+  it('is refused if its loader requests it endlessly', async () => {
     const { cache } = test
     const node = (id: number): Promise<unknown> => cache.getOrSet(['node', id], () => node(id === 1 ? 2 : 1))
     await expect(node(1)).rejects.toThrow(MemcacheOptionError)

@@ -6,7 +6,7 @@ import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
 describe('get, set, delete', () => {
-  it('tells a miss from a stored null', async () => {
+  it('distinguishes a miss from a stored null', async () => {
     await using test = await openCache()
     expect(await test.cache.get('k')).toBeUndefined()
     expect(await test.cache.set('k', null)).toBe(true)
@@ -185,7 +185,7 @@ describe('getOrSet', () => {
     expect(loads).toBe(3)
   })
 
-  it('lets the loader set the lifetime, or say that its value is not to be stored', async () => {
+  it('lets the loader set the lifetime, or prevent storing its value', async () => {
     await using test = await openCache()
     await test.cache.getOrSet('short', (context) => (context.setTtlSeconds(1), 'v'), { ttlSeconds: 100, jitter: 0 })
     await test.cache.getOrSet('unstored', (context) => (context.skipStore(), 'v'))
@@ -235,7 +235,7 @@ describe('getOrSet', () => {
     expect(() => memcache({ leaseSeconds: 0 })).toThrow(MemcacheOptionError)
   })
 
-  it('returns a loaded value that cannot be stored, counts and says it once, and frees the lease', async () => {
+  it('returns a loaded value that cannot be stored, counts and logs it once, and releases the lease', async () => {
     const said: string[] = []
     const logger = { info: () => {}, warn: (message: string) => void said.push(message) }
     await using test = await openCache({ logger })
@@ -250,7 +250,7 @@ describe('getOrSet', () => {
 })
 
 describe('without its server', () => {
-  it('goes on with the loader’s value, and tells the operator once', async () => {
+  it('returns the loader’s value, and logs the outage once', async () => {
     const warnings: string[] = []
     const port = await freePort()
     const logger = { info: () => {}, warn: (message: string) => warnings.push(message) }

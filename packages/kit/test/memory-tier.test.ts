@@ -11,7 +11,7 @@ const commands = (test: { server: { memcached: { stats(): Readonly<Record<string
   Number(test.server.memcached.stats()['cmd_get'])
 
 describe('l1', () => {
-  it('serves from memory for a second, without asking memcached', async () => {
+  it('serves from memory for a second, without a request to memcached', async () => {
     await using test = await openCache({ l1: true })
     await test.cache.getOrSet('k', () => ({ a: 1 }))
     const asked = commands(test)
@@ -85,7 +85,7 @@ describe('l1', () => {
     expect(await test.cache.get('l')).toBe('new')
   })
 
-  it('asks only whether a large value is still the same', async () => {
+  it('fetches only the cas unique of a large value to confirm it', async () => {
     await using test = await openCache({ l1: { ttlSeconds: 10 } })
     const value = 'x'.repeat(100_000)
     // The first large value asks the server for its limit, on a new connection, before which memory trusts nothing.
@@ -307,7 +307,7 @@ describe('l1', () => {
     expect(test.cache.stats().memoryHits).toBe(0)
   })
 
-  it('takes the load off the database for a second while memcached is away', async () => {
+  it('serves from memory for a second while memcached is away, so that the database is not called', async () => {
     await using test = await openCache({ l1: true, timeoutMs: 250 })
     await test.server.stop()
     let loads = 0

@@ -96,7 +96,7 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect(await limiter.peek('a')).toMatchObject({ allowed: false, remaining: 0 })
   })
 
-  it('counts penalties and gives rewards back, as another process sees at once', async () => {
+  it('counts penalties and rewards, which another process sees immediately', async () => {
     await using test = await openCache()
     const limiter = limiterOf(test, { perMinute: 10 })
     const other = limiterOf(test, { perMinute: 10, cache: test.another() })
@@ -113,7 +113,7 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     await expect(limiter.reward('a', -1)).rejects.toThrow('amount must be a whole number greater than 0')
   })
 
-  it('lets a call in that was denied, once it was rewarded or reset', async () => {
+  it('allows a denied client after a reward or a reset', async () => {
     await using test = await openCache()
     const limiter = limiterOf(test, { perMinute: 1 })
     await limiter.consume('a')
@@ -145,7 +145,7 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect((await limiter.consume('client')).allowed).toBe(true)
   })
 
-  it('believes nothing that it knows from before the clock was set back', async () => {
+  it('does not use facts from before the clock was set back', async () => {
     await using test = await openCache()
     const limiter = limiterOf(test, { limit: 1, windowMs: 2 * 3_600_000 })
     test.clock.advanceMs(3_600_000 - (test.clock.nowMs() % 7_200_000))

@@ -70,7 +70,7 @@ describe('a session repository', () => {
     expect(await new SessionRepository({ cache }).read('before')).toBeUndefined()
   })
 
-  it('clears and lists all servers, and says so where one is away', async () => {
+  it('clears and lists all servers, and rejects if a server is away', async () => {
     const servers = [new MemcachedServer({ port: 0 }), new MemcachedServer({ port: 0 })]
     const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
     const open = () =>
@@ -244,7 +244,7 @@ describe('a session repository', () => {
 })
 
 describe('the encryption of sessions', () => {
-  it('gives another text each time, opened by its name and key alone', () => {
+  it('encrypts to a different text each time, which only its name and key decrypt', () => {
     const [one, other] = [new SessionEncryption([randomBytes(32)]), new SessionEncryption(['x'.repeat(32)])]
     const plain = Buffer.from('swordfish')
     const [first, second] = [one.seal('a', plain), one.seal('a', plain)]

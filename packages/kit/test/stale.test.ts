@@ -58,7 +58,7 @@ describe('staleSeconds', () => {
     })
   })
 
-  it('lets another process try when the one that had claimed it died', async () => {
+  it('lets another process load when the claiming process died', async () => {
     await using test = await openCache({ leaseSeconds: 5 })
     await test.cache.getOrSet('k', () => 'old', STALE)
     test.clock.advanceSeconds(61)

@@ -115,7 +115,7 @@ describe('invalidateTags', () => {
     expect(await caches[1]!.getOrSet('k', load, { tags: ['t'] })).toBe('new')
   })
 
-  it('brings nothing back when the tag itself is evicted', async () => {
+  it('does not make values valid again when the tag itself is evicted', async () => {
     await using test = await openCache()
     await test.cache.getOrSet('k', () => 'old', { tags: ['t'] })
     await test.cache.invalidateTags(['t'])
@@ -126,7 +126,7 @@ describe('invalidateTags', () => {
     expect(await test.cache.get('k')).toBeUndefined()
   })
 
-  it('takes tags from the loader, and does not store a value whose tag was invalidated while it was loaded', async () => {
+  it('accepts tags from the loader, and does not store a value whose tag was invalidated during the load', async () => {
     await using test = await openCache()
     const other = test.another()
     const load = (value: string) => (context: { setTags(tags: string[]): void }) => (context.setTags(['t']), value)

@@ -51,7 +51,7 @@ describe('testMemcache', () => {
     expect(test.server.memcached.stats()['curr_items']).toBe(0)
   })
 
-  it.each(['end', 'destroy'] as const)('goes on whatever its clients have done meanwhile: %s', async (leave) => {
+  it.each(['end', 'destroy'] as const)('continues after any behaviour of its clients: %s', async (leave) => {
     await using test = await testMemcache()
     await test.server.pause()
     const connection = test.server.servers[0]!.connect()

@@ -10,7 +10,7 @@ import { openCache } from './open-cache.ts'
 const ids = Array.from({ length: 250 }, (_, index) => index)
 
 describe('warming', () => {
-  it('says on the progress line why the first value failed', async () => {
+  it('prints the error of the first failed value on the progress line', async () => {
     await using test = await openCache()
     const load = async (id: number): Promise<number> => {
       if (id === 3) throw new Error('the database is closed')
@@ -121,7 +121,7 @@ describe('warming', () => {
 })
 
 describe('warming again and longer', () => {
-  it('goes on where it was stopped', async () => {
+  it('continues where it was stopped', async () => {
     await using test = await openCache()
     const loaded: number[] = []
     const numbers = defineCache({ name: 'n', cache: test.cache, load: (id: number) => (loaded.push(id), id) })
@@ -187,7 +187,7 @@ describe('warming again and longer', () => {
     expect(await hot.read()).toHaveLength(10)
   })
 
-  it('tells the ids apart that keys tell apart, of every kind, also after they were stored', async () => {
+  it('distinguishes the ids whose keys differ, of every type, also after they were stored', async () => {
     await using test = await openCache()
     const pairs: readonly (readonly [unknown, unknown])[] = [
       [1n, 2n],

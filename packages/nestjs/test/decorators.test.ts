@@ -134,7 +134,7 @@ describe('on a provider', () => {
     expect(await test.cache.get(['Rivers', 'find', 1])).toBe('river 1')
   })
 
-  it('stands above or below Nest’s own decorators, and keeps metadata, name and length', async () => {
+  it('works above or below Nest’s own decorators, and keeps metadata, name and length', async () => {
     const Roles = (role: string) => SetMetadata('roles', role)
     @Controller('cities')
     class Shows {

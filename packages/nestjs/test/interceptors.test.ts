@@ -200,7 +200,7 @@ describe.each(['express', 'fastify'] as const)('interceptors around @CacheRespon
     expect(logged).toEqual([])
   })
 
-  it('stand before it or behind it', async () => {
+  it('may be outside or inside of it', async () => {
     const told: string[] = []
     const named = (name: string) => {
       @Injectable()

@@ -58,7 +58,7 @@ describe('forRoot', () => {
     expect(await test.cache.set('k', 1)).toBe(true)
   })
 
-  it('closes the cache when the last request is answered, not before', async () => {
+  it('closes the cache after the last response', async () => {
     const asked = deferred()
     const going = deferred()
     @Controller()

@@ -42,7 +42,7 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     }
   }
 
-  it('@RateLimit brings its guard: headers, and 429 with a problem document', async () => {
+  it('@RateLimit adds its guard: headers, and 429 with a problem document', async () => {
     await using test = await openApp({ platform, controllers: [Shows] })
     const first = await test.fetch('/limited')
     expect([first.status, await first.text()]).toEqual([200, 'limited 1'])
@@ -176,7 +176,7 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     await until(async () => (await login('wrong')).status === 429)
   })
 
-  it('goes on in this process while memcached is away', async () => {
+  it('counts in this process while memcached is away', async () => {
     await using test = await openApp({ platform, controllers: [Shows], memcache: { timeoutMs: 100 } })
     await test.server.stop()
     const statuses: number[] = []
@@ -252,7 +252,7 @@ describe('the limit of the application', () => {
     )
   })
 
-  it('counts nothing where a test has given something else than a cache', async () => {
+  it('counts nothing if a test has replaced the cache', async () => {
     @Controller('limited')
     class Limited {
       @RateLimit({ perMinute: 1 }) @CacheResponse(60) @Get() show() {

@@ -133,7 +133,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect([changed.status, await changed.json()]).toEqual([200, { call: 1 }])
   })
 
-  it('answers the second request without the handler, with Age, ETag and 304', async () => {
+  it('serves the second request without the handler, with Age, ETag and 304', async () => {
     await using test = await open()
     const first = await test.fetch('/city/1')
     expect(await first.json()).toEqual({ id: '1', call: 1 })
@@ -186,7 +186,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect(await ask('/private')).toMatchObject({ call: 11 })
   })
 
-  it('waiting requests get no answer of another one that cannot be shared', async () => {
+  it('waiting requests do not get a private response of another request', async () => {
     await using test = await open()
     const answers = await Promise.all(Array.from({ length: 5 }, () => test.fetch('/cookie')))
     const cookies = new Set(answers.map((answer) => answer.headers.get('set-cookie')))
@@ -333,7 +333,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect(await ask('/mine/varied', 'ann')).toEqual({ user: 'ann', call: 3 })
   })
 
-  it('stands on a class for all of its routes, in whose place a method has its own', async () => {
+  it('applies to all routes of a class, unless a method has its own', async () => {
     @CacheResponse(60)
     @Controller('all')
     class All {
@@ -351,7 +351,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect(status(await test.fetch('/all/b'))).toBe('memcache-ts; hit; ttl=9')
   })
 
-  it('goes on without memcached', async () => {
+  it('continues without memcached', async () => {
     await using test = await openApp({ platform, controllers: [Shows], memcache: { timeoutMs: 100 } })
     await test.server.stop()
     for (const _ of [1, 2]) expect((await test.fetch('/city/1')).status).toBe(200)
@@ -383,7 +383,7 @@ describe.each(['express', 'fastify'] as const)('QUERY on %s', (platform) => {
     }
   }
 
-  it('is answered by its content', async () => {
+  it('selects its response by its content', async () => {
     await using test = await openApp({
       platform,
       controllers: [Search],

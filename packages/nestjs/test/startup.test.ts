@@ -189,7 +189,7 @@ describe('one class whose objects differ', () => {
     expect(said).toEqual(['Mine', 'Bubbles'].map((name) => expect.stringMatching(`^${name} is request-scoped`)))
   })
 
-  it('is quiet where the objects are alike, or the key tells them apart', async () => {
+  it('causes no warning if the objects are equal, or the key separates them', async () => {
     await using _ = await open({ imports: [moduleOf('a', Api), moduleOf('a', Api)] })
     await using _keyed = await open({ imports: [moduleOf('a', Keyed), moduleOf('b', Keyed)] })
     expect(said).toEqual([])

@@ -76,7 +76,7 @@ describe('MemcacheThrottlerStorage', () => {
     expect(await storage.increment('j', 60_000, 2, 0, 'default')).toMatchObject({ totalHits: 1 })
   })
 
-  it('starts a window at the first hit, blocks for as long as it says, and begins at 1 again: in two processes, as a list of all hits', async () => {
+  it('starts a window at the first hit, blocks until the announced time, and begins at 1 again: in two processes, like a model', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom(

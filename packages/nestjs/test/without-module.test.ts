@@ -106,7 +106,7 @@ describe('an application without the module', () => {
 })
 
 describe('a test’s module as Nest generates it', () => {
-  it('just calls the methods, answers and counts nothing, and says so in the log', async () => {
+  it('calls the methods without caching and counting, and logs that', async () => {
     await using process = await testMemcache({ asDefault: true })
     const module = await Test.createTestingModule({ controllers: [Shows], providers: [Cities] }).compile()
     const app = module.createNestApplication({ logger: false })

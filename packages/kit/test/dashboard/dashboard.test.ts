@@ -111,7 +111,7 @@ describeWithMemcached('the dashboard of several servers', () => {
     await snapshot(started.url, (read) => isUp(read, other))
   })
 
-  it('is not held up by a server that accepts and says nothing', async () => {
+  it('is not delayed by a server that accepts connections and does not respond', async () => {
     await using server = await launchMemcached()
     await using proxy = await FaultProxy.start(server)
     proxy.fault = { kind: 'silent' }
@@ -189,7 +189,7 @@ describe('startDashboard', () => {
     await expect(startDashboard(options as object)).rejects.toThrow(message)
   })
 
-  it('says that all servers are away, and answers all the same', async () => {
+  it('reports that all servers are away, and still responds', async () => {
     await using started = await startDashboard({ servers: '127.0.0.1:1', port: 0 })
     const { servers, total } = await snapshot(started.url)
     expect(servers).toMatchObject([{ name: '127.0.0.1:1', up: false }])
@@ -256,7 +256,7 @@ describe('the middleware', () => {
     expect(servers[0]!.prefixes!.rows.map(({ prefix }) => prefix)).toContain('shop:product:')
   })
 
-  it('asks by connections of its own, so that an application is not held up', async () => {
+  it('uses separate connections, so that an application is not delayed', async () => {
     await using test = await openCache()
     await test.cache.set('a', 1)
     const connections = async () => [...(await test.cache.client.stats()).values()][0]!.curr_connections
@@ -268,7 +268,7 @@ describe('the middleware', () => {
     await expect.poll(connections).toBe(before)
   })
 
-  it('leaves the default cache to the application until somebody looks', async () => {
+  it('does not open the default cache before the first request', async () => {
     await using middleware = dashboard()
     expect(middleware).toBeTypeOf('function')
     expect(peekDefaultMemcache()).toBeUndefined()

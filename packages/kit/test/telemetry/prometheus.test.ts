@@ -46,7 +46,7 @@ describe('the collector for prom-client', () => {
     }
   })
 
-  it('tells several caches apart, and refuses to be added twice', async () => {
+  it('labels several caches, and refuses to be added twice', async () => {
     await using test = await openCache()
     const register = new Registry()
     const other = test.another()
