@@ -1,12 +1,12 @@
 import type { EventEmitter } from 'node:events'
 
 /**
- * Adds a listener to a request or a response without using up Node's limit of 10 listeners: `stream.pipeline` alone
- * adds seven to a response, so that a few middlewares would cause a warning with each request.
+ * Adds a listener to a response without using up Node's limit of 10 listeners: `stream.pipeline` alone adds seven to a
+ * response, so that a few middlewares would cause a warning with each request.
  */
-export function addListener(emitter: EventEmitter, event: 'close' | 'finish', listener: () => void): void {
-  const max = emitter.getMaxListeners()
-  // 0 means no limit.
-  if (max > 0) emitter.setMaxListeners(max + 1)
-  emitter.on(event, listener)
+export function addListener(response: EventEmitter, event: 'close' | 'finish', listener: () => void): void {
+  // Mocks of responses in tests have no limit; 0 means that there is none.
+  const max = (response as Partial<EventEmitter>).getMaxListeners?.() ?? 0
+  if (max > 0) response.setMaxListeners(max + 1)
+  response.on(event, listener)
 }

@@ -64,6 +64,16 @@ describe('cacheFetch', () => {
     expect([head.status, await head.text(), head.headers.get('content-length')]).toEqual([200, '', '6'])
   })
 
+  it('has the reason phrase of the handler on misses and hits, and none where it gave none', async () => {
+    await using site = await open(({ url }) => new Response('a', { statusText: url.endsWith('/own') ? 'Fine' : '' }))
+    for (const [path, phrase] of [
+      ['/own', 'Fine'],
+      ['/', ''],
+    ] as const) {
+      expect([(await site.get(path)).statusText, (await site.get(path)).statusText]).toEqual([phrase, phrase])
+    }
+  })
+
   it('runs one handler for concurrent misses, and gives each request its own body', async () => {
     const gate = new Gate()
     let calls = 0
