@@ -13,7 +13,7 @@ const app = express()
 app.use(rateLimit({ perMinute: 100, cache }))
 app.use(memcacheSession({ cache }))
 
-// One load for all callers who ask at once, in all processes; then five minutes from the cache.
+// One load for all concurrent callers, in all processes; then five minutes from the cache.
 app.get('/cities/:id', async (req, res) => {
   const { id } = req.params
   res.json(await cache.getOrSet(['city', id], () => loadCity(id), '5m'))

@@ -12,7 +12,7 @@ import { Cached, CacheEvict, MemcacheModule, RateLimit } from 'memcache-ts-nestj
 class CitiesService {
   private loads = 0
 
-  /** One load for all callers who ask at once, in all processes; then five minutes from the cache. */
+  /** One load for all concurrent callers, in all processes; then five minutes from the cache. */
   @Cached('5m')
   async find(id: number): Promise<{ id: number; load: number }> {
     return { id, load: ++this.loads }

@@ -14,7 +14,7 @@ async function loadCity(id) {
 }
 
 try {
-  // One load for all callers who ask at once, in all processes; then five minutes from the cache.
+  // One load for all concurrent callers, in all processes; then five minutes from the cache.
   const cities = await Promise.all([7, 7, 7].map((id) => cache.getOrSet(['city', id], () => loadCity(id), '5m')))
   console.log(`${cities.length} cities of ${queries} query`)
 

@@ -4,10 +4,10 @@ import { fold } from './fold.ts'
 
 const COLUMNS = 'id, name, country, population, lat, lon'
 
-/** Runs a statement, and sees how long it takes. */
+/** Runs a statement, and may measure its duration. */
 export type TimesQuery = <Result>(query: () => Promise<Result>) => Promise<Result>
 
-/** The statements. Nothing here knows of a cache. */
+/** The statements; they do not use the cache. */
 export class CityTable {
   readonly #database: Database
   readonly #timesQuery: TimesQuery
@@ -32,7 +32,7 @@ export class CityTable {
     return rows.map((row) => row.id)
   }
 
-  /** The cities whose folded name holds the folded text: first those that begin with it, the largest first. */
+  /** The cities whose folded name contains the folded text: names that begin with it first, then by population. */
   async search(folded: string): Promise<City[]> {
     return await this.#rows<City>(
       `select ${COLUMNS} from city where strpos(folded, $1) > 0
@@ -57,7 +57,7 @@ export class CityTable {
     )
   }
 
-  /** The city as it is now, null when there is none. */
+  /** Returns the changed city; null if there is no such city. */
   async update(id: number, change: CityChange): Promise<City | null> {
     const [city] = await this.#rows<City>(
       `update city set name = coalesce($2, name), folded = coalesce($3, folded), population = coalesce($4, population)

@@ -1,4 +1,4 @@
-/** A row of the table, and what the API answers with. */
+/** A row of the table, and the body of the API's responses. */
 export interface City {
   id: number
   name: string
@@ -9,7 +9,7 @@ export interface City {
   lon: number
 }
 
-/** A city and how far it lies from the point that was asked for. */
+/** A city and its distance from the requested point. */
 export interface NearCity extends City {
   km: number
 }

@@ -5,7 +5,7 @@ import { fold } from './fold.ts'
 /** The database. */
 export type Database = PGlite
 
-/** Told how much of the table is loaded, from 0 to 1. */
+/** Called with the loaded share of the table, from 0 to 1. */
 export type LoadProgress = (loaded: number) => void
 
 const ROWS_A_COPY = 20_000

@@ -1,4 +1,4 @@
-/** A name as it is compared: small letters without accents, so that `zurich` finds Zürich. */
+/** Returns a name for comparison: lower case without accents, so that `zurich` finds Zürich. */
 export function fold(name: string): string {
   return name
     .normalize('NFD')

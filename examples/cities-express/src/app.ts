@@ -13,7 +13,7 @@ export function createApp(cities: Cities): Express {
   app.use(page())
   app.get('/api/stats', statistics)
   app.use(rateLimit({ perMinute: 100 }))
-  // What a visitor has looked at is no loss: while memcached is away the service goes on without.
+  // The history of a visitor may be lost: while memcached is away, the service continues without sessions.
   app.use(memcacheSession({ onCacheDown: 'anonymous' }))
   app.use('/api', routes(cities))
   app.use(notFound)

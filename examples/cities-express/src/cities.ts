@@ -3,11 +3,11 @@ import { Cached, defineCache } from 'memcache-ts'
 import type { City, CityChange, CityTable, NearCity } from 'cities-data'
 import { fold } from 'cities-data'
 
-/** The cities as the routes ask for them: from the cache, and from the database what the cache does not have. */
+/** The cities for the routes: from the cache, or else from the database. */
 export class Cities {
   readonly #table: CityTable
 
-  /** One city by its number: `null` when there is none. */
+  /** Returns a city by its id; `null` if there is none. */
   readonly byId = defineCache({
     name: 'city',
     ttlSeconds: 3600,
@@ -29,24 +29,24 @@ export class Cities {
     this.#table = table
   }
 
-  /** The cities whose name holds the text, whatever its accents and capitals. */
+  /** Returns the cities whose name contains the text, without regard to accents and case. */
   async search(text: string): Promise<City[]> {
     return await this.searchEdition(await this.#edition.getOrSet('cities'), fold(text))
   }
 
-  /** The cities around a point, which is taken to about 100 metres: those who stand nearby share an answer. */
+  /** Returns the cities around a point, rounded to about 100 metres so that nearby visitors share a cached list. */
   async near(lat: number, lon: number, km: number): Promise<NearCity[]> {
     return await this.nearEdition(await this.#edition.getOrSet('cities'), round(lat), round(lon), km)
   }
 
-  /** Changes a city, and evicts what the caches say of it: the city itself, and every list it may be in. */
+  /** Changes a city, and evicts its cached copies: the city itself, and every list that may contain it. */
   async change(id: number, change: CityChange): Promise<City | null> {
     const city = await this.#table.update(id, change)
     await Promise.all([this.byId.delete(id), this.#edition.delete('cities')])
     return city
   }
 
-  /** Loads the largest cities into the cache before anyone asks for them. */
+  /** Loads the largest cities into the cache before the first request. */
   async warm(count: number): Promise<void> {
     await this.byId.warm(await this.#table.largestIds(count), { progress: true })
   }

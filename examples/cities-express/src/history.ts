@@ -2,19 +2,19 @@ import type { Request } from 'express'
 
 declare module 'express-session' {
   interface SessionData {
-    /** The numbers of the cities that this visitor looked at, the last one first. */
+    /** The ids of the cities that this visitor viewed, the latest first. */
     lookedAt?: number[]
   }
 }
 
 const LENGTH = 8
 
-/** Puts a city at the head of what this visitor looked at. */
+/** Adds a city as the latest that this visitor viewed. */
 export function remember(req: Request, id: number): void {
   req.session.lookedAt = [id, ...history(req).filter((other) => other !== id)].slice(0, LENGTH)
 }
 
-/** The numbers of the cities that this visitor looked at, the last one first. */
+/** The ids of the cities that this visitor viewed, the latest first. */
 export function history(req: Request): readonly number[] {
   return req.session.lookedAt ?? []
 }

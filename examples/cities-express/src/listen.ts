@@ -39,7 +39,7 @@ function codeOf(error: unknown): unknown {
   return error instanceof Error && 'code' in error ? error.code : undefined
 }
 
-/** Takes no more connections, answers the requests that are under way, and closes what is still open after a while. */
+/** Accepts no more connections, responds to running requests, and closes open connections after a grace period. */
 export async function close(server: Server, graceMs = GRACE_MS): Promise<void> {
   const timer = setTimeout(() => server.closeAllConnections(), graceMs)
   server.close()

@@ -5,7 +5,7 @@ import express, { Router } from 'express'
 
 const { resolve } = createRequire(import.meta.url)
 
-// The page asks nobody but this service for anything, and runs nothing but its own files.
+// The page sends requests only to this service, and runs only its own files.
 const CONTENT_SECURITY_POLICY = [
   "default-src 'none'",
   "script-src 'self'",

@@ -2,7 +2,7 @@ import type { CityChange } from 'cities-data'
 import { fold } from 'cities-data'
 import { RequestError } from './problem.ts'
 
-// Postgres knows no NUL in a text, and nobody types the others.
+// Postgres does not allow NUL in text; no search needs the other control characters.
 const CONTROL = /\p{Control}/u
 const MAX_INTEGER = 2 ** 31 - 1
 
@@ -12,7 +12,7 @@ interface Bounds {
   default?: number
 }
 
-/** @throws RequestError 400 when the query has no such number within the bounds and there is no default. */
+/** @throws RequestError 400 if the query has no such number within the bounds and there is no default. */
 export function numberParameter(query: Record<string, unknown>, name: string, bounds: Bounds): number {
   const text = query[name]
   if (text === undefined && bounds.default !== undefined) return bounds.default
@@ -21,7 +21,7 @@ export function numberParameter(query: Record<string, unknown>, name: string, bo
   throw new RequestError(400, `${name} must be one number from ${bounds.min} to ${bounds.max}${given(text)}.`)
 }
 
-/** @throws RequestError 400 when the query has no such text, or one in which there is nothing to search for. */
+/** @throws RequestError 400 if the query has no such text, or the text has nothing to search for. */
 export function textParameter(query: Record<string, unknown>, name: string): string {
   const text = query[name]
   if (typeof text === 'string' && text.length <= 100 && fold(text).trim() !== '' && !CONTROL.test(text)) {
@@ -30,13 +30,13 @@ export function textParameter(query: Record<string, unknown>, name: string): str
   throw new RequestError(400, `${name} must be one text of 1 to 100 characters${given(text)}.`)
 }
 
-/** @throws RequestError 400 when it is no number of a city. */
+/** @throws RequestError 400 if the text is not the id of a city. */
 export function cityId(text: string): number {
   if (/^[1-9]\d{0,9}$/.test(text) && Number(text) <= MAX_INTEGER) return Number(text)
   throw new RequestError(400, `The id of a city is a whole number, as 2988507 is${given(text)}.`)
 }
 
-/** @throws RequestError 400 when the body is no change of a city's name or population or both. */
+/** @throws RequestError 400 if the body does not change a city's name or population. */
 export function cityChange(body: unknown): CityChange {
   if (typeof body !== 'object' || body === null || Array.isArray(body)) {
     throw new RequestError(400, 'The body must be a JSON object, as {"population": 2138551} is, with its Content-Type.')
@@ -44,7 +44,10 @@ export function cityChange(body: unknown): CityChange {
   const { name, population, ...others } = body as Record<string, unknown>
   const [unknown] = Object.keys(others)
   if (unknown !== undefined) {
-    throw new RequestError(400, `What can be changed is name and population, not ${JSON.stringify(unknown)}.`)
+    throw new RequestError(
+      400,
+      `Only name and population can be changed, not ${JSON.stringify(unknown)}.`,
+    )
   }
   const change: CityChange = {}
   if (name !== undefined) {

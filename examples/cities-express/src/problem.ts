@@ -13,7 +13,7 @@ export class RequestError extends Error {
   }
 }
 
-/** Answers with `application/problem+json` (RFC 9457). */
+/** Sends a response of type `application/problem+json` (RFC 9457). */
 function sendProblem(res: Response, status: number, detail: string): void {
   res
     .status(status)
@@ -21,18 +21,18 @@ function sendProblem(res: Response, status: number, detail: string): void {
     .send(JSON.stringify({ type: 'about:blank', title: STATUS_CODES[status], status, detail }))
 }
 
-/** For what no route took. */
+/** Handles requests that no route has handled. */
 export const notFound: RequestHandler = (req, res) => {
   sendProblem(res, 404, `There is no ${req.method} ${req.path}; the README of this example lists what there is.`)
 }
 
-/** Errors as JSON: what the caller did wrong is told, what we did wrong is logged and not shown. */
+/** Sends errors as JSON: the caller's errors with their message, internal errors only to the log. */
 export const problems: ErrorRequestHandler = (error: unknown, _req, res, next) => {
   if (res.headersSent) {
     next(error)
     return
   }
-  // body-parser and the router mark what is the caller's fault in the same way.
+  // body-parser and the router mark the caller's errors in the same way.
   const status = error instanceof Error && 'status' in error ? Number(error.status) : 500
   if (error instanceof Error && status >= 400 && status < 500) {
     sendProblem(res, status, error.message)

@@ -214,7 +214,7 @@ describe('the service', () => {
     it.each([
       [{}, 'There is nothing to change'],
       [{ population: -5 }, 'population must be a whole number'],
-      [{ lat: 5 }, 'What can be changed is name and population, not "lat".'],
+      [{ lat: 5 }, 'Only name and population can be changed, not "lat".'],
     ])('refuses %j', async (body, detail) => {
       const response = await patch(ZURICH, body).expect(400)
       expect((response.body as { detail: string }).detail).toContain(detail)

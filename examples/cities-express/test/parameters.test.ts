@@ -66,7 +66,7 @@ describe('cityChange', () => {
     [null, 'The body must be a JSON object'],
     [[], 'The body must be a JSON object'],
     [{}, 'There is nothing to change'],
-    [{ country: 'FR' }, 'What can be changed is name and population, not "country".'],
+    [{ country: 'FR' }, 'Only name and population can be changed, not "country".'],
     [{ population: '5' }, 'population must be a whole number from 0 to 2147483647, not "5".'],
     [{ population: -1 }, 'population must be'],
     [{ population: 1.5 }, 'population must be'],

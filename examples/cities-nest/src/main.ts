@@ -4,10 +4,10 @@ import { NestFactory } from '@nestjs/core'
 import { AppModule } from './app.module.ts'
 import { serveOpenApi } from './open-api.ts'
 
-// Connections that clients keep open do not hold up the end.
+// Connections that clients keep open do not delay the end.
 const app = await NestFactory.create(AppModule, { forceCloseConnections: true })
 serveOpenApi(app)
-// SIGTERM: requests that are under way are answered, then the cache is closed.
+// On SIGTERM, running requests get their responses, then the cache is closed.
 app.enableShutdownHooks()
 await app.listen(process.env['PORT'] ?? 3001, '127.0.0.1')
 

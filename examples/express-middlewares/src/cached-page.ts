@@ -4,13 +4,13 @@ import { getDefaultMemcache } from 'memcache-ts'
 import type { Memcache } from 'memcache-ts'
 import { cacheResponse } from 'memcache-ts-express'
 
-/** The articles, as a database has them. */
+/** The articles, in place of a database. */
 const articles = new Map([
   ['tea', { title: 'Tea', text: 'Boil water.' }],
   ['toast', { title: 'Toast', text: 'Cut bread.' }],
 ])
 
-/** Pages that are rendered once and served to everybody until an article in them changes. */
+/** Pages that are rendered once and served to all clients until one of their articles changes. */
 export function cachedPage(cache: Memcache = getDefaultMemcache()): Express {
   const app = express()
   app.use(express.json())
@@ -44,7 +44,7 @@ export function cachedPage(cache: Memcache = getDefaultMemcache()): Express {
     const { id } = request.params
     const { title, text } = request.body as { title: string; text: string }
     articles.set(id, { title, text })
-    // All pages that the article is in, in all processes, in one operation a tag.
+    // Invalidates all pages that contain the article, in all processes, by one operation per tag.
     await cache.invalidateTags(['articles', `article:${id}`])
     response.sendStatus(204)
   })
@@ -52,7 +52,7 @@ export function cachedPage(cache: Memcache = getDefaultMemcache()): Express {
   return app
 }
 
-/** Text as HTML shows it. */
+/** Returns a text escaped for HTML. */
 function escape(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;')
 }

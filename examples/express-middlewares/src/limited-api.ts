@@ -13,12 +13,12 @@ declare module 'express-serve-static-core' {
 }
 
 /**
- * An API with two limits: one for every address, and one for every API key, by its plan. The first holds off those who
- * try keys out; the second is what customers pay for.
+ * An API with two limits: one for each address, and one for each API key, by its plan. The first limits attempts to
+ * guess keys; the second is the limit that customers pay for.
  */
 export function createLimitedApi(): Express {
   const app = express()
-  // One proxy in front: its X-Forwarded-For says who the client is.
+  // There is one proxy in front: its X-Forwarded-For contains the client's address.
   app.set('trust proxy', 1)
 
   app.use(rateLimit({ name: 'address', perSecond: 20, perMinute: 300, key: ipKey }))
@@ -37,7 +37,7 @@ export function createLimitedApi(): Express {
   const apiKeyOf = (request: Request): string => request.apiKey!
   const limits = {
     free: rateLimit({ name: 'free', perMinute: 10, key: apiKeyOf, cost: costOf }),
-    // Evenly, with up to 50 at once: no client of ours is busy for a second and idle for the rest of the minute.
+    // Spread evenly, with up to 50 at once, so that a client does not use its whole minute in one second.
     paid: rateLimit({ name: 'paid', perMinute: 1000, algorithm: 'gcra', burst: 50, key: apiKeyOf, cost: costOf }),
   }
   app.use((request, response, next) => limits[request.plan!](request, response, next))
@@ -47,7 +47,7 @@ export function createLimitedApi(): Express {
   return app
 }
 
-/** A report costs us as much as five other requests. */
+/** A report costs as much as five other requests. */
 function costOf(request: Request): number {
   return request.path === '/report' ? 5 : 1
 }

@@ -5,7 +5,7 @@ import type { Express, Request, RequestHandler } from 'express'
 import { memcacheSession } from 'memcache-ts-express'
 import type { MemcacheSessionOptions } from 'memcache-ts-express'
 
-// What `req.session` has, for TypeScript: said once, anywhere in the application.
+// The properties of `req.session`, for TypeScript: declared once, anywhere in the application.
 declare module 'express-session' {
   interface SessionData {
     user: { name: string; since: string }
@@ -13,12 +13,12 @@ declare module 'express-session' {
   }
 }
 
-/** A month, for those who want to be remembered. */
+/** A month, for users who want to stay logged in. */
 const REMEMBER_MS = 30 * 86_400_000
 const KEY_BYTES = 32
 const hash = promisify(scrypt) as (password: string, salt: Buffer, bytes: number) => Promise<Buffer>
 
-/** A site that one can log in to. */
+/** A site with a login. */
 export async function createLoginApp(options: MemcacheSessionOptions = {}): Promise<Express> {
   const users = new Map([['ann', await passwordOf('correct horse')]])
   const stranger = await passwordOf(randomBytes(KEY_BYTES).toString('hex'))
@@ -30,7 +30,7 @@ export async function createLoginApp(options: MemcacheSessionOptions = {}): Prom
 
   app.post('/login', async (req, res) => {
     const { name, password, remember } = (req.body ?? {}) as { name?: string; password?: string; remember?: boolean }
-    // As long for a name that there is not as for a wrong password.
+    // An unknown name takes as long as a wrong password.
     const known = users.get(String(name))
     if (!(await isPassword(String(password), known ?? stranger)) || known === undefined) {
       res.status(401).json({ error: 'wrong name or password' })

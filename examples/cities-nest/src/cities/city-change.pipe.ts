@@ -4,7 +4,7 @@ import { CityChangeDto } from './city.dto.ts'
 
 const MAX_POPULATION = 2 ** 31 - 1
 
-/** A request's body as a change of a city. @throws BadRequestException for what is none. */
+/** Parses a request's body as a change of a city. @throws BadRequestException if the body is not such a change. */
 @Injectable()
 export class CityChangePipe implements PipeTransform<unknown, CityChangeDto> {
   transform(body: unknown): CityChangeDto {

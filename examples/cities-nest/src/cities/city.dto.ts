@@ -1,7 +1,7 @@
 import { ApiProperty, ApiPropertyOptional } from '@nestjs/swagger'
 import type { City, CityChange } from 'cities-data'
 
-/** A city, as the API tells it. */
+/** A city in the API's responses. */
 export class CityDto implements City {
   @ApiProperty({ example: 2_988_507 }) id!: number
   @ApiProperty({ example: 'Paris' }) name!: string

@@ -6,7 +6,7 @@ import type { Database } from 'cities-data'
 /** The injection token of the database: a Postgres in this process. */
 const DATABASE = Symbol('database')
 
-/** Opens the database, with all the cities in it, and gives the statements that are asked of it. */
+/** Opens the database, which contains all cities, and provides its statements. */
 @Module({
   providers: [
     {

@@ -7,7 +7,7 @@ import { SearchService } from './search.service.ts'
 import { TextPipe } from './text.pipe.ts'
 import { WithinPipe } from './within.pipe.ts'
 
-/** Whole responses are cached too, for a minute, and evicted by the same tag as what is in them. */
+/** Whole responses are cached too, for a minute, and evicted by the same tag as the lists in them. */
 @CacheResponse({ ttlSeconds: 60, tags: ['city-lists'], sortQuery: true })
 @ApiTags('search')
 @Controller('api')

@@ -8,13 +8,13 @@ import { Cached } from 'memcache-ts-nestjs'
 export class SearchService {
   constructor(private readonly table: CityTable) {}
 
-  /** The cities whose name holds the text, whatever its accents and capitals: `Zürich` and `zurich` share an answer. */
+  /** Returns the cities whose name contains the text; `Zürich` and `zurich` share a cached list. */
   @Cached({ ttlSeconds: 300, tags: ['city-lists'], key: (text: string) => ['byName', fold(text)] })
   async byName(text: string): Promise<City[]> {
     return this.table.search(fold(text))
   }
 
-  /** The cities around a point, which is taken to about 100 metres: those who stand nearby share an answer. */
+  /** Returns the cities around a point, rounded to about 100 metres so that nearby visitors share a cached list. */
   @Cached({
     ttlSeconds: 300,
     tags: ['city-lists'],

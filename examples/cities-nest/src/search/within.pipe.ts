@@ -1,7 +1,7 @@
 import { BadRequestException } from '@nestjs/common'
 import type { PipeTransform } from '@nestjs/common'
 
-/** A query parameter as a number within bounds. @throws BadRequestException for what is none. */
+/** Parses a query parameter as a number within bounds. @throws BadRequestException if it is not such a number. */
 export class WithinPipe implements PipeTransform<string | undefined, number> {
   constructor(
     private readonly min: number,
