@@ -44,10 +44,7 @@ export function cityChange(body: unknown): CityChange {
   const { name, population, ...others } = body as Record<string, unknown>
   const [unknown] = Object.keys(others)
   if (unknown !== undefined) {
-    throw new RequestError(
-      400,
-      `Only name and population can be changed, not ${JSON.stringify(unknown)}.`,
-    )
+    throw new RequestError(400, `Only name and population can be changed, not ${JSON.stringify(unknown)}.`)
   }
   const change: CityChange = {}
   if (name !== undefined) {
