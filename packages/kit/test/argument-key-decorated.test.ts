@@ -25,6 +25,12 @@ function raise(error: Error): never {
   throw error
 }
 
+/** Runs code as a compiler has emitted it for a target without private members. */
+function compiled(code: string): unknown {
+  // oxlint-disable-next-line typescript/no-implied-eval -- the tests are not compiled for old targets
+  return new Function(code)()
+}
+
 describe('an argument that holds more than its content', () => {
   it.each([
     ['an array with a property', Object.assign([1], { tenant: 'a' })],
@@ -47,6 +53,27 @@ describe('an argument that holds more than its content', () => {
     ['a DataView with a property', Object.assign(new DataView(new ArrayBuffer(2)), { tenant: 'a' })],
     ['bytes with a property', Object.assign(new ArrayBuffer(2), { tenant: 'a' })],
     ['a view of a class', new TenantBytes(2)],
+    ['a pattern with half of a character', new RegExp('\ud800')],
+    [
+      'private state, as esbuild emits it',
+      compiled(`const map = new WeakMap(), __privateAdd = (self, to, value) => to.set(self, value)
+      return new (class User { constructor() { __privateAdd(this, map, 'a'); this.id = 1 } })()`),
+    ],
+    [
+      'private state, as SWC emits it',
+      compiled(`const map = new WeakMap(), _class_private_field_init = (self, to, { value }) => to.set(self, value)
+      return new (class User { constructor() { _class_private_field_init(this, map, { value: 'a' }); this.id = 1 } })()`),
+    ],
+    [
+      'private state, as Babel emits it',
+      compiled(`const map = new WeakMap(), _classPrivateFieldInitSpec = (self, to, value) => to.set(self, value)
+      return new (class User { constructor() { _classPrivateFieldInitSpec(this, map, 'a'); this.id = 1 } })()`),
+    ],
+    [
+      'state in a map outside of the class',
+      compiled(`const tenants = new Map()
+      return new (class User { constructor() { tenants.set(this, 'a'); this.id = 1 } })()`),
+    ],
     ['an object that inherits properties', Object.create(Object.create(null, { tenant: { value: 'a' } }) as object)],
   ])('is refused: %s', (_, argument) => {
     expect(() => argumentParts([argument], 'find')).toThrow(/argument 1 of find .* set `key`/)

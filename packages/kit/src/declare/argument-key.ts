@@ -95,7 +95,10 @@ class ContentWriter {
     }
     if (Array.isArray(value)) return this.#array(value, path, depth)
     if (types.isDate(value)) return this.#text('d', String(value.getTime()))
-    if (types.isRegExp(value)) return this.#text('r', `${value.flags}${value.lastIndex || ''}/${value.source}`)
+    if (types.isRegExp(value)) {
+      if (!value.source.isWellFormed()) throw this.#error(path, 'is a pattern with half of a surrogate pair')
+      return this.#text('r', `${value.flags}${value.lastIndex || ''}/${value.source}`)
+    }
     if (types.isMap(value)) {
       const pairs = [...value].map(([key, item], index) => [key, item, `${path}[${index}]`] as const)
       return this.#unordered('m', pairs, depth)
@@ -276,8 +279,12 @@ function hidesStateIn(first: object | null): boolean {
 
 /** Whether a class may hide state, by its source; checked once per class. */
 const HIDING = new WeakMap<Function, boolean>()
-/** Private members in JavaScript, and as compilers emit them for older targets. */
-const PRIVATE_STATE = /#[\p{ID_Start}_$]|\bWeak(?:Map|Set)\b|__classPrivateField|_classPrivate/u
+/**
+ * Private members in JavaScript, and as TypeScript, Babel, SWC and esbuild emit them for older targets; and what a class
+ * writes about its instances into a map outside of it.
+ */
+const PRIVATE_STATE =
+  /#[\p{ID_Start}_$]|\bWeak(?:Map|Set)\b|_classPrivate|_class_private|__private[A-Z]|\.(?:set|add)\(\s*this\s*[,)]/u
 
 /**
  * Returns why the properties of an instance may not be its whole state; `undefined` for data classes, whose state is in
