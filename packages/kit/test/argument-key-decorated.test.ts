@@ -98,6 +98,15 @@ describe('an argument that holds more than its content', () => {
     expect(argumentParts([argument], 'find')).toEqual(argumentParts([argument], 'find'))
   })
 
+  it('is told apart by where its holes are, however many', () => {
+    const sparse = (items: object, length: number): unknown[] => Object.assign([], items, { length })
+    const arrays = [{ 1: 'a' }, { 2: 'a' }, { 0: 'a', 2: 'a' }, { 1: 'a', 2: 'a' }, {}]
+      .flatMap((items) => [3, 4, 2 ** 32 - 1].map((length) => sparse(items, length)))
+      .concat([['a'], ['h', 'a'], [undefined, 'a', undefined]])
+    const keys = arrays.map((array) => JSON.stringify(argumentParts([array], 'find')))
+    expect(new Set(keys).size).toBe(arrays.length)
+  })
+
   it('of a class is not the same as the built-in kind', () => {
     expect(argumentParts([Labels.from(['a'])], 'find')).not.toEqual(argumentParts([['a']], 'find'))
   })
