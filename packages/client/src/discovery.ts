@@ -3,6 +3,7 @@ import {
   MemcacheClosedError,
   MemcacheProtocolError,
   MemcacheServerError,
+  MemcacheTimeoutError,
   MemcacheUnsupportedError,
 } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
@@ -18,12 +19,20 @@ import type { ServerAddress } from './server-address.ts'
 
 const NOBODY: PoolObserver = { connected() {}, disconnected() {}, retrying() {}, ejected() {}, rejoined() {} }
 
+interface DiscoveryOptions extends ConnectionOptions {
+  /** The configuration endpoints. */
+  readonly servers: readonly ServerAddress[]
+  readonly discoveryIntervalMs: number
+}
+
 /** The owner of a discovery, which is notified of its events. */
 export interface DiscoveryObserver {
   /** A request for the servers was sent; operations may wait for the response. */
   requested(): void
   /** No endpoint has returned the servers; the next request follows later. */
   failed(error: MemcacheError): void
+  /** As `failed`, but only the first time since an endpoint responded, and not while the client closes. */
+  lost(error: MemcacheError): void
   /** The servers that are used from now on were found. */
   found(servers: readonly ServerAddress[]): void
 }
@@ -41,20 +50,16 @@ export class Discovery {
   readonly #backoff = new Backoff()
   readonly #redact: (said: string) => string
   #isPending = false
+  #isLost = false
   #operation: LinesOperation | undefined
   #closed = false
   #timer: LongTimer | undefined
 
-  constructor(
-    endpoints: readonly ServerAddress[],
-    options: ConnectionOptions,
-    intervalMs: number,
-    observer: DiscoveryObserver,
-  ) {
-    this.#endpoints = endpoints.map((address) => new ServerPool(address, 1, options, NOBODY))
+  constructor(options: DiscoveryOptions, observer: DiscoveryObserver) {
+    this.#endpoints = options.servers.map((address) => new ServerPool(address, 1, options, NOBODY))
     this.#timeoutMs = options.connectTimeoutMs
     this.#redact = redactorOf(options.credentials)
-    this.#intervalMs = intervalMs
+    this.#intervalMs = options.discoveryIntervalMs
     this.#observer = observer
   }
 
@@ -71,7 +76,7 @@ export class Discovery {
       },
       (error: unknown) => {
         this.#again(this.#backoff.nextMs())
-        this.#observer.failed(asMemcacheError(error))
+        this.#failed(asMemcacheError(error))
       },
     )
   }
@@ -89,8 +94,16 @@ export class Discovery {
     await Promise.all(this.#endpoints.map((endpoint) => endpoint.close()))
   }
 
+  #failed(error: MemcacheError): void {
+    this.#observer.failed(error)
+    if (this.#isLost || this.#closed) return
+    this.#isLost = true
+    this.#observer.lost(error)
+  }
+
   #found(text: string, servers: readonly ServerAddress[]): void {
     this.#backoff.reset()
+    this.#isLost = false
     if (text === this.#text || this.#closed) return
     this.#text = text
     this.#observer.found(servers)
@@ -121,14 +134,21 @@ export class Discovery {
     }
   }
 
-  #send(endpoint: ServerPool, request: LinesRequest): Promise<string[]> {
-    return new Promise((resolve, reject) => {
-      const connection = endpoint.for('')
-      const refusal = connection.refusal()
-      if (refusal !== undefined) throw refusal
-      this.#operation = new LinesOperation(request, undefined, resolve, reject)
-      connection.send(this.#operation, this.#timeoutMs)
-    })
+  async #send(endpoint: ServerPool, request: LinesRequest): Promise<string[]> {
+    const connection = endpoint.for('')
+    const refusal = connection.refusal()
+    if (refusal !== undefined) throw refusal
+    try {
+      return await new Promise((resolve, reject) => {
+        this.#operation = new LinesOperation(request, undefined, resolve, reject)
+        connection.send(this.#operation, this.#timeoutMs)
+      })
+    } catch (error) {
+      // The next response would complete this one, and the next request would wait for the one after it, for ever.
+      const isOpen = connection.report().state === 'ready'
+      if (error instanceof MemcacheTimeoutError && isOpen) connection.desync(error.message, error)
+      throw error
+    }
   }
 }
 

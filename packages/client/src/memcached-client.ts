@@ -43,6 +43,8 @@ export interface MemcachedClientEvents {
   rejoin: [server: string]
   /** Discovery has found a new list of servers. */
   servers: [servers: string[]]
+  /** No endpoint returns the servers: the last list is used. Emitted once until an endpoint responds again. */
+  discoveryError: [error: MemcacheError]
 }
 
 /**
@@ -89,6 +91,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     this.meta = new MetaCommands(this.#commands, this.#servers, this.#tracing)
     if (discovery) {
       this.#discovery = this.#discover()
+      this.#discovery.refresh()
     } else {
       this.#dispatcher.use(servers)
       this.#opening.open()
@@ -478,18 +481,16 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   #discover(): Discovery {
-    const { servers, discoveryIntervalMs } = this.#options
-    const discovery = new Discovery(servers, this.#options, discoveryIntervalMs, {
+    return new Discovery(this.#options, {
       requested: () => this.#opening.wait(),
       failed: (error) => this.#opening.fail(error),
+      lost: (error) => this.#tell('discoveryError', error),
       found: (found) => {
         this.#dispatcher.use(found)
         this.#opening.open()
         this.#tell('servers', this.servers)
       },
     })
-    discovery.refresh()
-    return discovery
   }
 }
 

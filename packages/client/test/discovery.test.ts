@@ -5,7 +5,7 @@ import { inspect } from 'node:util'
 import { MemcachedServer } from 'memcache-ts-server'
 import { freePort, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
-import { MemcacheConnectionError, MemcachedClient, MemcacheTimeoutError } from '../src/index.ts'
+import { MemcacheConnectionError, MemcacheError, MemcachedClient, MemcacheTimeoutError } from '../src/index.ts'
 
 /** A configuration endpoint as ElastiCache has it, which tells what it is told. */
 class ConfigurationEndpoint implements AsyncDisposable {
@@ -195,6 +195,60 @@ describe('auto discovery', () => {
     await test.endpoint[Symbol.asyncDispose]()
     expect(await test.client.get('k')).toBe('v')
     expect(test.client.servers).toHaveLength(2)
+  })
+
+  it('reports endpoints that fail once, until they respond again', async () => {
+    await using test = await cluster(1, 1)
+    const errors: Error[] = []
+    test.client.on('discoveryError', (error) => errors.push(error))
+    await test.client.set('k', 'v')
+    for (const outage of ['first', 'second']) {
+      // Since the endpoint responds, the delays between requests are the interval again.
+      const lost = once(test.client, 'discoveryError')
+      test.endpoint.configuration = `CONFIG cluster 0 0\r\n${outage}\r\nEND\r\n`
+      await lost
+      const before = test.endpoint.asked
+      await until(() => test.endpoint.asked > before + 1)
+      expect(await test.client.get('k')).toBe('v')
+      test.endpoint.configuration = undefined
+      const failed = test.endpoint.asked
+      await until(() => test.endpoint.asked > failed + 1)
+    }
+    expect(errors).toHaveLength(2)
+    expect(errors.every((error) => error instanceof MemcacheError)).toBe(true)
+  })
+
+  it('requests the servers by a new connection after a response that does not end', async () => {
+    await using test = await cluster(2)
+    await using client = new MemcachedClient({
+      servers: test.endpoint.address,
+      discovery: true,
+      discoveryIntervalMs: 1,
+      connectTimeoutMs: 200,
+      timeoutMs: 60_000,
+    })
+    await client.set('k', 'v')
+    const lost = once(client, 'discoveryError')
+    test.endpoint.configuration = 'VERSION 1.6.22\r\n'
+    await lost
+    const [first] = test.endpoint.nodes
+    test.endpoint.nodes = [first!]
+    test.endpoint.configuration = undefined
+    await until(() => client.servers.length === 1)
+    const found = test.endpoint.asked
+    await until(() => test.endpoint.asked > found + 1)
+    expect(client.servers).toHaveLength(1)
+  })
+
+  it('reports nothing when the client is closed before an endpoint responds', async () => {
+    await using endpoint = await ConfigurationEndpoint.start()
+    endpoint.silentTo = 'config get cluster'
+    const client = new MemcachedClient({ servers: endpoint.address, discovery: true, timeoutMs: 20_000 })
+    const errors: Error[] = []
+    client.on('discoveryError', (error) => errors.push(error))
+    await until(() => endpoint.wasLeftWaiting)
+    await client.close()
+    expect(errors).toEqual([])
   })
 
   it('says so when the endpoint is refused, is silent or is none', async () => {

@@ -87,7 +87,10 @@ export function rateLimit(options: RateLimitOptions): RateLimitHandler {
  */
 function asError(reason: unknown): unknown {
   if (typeof reason === 'object' && reason !== null) return reason
-  return new Error(`a function of rateLimit threw what is no Error: ${String(reason)}`, { cause: reason })
+  return new Error(
+    `a function in the options of rateLimit threw a value that is not an Error, ${String(reason)}: throw an Error`,
+    { cause: reason },
+  )
 }
 
 function deny(response: Response, { limiter, result }: DeniedRequest): void {
@@ -112,7 +115,7 @@ export function ipKey(from: Request | string, ipv6Subnet?: number): string {
   if (!warnedOfProxy && from.headers['x-forwarded-for'] !== undefined) checkProxy(from)
   const { ip } = from
   if (ip === undefined || ip === '') {
-    throw new MemcacheOptionError('a request has no address to count it by: give rateLimit({ key: (request) => … })')
+    throw new MemcacheOptionError('a request has no address to count it by: write rateLimit({ key: (request) => … })')
   }
   return keyOfAddress(ip, ipv6Subnet)
 }

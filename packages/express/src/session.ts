@@ -136,7 +136,8 @@ declare module 'express-session' {
  */
 export function memcacheSession(options: MemcacheSessionOptions = {}): MemcacheSessionHandler {
   const { property = 'session', ...rest } = options
-  if (typeof property !== 'string' || property === '') throw new MemcacheOptionError('property must be a name')
+  if (typeof property !== 'string' || property === '')
+    throw new MemcacheOptionError("property must be the name of a property of the request, such as 'session'")
   const settings = sessionSettings('memcacheSession', rest as SessionOptions<Request>, false)
   const openSession = sessionMiddleware(settings as SessionSettings, property)
   const middleware: RequestHandler = (request, response, next) => {

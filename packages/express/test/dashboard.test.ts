@@ -32,7 +32,7 @@ describe('the dashboard in an Express application', () => {
     await closed
   })
 
-  it('is reached under any path, behind what the application puts before it', async () => {
+  it('is served under any path, behind the application’s own middleware', async () => {
     await using test = await testMemcache()
     await using watching = dashboard({ caches: test.cache, token: TOKEN })
     const app = express()

@@ -20,7 +20,7 @@ function appWith(store: MemcacheRateLimitStore, options: Partial<Options> = {}):
 }
 
 describe('MemcacheRateLimitStore', () => {
-  it('tells express-rate-limit that its counts are shared, and its prefix', () => {
+  it('has the properties localKeys and prefix for express-rate-limit', () => {
     expect(new MemcacheRateLimitStore()).toMatchObject({ localKeys: false, prefix: 'express-rate-limit' })
   })
 
@@ -54,7 +54,7 @@ describe('MemcacheRateLimitStore', () => {
     await request(server).get('/').expect(200)
   })
 
-  it('tells of the end of the window', async () => {
+  it('returns the end of the window', async () => {
     await using fleet = new TestFleet()
     const store = new MemcacheRateLimitStore({ cache: fleet.cache() })
     store.init({ windowMs: MONTH_MS })
@@ -74,7 +74,7 @@ describe('MemcacheRateLimitStore', () => {
     expect(fleet.server.stats()).toMatchObject({ incr_hits: 999, cmd_get: 1 })
   })
 
-  it('takes hits back, and forgets one client or all of them, in other processes too', async () => {
+  it('takes hits back, and resets one client or all clients, in other processes too', async () => {
     await using fleet = new TestFleet()
     const store = new MemcacheRateLimitStore({ cache: fleet.cache() })
     const other = new MemcacheRateLimitStore({ cache: fleet.cache() })
@@ -96,7 +96,7 @@ describe('MemcacheRateLimitStore', () => {
     expect((await store.increment('b')).totalHits).toBe(1)
   })
 
-  it('gives back what express-rate-limit skips, and lets it reset a client', async () => {
+  it('gives requests back that express-rate-limit skips, and resets a client', async () => {
     await using fleet = new TestFleet()
     const store = new MemcacheRateLimitStore({ cache: fleet.cache() })
     const limiter = expressRateLimit({
@@ -116,7 +116,7 @@ describe('MemcacheRateLimitStore', () => {
     await request(server).get('/500').expect(500)
   })
 
-  it('leaves it to passOnStoreError what happens when memcached is away', async () => {
+  it('rejects when memcached is away, so that passOnStoreError applies', async () => {
     await using cache = memcache({ servers: `127.0.0.1:${await freePort()}`, logger: false, clock: new FakeClock() })
     const logged = vi.spyOn(console, 'error').mockImplementation(() => {})
     await using strict = await listen(

@@ -32,7 +32,7 @@ describe('MemcacheStore', () => {
     expect((await store.ids()).sort()).toEqual(['read', 'touched'])
   })
 
-  it('touches at once, without a promise, what reading has touched', async () => {
+  it('touch() calls back immediately if reading has already extended the lifetime', async () => {
     await using fleet = new TestFleet()
     const store = new MemcacheStore({ cache: fleet.cache() })
     await store.set('a', session(1))
@@ -68,7 +68,7 @@ describe('MemcacheStore', () => {
     },
   )
 
-  it('tells a fault to the callback, and nobody where there is none', async () => {
+  it('passes an error to the callback, and causes no unhandled rejection without one', async () => {
     await using cache = memcache({ servers: `127.0.0.1:${await freePort()}`, logger: false })
     const store = new MemcacheStore({ cache })
     void store.touch('a', session(1))

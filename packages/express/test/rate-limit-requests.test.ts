@@ -42,7 +42,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
     },
   )
 
-  describe('whose limits depend on the request', () => {
+  describe('with limits that depend on the request', () => {
     const plans: Record<string, number | undefined> = { free: 2, paid: 5, staff: Infinity, nobody: undefined }
     const plan = (req: Request): string => req.get('x-plan') ?? 'free'
 
@@ -70,7 +70,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
       expect(await visit('a', 'free')).toBe(1)
     })
 
-    it('takes what is no limit for an error of the application, and says so', async () => {
+    it('passes an error to the application for an invalid limit', async () => {
       await using fleet = new TestFleet()
       const odd: Record<string, unknown> = { nan: Number.NaN, negative: -1, text: '5', zero: 0, half: 0.5 }
       const perMinute = (req: Request) => odd[req.path.slice(1)] as number
@@ -123,7 +123,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
       await request(server).get('/api/x').expect(429)
     })
 
-    it('counts once at the higher cost, and each of several ids and names by itself', async () => {
+    it('counts once at the higher cost, and separately for each id and name', async () => {
       await using fleet = new TestFleet()
       const cache = fleet.cache()
       const made = site(
@@ -143,7 +143,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
       expect((await request(two).get('/')).body).toEqual({ remaining: 8 })
     })
 
-    it('keeps limits apart that have a name alone in common, and refuses those that share some of their counters', async () => {
+    it('separates limits that share only a name, and refuses limits that share some counters', async () => {
       await using fleet = new TestFleet()
       const cache = fleet.cache()
       await using apart = await listen(site(rateLimit({ perMinute: 10, cache }), rateLimit({ perMinute: 3, cache })))
@@ -157,7 +157,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
   })
 
   describe('that gives requests back', () => {
-    it('by what requestWasSuccessful says, which may be async', async () => {
+    it('by the result of requestWasSuccessful, which may be async', async () => {
       await using fleet = new TestFleet()
       const limiting = rateLimit({
         perMinute: 3,
@@ -177,7 +177,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
       await request(server).get('/fine').expect(429)
     })
 
-    it('as failed if the client left, while it waited for the limiter or for its answer', async () => {
+    it('as failed if the client left while it waited for the limiter or the response', async () => {
       await using fleet = new TestFleet()
       const gate = new Gate()
       const limiting = rateLimit({
@@ -244,7 +244,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
     await request(server).get('/').expect(429)
   })
 
-  it('takes no client for the application, whatever it sends', async () => {
+  it('ignores fields by which a client pretends to be the application', async () => {
     await using fleet = new TestFleet()
     const made = create()
     made.use(
@@ -269,7 +269,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
     ])
   })
 
-  it('tells no time to come back after if a request is never allowed', async () => {
+  it('sends no Retry-After if a request is never allowed', async () => {
     await using fleet = new TestFleet()
     await using server = await listen(site(rateLimit({ perMinute: 3, cost: 4, cache: fleet.cache() })))
     const answer = await request(server).get('/').expect(429)
@@ -277,7 +277,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
     expect(JSON.parse(answer.text).detail).toBe('The limit of 3 never allows this request.')
   })
 
-  it('counts by as many bits of an IPv6 address as it is told', async () => {
+  it('counts by the number of bits of an IPv6 address that ipv6Subnet sets', async () => {
     await using fleet = new TestFleet()
     const made = site(rateLimit({ perMinute: 1, ipv6Subnet: 64, cache: fleet.cache() }))
     made.set('trust proxy', 1)
@@ -294,7 +294,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
     )
   })
 
-  it('tells what it counts and for whom, by the reserved fields of the draft', async () => {
+  it('sends the quota unit and the partition key of the draft', async () => {
     await using fleet = new TestFleet()
     const options = { perMinute: 1000, key: (req: Request) => req.path, partitionKey: true } as const
     await using server = await listen(
@@ -310,7 +310,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
     )
   })
 
-  it('tells of gcra when the next unit is there', async () => {
+  it('sends for gcra the time of the next unit', async () => {
     await using fleet = new TestFleet()
     const gcra = rateLimit({ perMinute: 6, algorithm: 'gcra', key: () => 'k', cache: fleet.cache() })
     await using server = await listen(site(gcra))
@@ -324,7 +324,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
 })
 
 describe('rateLimit on HTTP/2', () => {
-  it('gives back what failed, and what its client left', async () => {
+  it('gives failed requests back, and requests whose client has left', async () => {
     await using fleet = new TestFleet()
     const limiting = rateLimit({ perMinute: 3, key: () => 'k', skipFailedRequests: true, cache: fleet.cache() })
     const server = createHttp2Server((req, res) => {

@@ -23,7 +23,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     return made
   }
 
-  it('admits exactly 100 of 1000 parallel requests, and tells the others when to come back', async () => {
+  it('admits exactly 100 of 1000 parallel requests, and sends Retry-After to the others', async () => {
     await using fleet = new TestFleet()
     await using server = await listen(app(fleet.cache(), { perMinute: 100 }))
     const answers = await Promise.all(Array.from({ length: 1000 }, () => request(server).get('/')))
@@ -67,7 +67,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     await request(other).get('/').expect(429)
   })
 
-  it('counts by a key, at a cost, and not at all what is skipped', async () => {
+  it('counts by key and cost, and does not count skipped requests', async () => {
     await using fleet = new TestFleet()
     const options: RateLimitOptions = {
       perMinute: 3,
@@ -98,7 +98,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     expect(JSON.parse(last.text)['violated-policies']).toEqual(['login-3600s'])
   })
 
-  it('leaves the answer to a handler that is given', async () => {
+  it('lets the option handler send the response', async () => {
     await using fleet = new TestFleet()
     const options: RateLimitOptions = { perMinute: 1, handler: (_req, res) => void res.status(503).send('later') }
     await using server = await listen(app(fleet.cache(), options))
@@ -107,7 +107,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     expect(headers['retry-after']).toMatch(/^\d+$/)
   })
 
-  it('hands what a handler throws to the application', async () => {
+  it('passes an error of the handler to the application', async () => {
     await using fleet = new TestFleet()
     const made = app(fleet.cache(), { perMinute: 1, handler: () => Promise.reject(new Error('no page for that')) })
     await using server = await listen(made)
@@ -117,7 +117,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
       .expect(500, /no page for that/)
   })
 
-  it('refuses to count requests that its key function finds nobody for', async () => {
+  it('passes an error if the key function returns no key', async () => {
     await using fleet = new TestFleet()
     const key = (req: Request) => req.query['user'] as string
     await using server = await listen(app(fleet.cache(), { name: 'api', perMinute: 1, key }))
@@ -126,7 +126,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     await request(server).get('/?user=').expect(200)
   })
 
-  it('says what to do about a request without an address', async () => {
+  it('explains what to do about a request without an address', async () => {
     await using fleet = new TestFleet()
     const made = express()
     made.set('env', 'test')
@@ -137,10 +137,10 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     made.use(rateLimit({ perMinute: 1, cache: fleet.cache() }))
     await using server = await listen(made)
     const { text } = await request(server).get('/').expect(500)
-    expect(text).toContain('a request has no address to count it by: give rateLimit({ key: (request) =&gt; … })')
+    expect(text).toContain('a request has no address to count it by: write rateLimit({ key: (request) =&gt; … })')
   })
 
-  it('appends what several limiters say of one request', async () => {
+  it('appends the fields of several limiters for one request', async () => {
     await using fleet = new TestFleet()
     const cache = fleet.cache()
     const made = app(cache, { name: 'all', perMinute: 10 })
@@ -215,7 +215,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     expect((await limited.limiter.peek('k')).remaining).toBe(1)
   })
 
-  it('takes a request whose client went away for a failed one', async () => {
+  it('treats a request whose client left as failed', async () => {
     await using fleet = new TestFleet()
     const gate = new Gate()
     const made = express()
@@ -231,7 +231,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     await until(async () => (await limited.limiter.peek('k')).remaining === 3)
   })
 
-  it('has its limiter at hand, to let a client in again', async () => {
+  it('exposes its limiter, for example to reset a client', async () => {
     await using fleet = new TestFleet()
     const login = rateLimit({ name: 'login', perMinute: 1, blockMs: 600_000, key: () => 'ann', cache: fleet.cache() })
     const made = express()
@@ -264,7 +264,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
 })
 
 describe('a proxy', () => {
-  it('is warned of, once, when it is not trusted, and told clients apart by when it is', async () => {
+  it('causes one warning if it is not trusted, and otherwise its clients are counted separately', async () => {
     await using fleet = new TestFleet()
     const made = express()
     made.use(rateLimit({ perMinute: 2, cache: fleet.cache() }))
@@ -283,7 +283,7 @@ describe('a proxy', () => {
     await from('192.0.2.4:50124').expect(429)
   })
 
-  it('is warned of when everybody can pretend to be it', async () => {
+  it('causes a warning if every client can pretend to be it', async () => {
     vi.resetModules()
     const { rateLimit: fresh } = await import('../src/index.ts')
     await using fleet = new TestFleet()

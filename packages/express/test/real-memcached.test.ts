@@ -76,7 +76,7 @@ describeWithMemcached('Express on the real memcached', () => {
     expect(Object.keys(body as object)).toHaveLength(101)
   })
 
-  it('neither takes a write back by a request that only read, nor brings a destroyed session back', async () => {
+  it('a request that only reads neither reverts a write nor restores a destroyed session', async () => {
     await using one = await process()
     await using other = await process()
     const cookie = await login(one.server)

@@ -86,7 +86,7 @@ const STEP = fc.record({
 })
 
 describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
-  it('get nothing that was made for another one, whatever handlers say and however users are known', async () => {
+  it('never get a response that was made for another client, whatever handlers send and however users are identified', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(STEP, { minLength: 2, maxLength: 12 }),
@@ -123,7 +123,7 @@ describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
     )
   })
 
-  it('are told apart where the application says by what', async () => {
+  it('get separate responses if key separates them', async () => {
     await using site = await openSite({
       create,
       ttlSeconds: 60,
@@ -137,7 +137,7 @@ describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
     expect(site.calls).toHaveLength(2)
   })
 
-  it('are told apart by fields whose names say so, unless `vary` or `key` has them', async () => {
+  it('bypass the cache for fields that identify a client, unless `vary` or `key` has them', async () => {
     const named = [
       'X-Tenant-Id',
       'X-Customer-Email',
@@ -178,7 +178,7 @@ describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
     }
   })
 
-  it('share what the application says is for all', async () => {
+  it('share responses that are declared public', async () => {
     await using site = await openSite({
       create,
       before: (app) => app.use((request, _response, next) => (identify(request), next())),
@@ -188,7 +188,7 @@ describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
     expect((await site.get('/', headersOf('user', 'bob'))).isHit).toBe(true)
   })
 
-  it('see none of the cookies and parameters that are ignored, by whatever name', async () => {
+  it('do not see ignored cookies and parameters of any name', async () => {
     await using site = await openSite({
       create,
       ttlSeconds: 60,

@@ -89,7 +89,7 @@ describe.each(EXPRESSES)('middleware around the cache, on %s', (_name, create) =
     }
   })
 
-  it('looks no field name up on the prototype of what it reads', async () => {
+  it('does not look up field names on prototypes', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     for (const name of ['constructor', '__proto__', 'hasOwnProperty', 'toString']) {
       site.answers({ headers: { Vary: name, [`x-${name}`]: '1' } })

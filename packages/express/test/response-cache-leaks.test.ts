@@ -4,7 +4,7 @@ import { openSite } from './cache-areas/open-site.ts'
 import { EXPRESSES } from './open-app.ts'
 
 /** Each is one client's request, which must leave no trace in the answer to the next one. */
-describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, create) => {
+describe.each(EXPRESSES)('no client gets the response of another client, on %s', (_, create) => {
   it('does not store a response that sets a cookie', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     site.answers((_request, response, call) => response.cookie('id', String(call)).send(`secret of ${call}`))
@@ -43,7 +43,7 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect(third.cacheStatus).toBe('memcache-ts; fwd=bypass; detail=cookie')
   })
 
-  it('gives a client with cookies its own answer, and nobody else', async () => {
+  it('serves the response for a client with cookies to no other client', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     site.answers((request, response) => response.send(`for ${request.headers.cookie ?? 'anybody'}`))
     expect((await site.get('/', { Cookie: 'user=ann' })).body).toBe('for user=ann')
@@ -52,7 +52,7 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect((await site.get()).isHit).toBe(true)
   })
 
-  it('keeps ignored cookies from the handler whose answer is stored', async () => {
+  it('hides ignored cookies from the handler whose response is stored', async () => {
     await using site = await openSite({ create, ttlSeconds: 60, ignoreCookies: ['_ga'] })
     site.answers((request, response) => response.send(`for ${request.headers.cookie ?? 'anybody'}`))
     expect((await site.get('/', { Cookie: '_ga=1' })).body).toBe('for anybody')
@@ -92,7 +92,7 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     await expect.poll(() => get('A')).toBe('for A, 3')
   })
 
-  it('gives each variant to those who ask for it', async () => {
+  it('serves each variant only to the requests that select it', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     site.answers((request, response) =>
       response.vary('Accept-Language').send(`in ${String(request.headers['accept-language'])}`),
@@ -149,7 +149,7 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     for (let time = 0; time < 5; time++) expect((await site.get('/more', { 'x-1': String(time) })).status).toBe(200)
   })
 
-  it('answers for each host by itself', async () => {
+  it('stores separate responses for each host', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     site.answers((request, response) => response.send(`<a href="//${request.headers.host}">`))
     expect((await site.get('/', { Host: 'evil.test' })).body).toContain('evil.test')
@@ -159,7 +159,7 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect((await site.get('/', { Host: 'shop.test' })).isHit).toBe(true)
   })
 
-  it('answers from the cache for the hosts that are allowed alone', async () => {
+  it('serves from the cache only for allowed hosts', async () => {
     await using site = await openSite({ create, ttlSeconds: 60, hosts: ['shop.test'] })
     for (const host of ['evil.test', 'evil.test', 'shop.test:81']) {
       expect((await site.get('/', { Host: host })).cacheStatus).toBe('memcache-ts; fwd=bypass; detail=host')
@@ -213,14 +213,14 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect((await site.get('/', host)).body).toBe('made of nothing')
   })
 
-  it('answers by the scheme that a trusted proxy tells', async () => {
+  it('separates responses by the scheme that a trusted proxy reports', async () => {
     await using site = await openSite({ create, ttlSeconds: 60, before: (app) => app.set('trust proxy', true) })
     site.answers((request, response) => response.send(request.protocol))
     expect((await site.get('/', { 'X-Forwarded-Proto': 'https' })).body).toBe('https')
     expect((await site.get('/')).body).toBe('http')
   })
 
-  it('stores nothing that was answered to a GET with a body', async () => {
+  it('stores no response to a GET with a body', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     expect((await site.send('GET', '/', { 'Content-Length': 4 }, 'evil')).cacheStatus).toContain('detail=body')
     expect((await site.send('GET', '/', { 'Transfer-Encoding': 'chunked' }, 'evil')).cacheStatus).toContain(
@@ -229,7 +229,7 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect((await site.get()).cacheStatus).toBe('memcache-ts; fwd=uri-miss; stored')
   })
 
-  it('stores nothing that was answered to a GET by another method', async () => {
+  it('stores no response that another method sent to a GET', async () => {
     await using site = await openSite({
       create,
       ttlSeconds: 60,
@@ -245,7 +245,7 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect((await site.get()).cacheStatus).toBe('memcache-ts; fwd=uri-miss; stored')
   })
 
-  it('keeps apart what other caches’ keys would mix up', async () => {
+  it('separates requests whose keys other caches confuse', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     site.answers((request, response) => response.send(`${request.headers.host} ${request.originalUrl}`))
     const long = `/${'a'.repeat(300)}`
@@ -264,7 +264,7 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect((await site.get(long, { Host: host })).body).toBe(`${host} ${long}`)
   })
 
-  it('gives each response its own nonce, and a page the policy that it was made with', async () => {
+  it('stores no mixture of nonces: each page keeps the policy with which it was made', async () => {
     let requests = 0
     await using site = await openSite({
       create,
@@ -289,7 +289,7 @@ describe.each(EXPRESSES)('nobody gets what is another one’s, on %s', (_, creat
     expect(headers['content-security-policy']).toBe("script-src 'nonce-3'")
   })
 
-  it('gives a limit’s and an outer middleware’s fields to each client again', async () => {
+  it('sends the fields of a limit and an outer middleware to each client again', async () => {
     let requests = 0
     await using site = await openSite({
       create,

@@ -31,7 +31,7 @@ async function leave(client: IncomingMessage, stream: Response): Promise<void> {
 }
 
 describe.each(EXPRESSES)('a client that leaves while its handler writes, on %s', (_name, create) => {
-  it('takes nothing from those who follow: the handler goes on, and its answer is stored', async () => {
+  it('does not affect joined clients: the handler continues, and its response is stored', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     let stream: Response | undefined
     const told: string[] = []
@@ -54,7 +54,7 @@ describe.each(EXPRESSES)('a client that leaves while its handler writes, on %s',
     expect(site.calls).toHaveLength(1)
   })
 
-  it('takes nothing from those who follow a stream that is piped', async () => {
+  it('does not affect clients that joined a piped stream', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     const source = new PassThrough()
     let stream: Response | undefined
@@ -71,7 +71,7 @@ describe.each(EXPRESSES)('a client that leaves while its handler writes, on %s',
     expect(await following).toBe('first second last')
   })
 
-  it('takes nothing from those who wait for the head', async () => {
+  it('does not affect clients that wait for the head', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     let stream: Response | undefined
     site.answers((_request, response) => void (stream ??= response))
@@ -88,7 +88,7 @@ describe.each(EXPRESSES)('a client that leaves while its handler writes, on %s',
     expect(site.calls).toHaveLength(1)
   })
 
-  it('breaks those who follow off where the source of the stream is destroyed with it', async () => {
+  it('disconnects joined clients if the source of the stream is destroyed with it', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     const source = new PassThrough()
     let stream: Response | undefined
@@ -105,7 +105,7 @@ describe.each(EXPRESSES)('a client that leaves while its handler writes, on %s',
     expect(stream!.destroyed).toBe(true)
   })
 
-  it('is no client that leaves if the handler itself ends the connection: those who wait run their own', async () => {
+  it('if the handler itself closes the connection, waiting clients run their own handlers', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     let stream: Response | undefined
     const told: string[] = []
@@ -126,7 +126,7 @@ describe.each(EXPRESSES)('a client that leaves while its handler writes, on %s',
     expect((await waiting).body).toBe('own')
   })
 
-  it('ends the handler when the last one who follows has left as well', async () => {
+  it('stops the handler when the last joined client has left, too', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     let stream: Response | undefined
     let isClosed = false
@@ -147,7 +147,7 @@ describe.each(EXPRESSES)('a client that leaves while its handler writes, on %s',
     expect(await site.get()).toMatchObject({ body: 'again' })
   })
 
-  it('ends the handler at once where nobody follows', async () => {
+  it('stops the handler immediately if no client has joined', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     let stream: Response | undefined
     let isClosed = false

@@ -34,7 +34,7 @@ async function whole(response: IncomingMessage): Promise<string> {
   return text
 }
 
-describe.each(EXPRESSES)('requests for what is being written, on %s', (_name, create) => {
+describe.each(EXPRESSES)('requests for a response that is being written, on %s', (_name, create) => {
   it('get the beginning of a stream that does not end, and each of its parts', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     let stream: Response | undefined
@@ -87,7 +87,7 @@ describe.each(EXPRESSES)('requests for what is being written, on %s', (_name, cr
     await expect(leading).rejects.toThrow()
   })
 
-  it('run their own handlers at once where the head says that it is for one alone', async () => {
+  it('run their own handlers immediately if the head makes the response private', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     const streams: Response[] = []
     site.answers((_request, response, call) => {

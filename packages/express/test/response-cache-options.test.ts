@@ -41,7 +41,7 @@ describe('options of cacheResponse', () => {
     expect(() => cacheResponse('5min')).toThrow(MemcacheOptionError)
   })
 
-  it('takes a lifetime alone, and lies in this process’s cache', async () => {
+  it('may be only a lifetime, and the default is the process’s cache', async () => {
     await using test = await testMemcache({ asDefault: true })
     const app = express()
     let calls = 0
@@ -99,7 +99,7 @@ describe('options of cacheResponse', () => {
     expect([await isHit('/city?id=1'), await isHit('/city?id=2')]).toEqual([false, false])
   })
 
-  it('key stands in place of path and query', async () => {
+  it('key replaces path and query', async () => {
     await using site = await openSite({ ttlSeconds: 60, key: (request) => request.query['id'] as string })
     await site.get('/a?id=1')
     expect((await site.get('/b?id=1&more')).isHit).toBe(true)
@@ -108,14 +108,14 @@ describe('options of cacheResponse', () => {
     expect((await site.get('/1')).isHit).toBe(false)
   })
 
-  it('condition says which requests are answered from the cache', async () => {
+  it('condition selects the requests that are served from the cache', async () => {
     await using site = await openSite({ ttlSeconds: 60, condition: (request) => request.path !== '/live' })
     await site.get('/live')
     const { isHit, headers } = await site.get('/live')
     expect([isHit, headers['cache-status']]).toEqual([false, undefined])
   })
 
-  it('condition is not asked of a request that revalidates', async () => {
+  it('condition is not called for a background revalidation', async () => {
     await using site = await openSite({
       ttlSeconds: 10,
       staleSeconds: 60,
@@ -136,14 +136,14 @@ describe('options of cacheResponse', () => {
     expect((await site.get()).isHit).toBe(true)
   })
 
-  it('vary adds to the key what responses depend on without saying so', async () => {
+  it('vary adds request fields to the key that responses depend on without a Vary field', async () => {
     await using site = await openSite({ ttlSeconds: 60, vary: ['Foo'] })
     site.answers((request, response) => response.send(`foo ${String(request.headers['foo'])}`))
     for (const foo of ['1', '2', '1', '2']) expect((await site.get('/', { Foo: foo })).body).toBe(`foo ${foo}`)
     expect(site.calls).toHaveLength(2)
   })
 
-  it('sortQuery takes parameters in any order, but not the values of one', async () => {
+  it('sortQuery ignores the order of parameters, but not of the values of one parameter', async () => {
     await using site = await openSite({ ttlSeconds: 60, sortQuery: true })
     await site.get('/?b=1&a=1&a=2')
     expect((await site.get('/?a=1&b=1&a=2')).isHit).toBe(true)

@@ -82,7 +82,7 @@ describe('purge', () => {
     expect([await site.isHit(path), await site.isHit('/other')]).toEqual([false, true])
   })
 
-  it('refuses what is no path, and wildcards that no response has tags for', async () => {
+  it('refuses an invalid path, and wildcards without the option', async () => {
     await using site = await open()
     for (const pattern of ['cities', '', '/a?b=1', undefined as never]) {
       await expect(site.purge(pattern)).rejects.toThrow('purge takes a path')
@@ -107,7 +107,7 @@ describe('purgeHandler', () => {
     expect(await site.isHit('/cities/oslo')).toBe(false)
   })
 
-  it('answers what it purged, and 400 for what it cannot', async () => {
+  it('responds with the purged path, and 400 for an invalid pattern', async () => {
     await using fleet = new TestFleet()
     const cached = cacheResponse({ ttlSeconds: 60, cache: fleet.cache() })
     const app = express()
@@ -125,7 +125,7 @@ describe('purgeHandler', () => {
     expect((await send('PURGE', '/a', { 'x-let': 'him' })).status).toBe(401)
   })
 
-  it('takes a target in absolute form, and no request that was not sent as PURGE', async () => {
+  it('accepts a target in absolute form, and only requests with the method PURGE', async () => {
     await using fleet = new TestFleet()
     const cached = cacheResponse({ ttlSeconds: 60, cache: fleet.cache() })
     const app = express()
@@ -147,7 +147,7 @@ describe('purgeHandler', () => {
     expect((await sendRequest(port, 'GET', '/a')).isHit).toBe(false)
   })
 
-  it('refuses to let anybody purge', () => {
+  it('refuses options that let every client purge', () => {
     const purge = () => Promise.resolve(true)
     expect(() => purgeHandler(purge, {})).toThrow('every client could purge')
     expect(() => purgeHandler(purge, { token: 'short' })).toThrow('16 characters')
@@ -183,7 +183,7 @@ describe('No-Vary-Search', () => {
     },
   )
 
-  it('that a handler does not send any more shares nothing that was not sent with it', async () => {
+  it('that a handler no longer sends does not apply to later responses', async () => {
     await using site = await openSite({ ttlSeconds: 60 })
     site.answers((request, response) => response.set('No-Vary-Search', 'params').send(request.originalUrl))
     for (const url of ['/?a=1', '/?a=2', '/?a=3']) await site.get(url)

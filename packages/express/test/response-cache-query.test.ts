@@ -52,7 +52,7 @@ describe.each(EXPRESSES)('QUERY in %s', (_name, create) => {
     )
   })
 
-  it('is not answered from the cache where a parser has left a part of the content elsewhere', async () => {
+  it('is not served from the cache if a parser has stored a part of the content elsewhere', async () => {
     await using site = await open({
       before: (app) =>
         void app.use(async (request, _response, next) => {
@@ -79,7 +79,7 @@ describe.each(EXPRESSES)('QUERY in %s', (_name, create) => {
     expect((await site.send('QUERY', '/', JSON_TYPE, '{"a": 1}')).body).toBe('{"a": 1}')
   })
 
-  it('tells values apart that their parsers tell apart', async () => {
+  it('separates values that parsers distinguish', async () => {
     await using site = await open({ before: (app) => void app.use(json({ strict: false })) })
     const seen = new Set<string>()
     const contents = [
@@ -161,7 +161,7 @@ describe.each(EXPRESSES)('QUERY in %s', (_name, create) => {
     expect((await site.send('QUERY', '/', JSON_TYPE, '{}')).isHit).toBe(true)
   })
 
-  it('gives 304 to a client that has the response, from the cache and from the handler', async () => {
+  it('sends 304 to a client that has the response, from the cache and from the handler', async () => {
     await using site = await open({})
     site.answers({ headers: { ETag: '"a"' }, body: 'x' })
     const fields = { ...JSON_TYPE, 'If-None-Match': '"a"' }

@@ -85,7 +85,7 @@ describe('parts of a response', () => {
     'without validators': { honoursIfRange: true, tag: () => undefined },
     'of a handler that ignores If-Range': { honoursIfRange: false, tag: strong },
   }
-  it.each(Object.entries(kinds))('%s are never mixed, and what is requested is what comes', async (_, kind) => {
+  it.each(Object.entries(kinds))('%s are never mixed, and the requested part is sent', async (_, kind) => {
     await using site = await openSite()
     let path = 0
     await fc.assert(
@@ -107,7 +107,7 @@ describe('parts of a response', () => {
     )
   })
 
-  it('answer ranges within them, and are asked for once', async () => {
+  it('serve ranges within them, and are requested once', async () => {
     await using site = await openSite()
     const content: Content = { version: 1, size: 10, honoursIfRange: true, tag: strong }
     site.answers((request, response) => serve(content, request, response))
@@ -133,7 +133,7 @@ describe('parts of a response', () => {
     expect(await site.get('/')).toMatchObject({ isHit: true, body: 'abcdefghij' })
   })
 
-  it('that touch are combined, and make the whole', async () => {
+  it('that adjoin are combined, up to the whole response', async () => {
     await using site = await openSite()
     const content: Content = { version: 1, size: 10, honoursIfRange: true, tag: strong }
     site.answers((request, response) => serve(content, request, response))
@@ -143,7 +143,7 @@ describe('parts of a response', () => {
     expect(site.calls.length).toBe(2)
   })
 
-  it('of another version are not used for a client that gets the whole, whatever the handler says', async () => {
+  it('of another version are not used for a client that gets the whole response', async () => {
     await using site = await openSite()
     const content: Content = { version: 1, size: 10, honoursIfRange: false, tag: strong }
     site.answers((request, response) => serve(content, request, response))
@@ -154,7 +154,7 @@ describe('parts of a response', () => {
     expect((await site.get('/')).body).toBe(bodyOf(content, 2))
   })
 
-  it('are not kept over maxBytes, nor if their Content-Range is of another length', async () => {
+  it('are not stored over maxBytes, or if their Content-Range has another length', async () => {
     await using site = await openSite({ maxBytes: 6 })
     const content: Content = { version: 1, size: 10, honoursIfRange: true, tag: strong }
     site.answers((request, response) => serve(content, request, response))
@@ -178,7 +178,7 @@ describe('parts of a response', () => {
     expect((await site.get('/', { Range: 'bytes=0-4' })).isHit).toBe(false)
   })
 
-  it('that are being written hold up nobody who wants the whole', async () => {
+  it('that are being written do not delay requests for the whole response', async () => {
     await using site = await openSite()
     const content: Content = { version: 1, size: 10, honoursIfRange: true, tag: strong }
     const gate = new Gate()
@@ -193,7 +193,7 @@ describe('parts of a response', () => {
     expect((await range).body).toBe('abcde')
   })
 
-  it('of users are not shared', async () => {
+  it('for one user are not shared', async () => {
     await using site = await openSite()
     site.answers((request, response) => {
       response.status(206).set({ 'Cache-Control': 'max-age=60', 'Content-Range': 'bytes 0-4/10', ETag: '"same"' })
@@ -236,7 +236,7 @@ describe('a HEAD', () => {
 })
 
 describe('languages and encodings', () => {
-  it('that an application does not have make no difference, and are not shown to its handler', async () => {
+  it('that are not in the options do not select a response, and are hidden from the handler', async () => {
     await using site = await openSite({ ttlSeconds: 60, languages: ['en', 'de'], encodings: ['br', 'gzip'] })
     site.answers((request, response) => {
       response.set('Vary', 'Accept-Language, Accept-Encoding')

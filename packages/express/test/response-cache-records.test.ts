@@ -12,7 +12,7 @@ function recordOf(head: unknown, body: Buffer): Buffer {
   return Buffer.concat([length, line, body])
 }
 
-describe('what somebody else has stored under the key of a response', () => {
+describe('a value that another program has stored under the key of a response', () => {
   let site: Site
   let name: string
   let stored: { head: Record<string, unknown>; body: Buffer }
@@ -63,7 +63,7 @@ describe('what somebody else has stored under the key of a response', () => {
     await expectRight(recordOf({ ...stored.head, [part]: value }, stored.body))
   })
 
-  it('is a miss, whatever bytes it is', async () => {
+  it('is a miss, whatever bytes it has', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.oneof(
@@ -79,7 +79,7 @@ describe('what somebody else has stored under the key of a response', () => {
 })
 
 describe('a cache within a cache', () => {
-  it('adds its tags where it has the same key, and answers for itself where it has another', async () => {
+  it('adds its tags if it has the same key, and serves its own responses if it has another key', async () => {
     await using site = await openSite({ ttlSeconds: 60 })
     const { cache } = site
     let calls = 0

@@ -1,7 +1,8 @@
 import type { Express, Request, RequestHandler, Response } from 'express'
 import { describe, expect, it } from 'vitest'
+import { memcacheSession, rateLimit } from '../src/index.ts'
 import { openSite } from './cache-areas/open-site.ts'
-import { EXPRESSES } from './open-app.ts'
+import { EXPRESSES, TestFleet } from './open-app.ts'
 
 /** Middleware before the cache, which knows who asks by a cookie that the cache ignores. */
 const KNOWN_BY: readonly (readonly [string, (request: Request, response: Response, who: string) => void, Read])[] = [
@@ -33,13 +34,37 @@ function before(run: (request: Request, response: Response) => void): (app: Expr
   return (app) => app.use(middleware)
 }
 
-describe.each(EXPRESSES)('what others have made of a request before the cache, on %s', (_, create) => {
-  it.each(KNOWN_BY)('is not given to another one who is known by %s', async (_name, know, read) => {
-    const first = before((request, response) => know(request, response, String(request.headers.cookie)))
-    await using site = await openSite({ create, ttlSeconds: 60, ignoreCookies: true, before: first })
-    site.answers((request, response) => response.send(read(request, response)))
-    expect((await site.get('/', { Cookie: 'ann' })).body).toBe('ann')
-    expect((await site.get('/', { Cookie: 'ben' })).body).toBe('ben')
+describe.each(EXPRESSES)('changes that middleware made to a request before the cache, on %s', (_, create) => {
+  it.each(KNOWN_BY)(
+    'a response is not served to another client that is identified by %s',
+    async (_name, know, read) => {
+      const first = before((request, response) => know(request, response, String(request.headers.cookie)))
+      await using site = await openSite({ create, ttlSeconds: 60, ignoreCookies: true, before: first })
+      site.answers((request, response) => response.send(read(request, response)))
+      expect((await site.get('/', { Cookie: 'ann' })).body).toBe('ann')
+      expect((await site.get('/', { Cookie: 'ben' })).body).toBe('ben')
+    },
+  )
+
+  it('leaves an application the listeners that Node allows without a warning', async () => {
+    await using fleet = new TestFleet()
+    const cache = fleet.cache()
+    const others = (app: Express): unknown =>
+      app.use(
+        rateLimit({ perMinute: 100, skipFailedRequests: true, cache }),
+        memcacheSession({ secret: 'secret', cache, saveUninitialized: true }),
+      )
+    await using site = await openSite({ create, ttlSeconds: 60, before: others, fleet })
+    const left: Record<string, number> = {}
+    site.answers((_request, response) => {
+      for (const event of ['close', 'finish', 'error', 'drain']) {
+        left[event] = response.getMaxListeners() - response.listenerCount(event)
+      }
+      response.send('page')
+    })
+    await Promise.all([site.get('/'), site.get('/')])
+    expect(Object.keys(left)).toEqual(['close', 'finish', 'error', 'drain'])
+    for (const [event, count] of Object.entries(left)) expect(count, event).toBeGreaterThanOrEqual(10)
   })
 
   it('a URL that was rewritten for one is not that of another', async () => {
@@ -54,7 +79,7 @@ describe.each(EXPRESSES)('what others have made of a request before the cache, o
     expect((await asked('ann')).isHit).toBe(true)
   })
 
-  it('an answer to nobody never replaces one whose key tells users apart', async () => {
+  it('a response to a client without a user never replaces a response whose key separates users', async () => {
     const know = before((request) => {
       if (request.headers.authorization !== undefined) Object.assign(request, { user: request.headers.authorization })
     })
@@ -73,7 +98,7 @@ describe.each(EXPRESSES)('what others have made of a request before the cache, o
     expect(site.calls).toHaveLength(1)
   })
 
-  it('a part of a nested parameter that is ignored is hidden, and what stands beside it is not', async () => {
+  it('an ignored part of a nested parameter is hidden, and its other parts are not', async () => {
     await using site = await openSite({
       create,
       ttlSeconds: 60,
@@ -87,15 +112,15 @@ describe.each(EXPRESSES)('what others have made of a request before the cache, o
   })
 })
 
-describe.each(EXPRESSES)('what cannot be sent, on %s', (_, create) => {
-  it('is an error that the application can still tell: what is no part of a body', async () => {
+describe.each(EXPRESSES)('a response that cannot be sent, on %s', (_, create) => {
+  it('causes an error that the application can still send: an invalid part of a body', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     site.answers((_request, response, call) => (call === 1 ? response.end({}) : response.write(null)))
     expect((await site.get()).status).toBe(500)
     expect((await site.get()).status).toBe(500)
   })
 
-  it('is not stored, nor is the page that tells the error: a head that another’s middleware throws at', async () => {
+  it('is not stored, and neither is its error page: a head at which other middleware throws', async () => {
     let throws = true
     await using site = await openSite({
       create,
@@ -119,7 +144,7 @@ describe.each(EXPRESSES)('what cannot be sent, on %s', (_, create) => {
 })
 
 describe.each(EXPRESSES)('a request that changes something, on %s', (_, create) => {
-  it('invalidates what it passed, whatever is answered from the cache', async () => {
+  it('invalidates its URL even if its condition excludes it from the cache', async () => {
     await using site = await openSite({ create, ttlSeconds: 60, condition: ({ method }) => method === 'GET' })
     site.answers((_request, response, call) => response.send(`version ${call}`))
     await site.get('/news')

@@ -99,7 +99,7 @@ function holds(launch: () => Promise<SharedServer>): void {
 }
 
 describe('the response cache when memcached is away', () => {
-  it.each(['stop', 'pause'] as const)('answers all the same, and stores again when it is back: %s', async (fault) => {
+  it.each(['stop', 'pause'] as const)('responds anyway, and stores again when it is back: %s', async (fault) => {
     await using test = await testMemcache({ timeoutMs: 100 })
     await using site = await openSite({ cache: test.cache, ttlSeconds: 60 })
     site.answers((_request, response, call) => response.send(`answer ${call}`))
@@ -119,7 +119,7 @@ describe('the response cache when memcached is away', () => {
     await expect.poll(async () => (await site.get('/after')).isHit).toBe(true)
   })
 
-  it('is away in the middle of a handler call: the answer goes out, and nobody who waits for it waits longer', async () => {
+  it('goes away during a handler call: the response is sent, and joined requests wait no longer', async () => {
     await using test = await testMemcache({ timeoutMs: 100 })
     await using site = await openSite({ cache: test.cache, ttlSeconds: 60 })
     const gate = new Gate()
@@ -135,7 +135,7 @@ describe('the response cache when memcached is away', () => {
     await test.server.resume()
   })
 
-  it('does not serve after a reunion what was invalidated meanwhile', async () => {
+  it('when it is back, does not serve a response that was invalidated meanwhile', async () => {
     await using test = await testMemcache({ timeoutMs: 100 })
     await using site = await openSite({ cache: test.cache, ttlSeconds: 60 })
     site.answers((_request, response, call) => response.send(`answer ${call}`))

@@ -9,7 +9,7 @@ describe.each(EXPRESSES)('requests that come at once, on %s', (_, create) => {
     return sites.reduce((sum, site) => sum + site.calls.length, 0)
   }
 
-  it('calls the handler once for 20 misses, and gives all of them its answer', async () => {
+  it('calls the handler once for 20 misses, and sends its response to all', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     const gate = new Gate()
     site.answers(async (_request, response) => {
@@ -79,7 +79,7 @@ describe.each(EXPRESSES)('requests that come at once, on %s', (_, create) => {
     expect(answers.every((answer) => answer.status === status)).toBe(true)
   })
 
-  it('makes nobody wait for an answer that is known not to be shared', async () => {
+  it('delays no request for a response that is known not to be shared', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     const gate = new Gate()
     site.answers(async (_request, response, call) => {
@@ -97,7 +97,7 @@ describe.each(EXPRESSES)('requests that come at once, on %s', (_, create) => {
     expect((await site.get()).isHit).toBe(true)
   })
 
-  it('makes those who authenticate wait for each other once at most', async () => {
+  it('makes authenticated requests wait for each other at most once', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     const gate = new Gate()
     site.answers(async (request, response, call) => {
@@ -111,7 +111,7 @@ describe.each(EXPRESSES)('requests that come at once, on %s', (_, create) => {
     expect((await Promise.all(asked)).map(({ body }) => body)).toEqual(['1', '2', '3'])
   })
 
-  it('lets another handler answer when the first one’s client leaves', async () => {
+  it('runs another handler if the first handler’s client leaves', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     const gate = new Gate()
     const { port } = site.server.address() as { port: number }
@@ -132,7 +132,7 @@ describe.each(EXPRESSES)('requests that come at once, on %s', (_, create) => {
     expect(site.calls.length).toBeLessThanOrEqual(2)
   })
 
-  it('does not store what was answered before it was invalidated', async () => {
+  it('does not store a response that was invalidated while it was produced', async () => {
     await using site = await openSite({ create, ttlSeconds: 60, tags: ['page'] })
     const cache = site.fleet.cache()
     for (const invalidate of [
@@ -158,7 +158,7 @@ describe.each(EXPRESSES)('requests that come at once, on %s', (_, create) => {
     }
   })
 
-  it('lets a cache on a route answer what one before it cannot', async () => {
+  it('lets the cache of a route serve a request that an outer cache bypasses', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     const { cacheResponse } = await import('../src/index.ts')
     const inner = cacheResponse({ cache: site.cache, ttlSeconds: 60, ignoreCookies: true, key: () => 'inner' })

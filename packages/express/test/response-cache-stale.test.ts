@@ -76,7 +76,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     }
   })
 
-  it('are served while they are revalidated as their own stale-while-revalidate says', async () => {
+  it('are served during revalidation for their own stale-while-revalidate', async () => {
     await using site = await openSite({ create })
     const says = (text: string, control: string): void =>
       site.answers((_request, response) => response.set({ 'Cache-Control': control, ETag: `"${text}"` }).send(text))
@@ -138,7 +138,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     expect((await site.get()).body).toBe('new')
   })
 
-  it('are served to all who wait when the handler fails', async () => {
+  it('are served to all waiting requests if the handler fails', async () => {
     await using site = await openSite({ create })
     site.answers((_request, response) => response.set('Cache-Control', 'max-age=10, stale-if-error=60').send('old'))
     await site.get()
@@ -223,7 +223,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     expect((await one.get('/', host)).isHit).toBe(false)
   })
 
-  it('come after a soft invalidation, while one handler call brings the new one', async () => {
+  it('are served after a soft invalidation, while one handler call produces the new response', async () => {
     await using site = await openSite({ create, ttlSeconds: 60, tags: ['page'] })
     counts(site)
     await site.get()
@@ -233,7 +233,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     expect(site.calls).toHaveLength(2)
   })
 
-  it('take the first request’s cookie to nobody when a 304 sets one', async () => {
+  it('a cookie that a 304 sets is not sent to other clients', async () => {
     await using site = await openSite({ create })
     site.answers((_request, response) => response.set({ 'Cache-Control': 'max-age=1', ETag: '"a"' }).send('old'))
     await site.get()

@@ -3,7 +3,7 @@ import { openSite } from './cache-areas/open-site.ts'
 import { EXPRESSES } from './open-app.ts'
 
 describe.each(EXPRESSES)('cacheResponse on %s', (_, create) => {
-  it('answers the second request without the handler, and says how', async () => {
+  it('serves the second request without the handler, with Cache-Status', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     site.answers((_request, response) => response.json({ made: site.calls.length }))
     const first = await site.get('/city?id=42')

@@ -99,7 +99,7 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
     expect(errors).toHaveLength(2)
   })
 
-  it.each(['/page', '/note', '/login'])('error: %s is answered 503, and the error says why', async (path) => {
+  it.each(['/page', '/note', '/login'])('error: %s gets 503, and the error contains the reason', async (path) => {
     await using test = await testMemcache()
     const errors: unknown[] = []
     const app = express()
@@ -128,7 +128,7 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
     ])
   })
 
-  it('tells no address in production, where frameworks send messages to clients', async () => {
+  it('sends no address in production, where frameworks send messages to clients', async () => {
     vi.stubEnv('NODE_ENV', 'production')
     await using test = await testMemcache()
     const errors: Error[] = []
@@ -141,7 +141,7 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
     expect(message).not.toContain(address)
   })
 
-  it('anonymous: a session of nobody’s is not kept, and the visitor’s cookie is left alone', async () => {
+  it('anonymous: the temporary session is not stored, and the client’s cookie stays unchanged', async () => {
     await using test = await testMemcache()
     const onCacheDown = 'anonymous'
     await using server = await listen(
@@ -245,7 +245,7 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
     expect(errors).toHaveLength(1)
   })
 
-  it('is not what a session that cannot be JSON is: that is one clear error, in each mode', async () => {
+  it('a session that cannot be JSON is still one clear error, in each mode', async () => {
     for (const onCacheDown of MODES) {
       await using test = await testMemcache()
       const app = express()
@@ -266,7 +266,7 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
 })
 
 describe('the events of a MemcacheStore', () => {
-  it('tell when all servers are away and when one is back, by which express-session goes on without sessions', async () => {
+  it('report when all servers are away and when a server is back, so that express-session continues without sessions', async () => {
     await using test = await testMemcache()
     const store = new MemcacheStore({ cache: test.cache })
     const [express] = [EXPRESSES[0][1]]
@@ -285,7 +285,7 @@ describe('the events of a MemcacheStore', () => {
     await request(server).get('/').expect({ hasSession: true })
   })
 
-  it('come from one listener a cache, however many stores there are', async () => {
+  it('need one listener per cache, however many stores there are', async () => {
     await using test = await testMemcache()
     const stores = Array.from({ length: 20 }, () => new MemcacheStore({ cache: test.cache }))
     await Promise.all(stores.map((store) => store.get('a')))
@@ -312,7 +312,7 @@ describeWithMemcached('the real memcached under load', () => {
   const TIMEOUT_MS = 250
 
   describe.each(MODES)('%s', (onCacheDown) => {
-    it.each(['killed', 'hung'] as const)('answers every request while it is %s, and recovers', async (harm) => {
+    it.each(['killed', 'hung'] as const)('responds to every request while it is %s, and recovers', async (harm) => {
       await using memcached = await launchMemcached()
       await using cache: Memcache = memcache({ servers: memcached.address, logger: false, timeoutMs: TIMEOUT_MS })
       const made = site(EXPRESSES[0][1], { cache, onCacheDown })

@@ -93,7 +93,7 @@ const destroyAndForget = (session: Request['session']): unknown => session.destr
 const idOf = (cookie: string): string => decodeURIComponent(cookie.split('=')[1]!).slice(2).split('.')[0]!
 
 describe('a response whose session is being stored', () => {
-  it('is ended to all who look, as in Node', async () => {
+  it('looks complete to its handler, as in Node', async () => {
     let looks: unknown
     await using site = await openSite({
       '/': (req, res) => {
@@ -175,7 +175,7 @@ describe('a response whose session is being stored', () => {
     expect(headers['location']).toBeUndefined()
   })
 
-  it('is the application’s own where it was told of the failure', async () => {
+  it('is sent as the application chose if save() reported the failure', async () => {
     await using site: Site = await openSite(
       {
         '/': async (req, res) => {
@@ -210,7 +210,7 @@ describe('a response whose session is being stored', () => {
     await expect(site.visit('/', await site.login())).rejects.toThrow(/aborted|socket hang up|ECONNRESET/)
   })
 
-  it('is not waited for without end where a producer goes on', async () => {
+  it('does not wait endlessly if a producer continues', async () => {
     await using site: Site = await openSite(
       {
         '/': async (req, res) => {
@@ -261,7 +261,7 @@ describe('sessions that are written at once', () => {
     await site.visit('/all', cookie).expect({ nested: { files: Object.fromEntries(ids.map((id) => [id, 'done'])) } })
   })
 
-  it('save in the order of their calls, and what is the last is stored', async () => {
+  it('are saved in the order of the calls, and the last state is stored', async () => {
     await using site = await openSite({
       '/': (req, res) => {
         for (let n = 1; n <= 5; n++) {
@@ -331,7 +331,7 @@ describe('sessions that are written at once', () => {
 })
 
 describe('a session that was destroyed', () => {
-  it('is not brought back by a socket that still holds it, however late', async () => {
+  it('is not restored by a socket that still holds it, however late', async () => {
     const test = await testMemcache()
     const sessions = memcacheSession({ secret: 'test', cache: test.cache })
     const app = express()
@@ -406,7 +406,7 @@ describe('a session that was destroyed', () => {
 })
 
 describe('a new id for a session', () => {
-  it('is none, if it cannot be stored: the request goes on with the old one', async () => {
+  it('that cannot be stored is not used: the request continues with the old id', async () => {
     await using site = await openSite({
       '/caught': async (req, res) => {
         const { id } = req.session
@@ -482,7 +482,7 @@ describe('a new id for a session', () => {
     await site.visit('/me', cookieOf(response)).expect({ user: 'ann' })
   })
 
-  it('is sent when all of it is done, though nobody waits for it', async () => {
+  it('is sent after all steps are done, even if the handler does not wait', async () => {
     await using site = await openSite({
       '/rotate': (req, res) => {
         void req.session.regenerate({ keep: true })
@@ -674,7 +674,7 @@ describe('the sessions of a user', () => {
     expect(await idsOf('ann')).toEqual([idOf(cookies[0]!)])
   })
 
-  it('are all ended, also those that are given a new id at the same time', async () => {
+  it('are all ended, including a session that gets a new id at the same time', async () => {
     await using site = await openSite(
       {
         '/rotate': async (req, res) => {
@@ -764,7 +764,7 @@ describe('options beyond express-session’s', () => {
     },
   )
 
-  it('tells once that a secure cookie is not sent over a connection that is not known to be secure', async () => {
+  it('logs once that a secure cookie is not sent over a connection that is not known to be secure', async () => {
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
     try {
       await using site = await openSite({}, { cookie: { secure: true } })
@@ -779,7 +779,7 @@ describe('options beyond express-session’s', () => {
   })
 })
 
-describe('what is stored that is no session', () => {
+describe('a stored value that is not a session', () => {
   it.each([
     ['text', 'hello'],
     ['a list', [1]],
@@ -809,7 +809,7 @@ describe('what is stored that is no session', () => {
   })
 })
 
-describe('middlewares that stand on sessions', () => {
+describe('middlewares that use sessions', () => {
   it('passport, connect-flash and csurf log in, flash and protect', async () => {
     const users = new passport.Passport()
     users.use(new LocalStrategy((name, password, done) => done(null, password === 'right' ? { name } : false)))

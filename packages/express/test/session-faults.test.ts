@@ -307,7 +307,7 @@ describe('while memcached fails at any command', () => {
     })
   })
 
-  it('a new id undoes no logout, once memcached tells what became of the old one', async () => {
+  it('a new id does not undo a logout, when memcached reports the state of the old id', async () => {
     const isGone = async (grid: Grid, id: string): Promise<boolean> => (await grid.store.get(id)) === undefined
     const tryAt = async (at: number | undefined): Promise<Outcome> => {
       await using grid = new Grid(false)
@@ -328,7 +328,7 @@ describe('while memcached fails at any command', () => {
     await Promise.all(Array.from({ length: commands }, (_, at) => tryAt(at)))
   })
 
-  it('a login is told only if it is stored, under an id that nobody knew', async () => {
+  it('a login succeeds only if it is stored under a new id', async () => {
     const handle: Handle = (req, res, _others) => {
       const { user: before } = req.session as { user?: string }
       const user = `${before}-2`
@@ -347,7 +347,7 @@ describe('while memcached fails at any command', () => {
     })
   })
 
-  it('"log out everywhere" is told only if all sessions are ended, and ends them when it is tried again', async () => {
+  it('"log out everywhere" succeeds only if all sessions are ended, and ends them at the next attempt', async () => {
     const handle: Handle = async (req, res, others) => {
       const { user } = req.session as { user?: string }
       await others.set(`second-of-${user}`, { cookie: new Cookie(), user } as unknown as SessionData)

@@ -324,7 +324,7 @@ describe.each(EXPRESSES)('a session on %s', (version, express) => {
       beforeAll(async () => void (site = await openSite(express, ORDERS[order]!, protocol)))
       afterAll(async () => site[Symbol.asyncDispose]())
 
-      it('answers in every way with the exact body, after the session is stored', async () => {
+      it('sends the exact body in every way, after the session is stored', async () => {
         for (const way of ways) {
           const [answer] = await ask(site.server, [`/${way}`])
           expect(answer, way).toMatchObject({ status: 200, body: TEXT, cookie: expect.any(String) as string })
@@ -333,7 +333,7 @@ describe.each(EXPRESSES)('a session on %s', (version, express) => {
         }
       })
 
-      it('answers with other statuses, and HEAD, after the session is stored', async () => {
+      it('sends other statuses, and HEAD, after the session is stored', async () => {
         for (const [way, { status, body }] of Object.entries(OTHER_WAYS)) {
           const [answer] = await ask(site.server, [`/${way}`])
           expect(answer, way).toMatchObject({ status, body, cookie: expect.any(String) as string })
@@ -348,7 +348,7 @@ describe.each(EXPRESSES)('a session on %s', (version, express) => {
         }
       })
 
-      it('answers in no way with what was chosen when the session cannot be stored', async () => {
+      it('never sends the handler’s response if the session cannot be stored', async () => {
         await Promise.all(
           (version === 'Express 5' ? [...ways, ...Object.keys(OTHER_WAYS)] : ways).map(async (way) => {
             await using away = await openSite(express, ORDERS[order]!, protocol, 60)

@@ -97,7 +97,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     expect(forwarded.headers['set-cookie']![0]).toContain(`; Path=/; HttpOnly${mark}; SameSite=Lax`)
   })
 
-  it('takes an option that is undefined for one that was not given', async () => {
+  it('treats an undefined option as missing', async () => {
     await using fleet = new TestFleet()
     const options = { resave: undefined, saveUninitialized: undefined, cookie: { httpOnly: undefined } }
     await using server = await listen(app(fleet.cache(), {}, options))
@@ -107,7 +107,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     expect(headers['set-cookie']![0]).toContain('; HttpOnly')
   })
 
-  it('stores nothing for a visitor who has nothing in the session', async () => {
+  it('stores no session without data', async () => {
     await using fleet = new TestFleet()
     await using server = await listen(app(fleet.cache()))
     const { headers } = await request(server).get('/read/now').expect(200)
@@ -163,7 +163,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     expect(body).toMatchObject({ k1: 7, views: 1 })
   })
 
-  it('does not bring a session back that was destroyed while a slow request wrote it', async () => {
+  it('does not restore a session that was destroyed while a slow request wrote it', async () => {
     await using fleet = new TestFleet()
     const slow = new Gate()
     await using server = await listen(app(fleet.cache(), { slow }))
@@ -193,7 +193,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     expect(body).toMatchObject({ views: 1, k1: 7 })
   })
 
-  it('keeps what others wrote when one request saves twice', async () => {
+  it('keeps the writes of other requests when one request saves twice', async () => {
     await using fleet = new TestFleet()
     await using server = await listen(app(fleet.cache()))
     const cookie = await login(server)
@@ -202,7 +202,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     expect(body).toEqual({ views: 1, k1: 1, k2: 2 })
   })
 
-  it('gives a new id at login, under which the old session’s data is not', async () => {
+  it('regenerates the id at login, without the old session’s data', async () => {
     await using fleet = new TestFleet()
     await using server = await listen(app(fleet.cache()))
     const cookie = await login(server)
@@ -257,7 +257,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     await request(server).get('/read/now').set('Cookie', cookie).expect({})
   })
 
-  it('remembers for a month who asks for just that, through visits that only read', async () => {
+  it('keeps a session with a longer maxAge alive through requests that only read', async () => {
     await using fleet = new TestFleet()
     const pass = travel(fleet)
     await using server = await listen(app(fleet.cache()))
@@ -271,7 +271,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     await request(server).get('/read/now').set('Cookie', cookie).expect({})
   })
 
-  it('takes ids that memcached could not hold', async () => {
+  it('accepts ids that memcached refuses', async () => {
     await using fleet = new TestFleet()
     let made = 0
     const genid = () => `${++made} ${'é\n'.repeat(300)}`
@@ -291,7 +291,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
     }
   }
 
-  it('answers with an error instead of dropping a login when memcached is away, and does not hang', async () => {
+  it('responds with an error instead of losing a login when memcached is away, and does not hang', async () => {
     await using cache = memcache({ servers: `127.0.0.1:${await freePort()}`, logger: false })
     const made = app(cache)
     made.set('env', 'test')
@@ -335,7 +335,7 @@ describe('the secret of sessions', () => {
     expect(memcacheSession()).toBeTypeOf('function')
   })
 
-  it('is made up in development, once a process and with one warning', async () => {
+  it('is random in development, once per process and with one warning', async () => {
     vi.stubEnv('SESSION_SECRET', '')
     vi.stubEnv('MEMCACHE_SERVERS', '')
     const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})

@@ -78,7 +78,7 @@ it('leaves the shapes of Node and of its subclasses alone', async () => {
   expect([isFast(request), isFast(response)]).toEqual([true, true])
 })
 
-it('keeps what was said about listeners', () => {
+it('keeps the maximum number of listeners', () => {
   const request = new IncomingMessage(null as never)
   const response = new ServerResponse(request)
   Object.setPrototypeOf(request, Object.create(IncomingMessage.prototype) as object)

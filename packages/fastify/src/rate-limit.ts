@@ -94,7 +94,7 @@ export function ipKey(from: FastifyRequest | string, ipv6Subnet?: number): strin
   if (!hasWarned && from.headers['x-forwarded-for'] !== undefined) checkProxy(from)
   const ip: string | undefined = from.ip
   if (ip === undefined || ip === '') {
-    throw new MemcacheOptionError('a request has no address to count it by: give rateLimit({ key: (request) => … })')
+    throw new MemcacheOptionError('a request has no address to count it by: write rateLimit({ key: (request) => … })')
   }
   return keyOfAddress(ip, ipv6Subnet)
 }

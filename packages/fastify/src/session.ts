@@ -1,6 +1,7 @@
 import { Readable } from 'node:stream'
 import { ReadableStream } from 'node:stream/web'
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { MemcacheOptionError } from 'memcache-ts'
 import { isInPath, RequestSession, sessionSettings } from 'memcache-ts/session'
 import type { AnyStore, AsyncSession, SessionCarrier, SessionOptions, SessionSettings } from 'memcache-ts/session'
 
@@ -31,7 +32,10 @@ type SessionedRequest = FastifyRequest & { [OPENED]?: RequestSession | null }
 
 async function openSessions(app: FastifyInstance, options: MemcacheSessionOptions): Promise<void> {
   const settings = sessionSettings('memcacheSession', options, true) as SessionSettings
-  if (settings.secrets === undefined) throw new TypeError('memcacheSession needs a secret with the option store')
+  if (settings.secrets === undefined)
+    throw new MemcacheOptionError(
+      'memcacheSession: no secret is set to sign session cookies with: set SESSION_SECRET, or write secret next to store',
+    )
   const { secrets } = settings
   app.decorateRequest('session', null as never)
   app.decorateRequest('sessionID', null as never)

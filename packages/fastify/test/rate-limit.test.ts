@@ -29,7 +29,7 @@ describe('rateLimit of Fastify', () => {
     }
   }
 
-  it.each(HOOKS)('counts as an %s hook, writes the headers, and answers what is over the limit', async (hook) => {
+  it.each(HOOKS)('counts as an %s hook, sets the headers, and denies requests over the limit', async (hook) => {
     await using test = await limitedApp({ perMinute: 2 }, hook)
     const first = await test.app.inject('/')
     expect(first.json()).toEqual({ remaining: 1 })
@@ -44,7 +44,7 @@ describe('rateLimit of Fastify', () => {
     expect((await test.app.inject('/')).statusCode).toBe(200)
   })
 
-  it('counts a request once that meets two limits of one name, and tells of all limits', async () => {
+  it('counts a request once for two limits of one name, and sends the fields of all limits', async () => {
     await using test = await testMemcache()
     const { cache } = test
     const app = Fastify()
@@ -59,7 +59,7 @@ describe('rateLimit of Fastify', () => {
     await app.close()
   })
 
-  it('gives back what failed or what succeeded, as it is told', async () => {
+  it('gives failed or successful requests back, by its options', async () => {
     for (const [options, url] of [
       [{ skipFailedRequests: true }, '/fail'],
       [{ skipSuccessfulRequests: true }, '/'],
@@ -73,7 +73,7 @@ describe('rateLimit of Fastify', () => {
     }
   })
 
-  it('has keys, costs and limits that are functions of the request', async () => {
+  it('accepts functions of the request for key, cost and limits', async () => {
     await using test = await limitedApp({
       limit: async (request: FastifyRequest) => (request.headers['x-plan'] === 'paid' ? 10 : undefined),
       windowMs: 60_000,
@@ -88,7 +88,7 @@ describe('rateLimit of Fastify', () => {
     expect(() => test.limit.limiter).toThrow('use limiterFor')
   })
 
-  it('lets a handler answer by sending, by returning and by throwing', async () => {
+  it('lets a handler respond by sending, by returning and by throwing', async () => {
     const handlers: [NonNullable<RateLimitOptions['handler']>, number, string][] = [
       [(_request, reply) => reply.code(503).send('sent'), 503, 'sent'],
       [async (_request, reply) => void (await reply.code(503).send('sent')), 503, 'sent'],
@@ -111,7 +111,7 @@ describe('rateLimit of Fastify', () => {
     }
   })
 
-  it('does not count what a response cache asks in the background', async () => {
+  it('does not count background requests of a response cache', async () => {
     await using test = await testMemcache()
     const { cache } = test
     const app = Fastify()

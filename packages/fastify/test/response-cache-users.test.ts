@@ -39,7 +39,7 @@ async function open(handler: PlainHandler, options: UsersOptions): Promise<Users
 }
 
 it(
-  'two users and a stranger get nothing that was made for another one',
+  'two users and a stranger never get a response that was made for another client',
   () => expectUsersApart(open, { knows: true, runs: 40 }),
   PROPERTY_MS,
 )

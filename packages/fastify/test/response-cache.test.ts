@@ -32,7 +32,7 @@ async function open(
 }
 
 describe('cacheResponses', () => {
-  it('answers what was stored, with Age, 304, HEAD and ranges', async () => {
+  it('responds with the stored response: Age, 304, HEAD and ranges', async () => {
     let calls = 0
     await using site = await open((app) =>
       app.get('/', async (_request, reply) => {
@@ -109,7 +109,7 @@ describe('cacheResponses', () => {
     expect(calls).toBe(1)
   })
 
-  it('has what hooks add added to each reply: headers, compression, sessions', async () => {
+  it('lets hooks process each reply again: headers, compression, sessions', async () => {
     let calls = 0
     let replies = 0
     await using site = await open(
@@ -180,7 +180,7 @@ describe('cacheResponses', () => {
     expect((await site.get('/public')).body).toBe((await site.get('/public')).body)
   })
 
-  it('has options for a route, or none of it', async () => {
+  it('may have other options for a route, or be off', async () => {
     let calls = 0
     await using site = await open((app) => {
       app.get(
@@ -201,7 +201,7 @@ describe('cacheResponses', () => {
     )
   })
 
-  it('invalidates before a changing request is answered', async () => {
+  it('invalidates before the response to an unsafe request', async () => {
     let text = 'old'
     await using site = await open((app) => {
       app.get('/a', async () => text)
@@ -231,7 +231,7 @@ describe('cacheResponses', () => {
     expect(hooked).toHaveLength(4)
   })
 
-  it('has a stale response confirmed by a 304, and served in place of an error', async () => {
+  it('revalidates a stale response by a 304, and serves it in place of an error', async () => {
     let status = 200
     await using site = await open(
       (app) =>
@@ -251,7 +251,7 @@ describe('cacheResponses', () => {
     expect(String((await site.get('/')).headers['cache-status'])).toContain('hit')
   })
 
-  it('leaves errors, hijacked replies and what cannot be shared to the handler', async () => {
+  it('does not cache errors and hijacked replies', async () => {
     await using site = await open((app) => {
       app.get('/error', async () => {
         throw new Error('no')
@@ -267,7 +267,7 @@ describe('cacheResponses', () => {
     }
   })
 
-  it('hides what makes no difference from the handler', async () => {
+  it('hides ignored query parameters from the handler', async () => {
     await using site = await open((app) => app.get('/', async ({ url, query }) => ({ url, query })), {
       ttlSeconds: 60,
       ignoreQuery: ['utm_source'],
@@ -276,7 +276,7 @@ describe('cacheResponses', () => {
     expect((await site.get('/?a=1&utm_source=y')).headers['cache-status']).toContain('hit')
   })
 
-  it('answers QUERY by its content, parsed or streamed', async () => {
+  it('selects the response to QUERY by its content, parsed or streamed', async () => {
     let calls = 0
     await using site = await open(
       (app) => {

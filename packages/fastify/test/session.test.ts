@@ -49,7 +49,7 @@ describe('memcacheSession of Fastify', () => {
     app.get('/read', async (request) => ({ views: request.session.views ?? null }))
   }
 
-  it('keeps what requests put into their session, and begins none for those that put nothing', async () => {
+  it('stores a session that has data, and creates no session without data', async () => {
     const app = await open(counting)
     const visitor = new Visitor(app)
     expect((await visitor.get('/none')).headers['set-cookie']).toBeUndefined()
@@ -61,7 +61,7 @@ describe('memcacheSession of Fastify', () => {
     expect((await visitor.get('/read')).json()).toEqual({ views: 2 })
   })
 
-  it('has methods that return promises', async () => {
+  it('sessions have methods that return promises', async () => {
     const app = await open((app) => {
       counting(app)
       app.get('/in', async (request) => {
@@ -107,7 +107,7 @@ describe('memcacheSession of Fastify', () => {
     expect((await visitor.get('/keys')).json()).toEqual(keys.sort())
   })
 
-  it('takes turns under a lock, which ends with the response, failed ones included', async () => {
+  it('runs requests one after another under a lock, which ends with the response, also after an error', async () => {
     const app = await open((app) => {
       counting(app)
       app.get('/locked', async (request, reply) => {
@@ -124,7 +124,7 @@ describe('memcacheSession of Fastify', () => {
   })
 
   describe.each(['returned', 'sent', 'streamed', 'thrown'] as const)('when a session cannot be saved: %s', (way) => {
-    it('answers 503 with nothing of what the handler answered, and no cookie', async () => {
+    it('responds 503 without the handler’s payload and without a cookie', async () => {
       let stream: Readable | undefined
       const app = await open((app) => {
         app.get('/', async (request, reply) => {
@@ -147,7 +147,7 @@ describe('memcacheSession of Fastify', () => {
     })
   })
 
-  it('gives the response of an error the cookie of a session that has a new id', async () => {
+  it('sends the cookie of a regenerated session with an error response', async () => {
     const app = await open((app) => {
       counting(app)
       app.get('/rotate', async (request) => {
@@ -162,7 +162,7 @@ describe('memcacheSession of Fastify', () => {
     expect((await visitor.get('/read')).json()).toEqual({ views: 1 })
   })
 
-  it.each(['unattended', 'attended'])('counts the failure of a write that nobody waited for: %s', async (way) => {
+  it.each(['unattended', 'attended'])('counts the failure of a write that was not awaited: %s', async (way) => {
     const app = await open((app) => {
       counting(app)
       app.get('/unattended', async (request) => {
@@ -209,7 +209,7 @@ describe('memcacheSession of Fastify', () => {
     },
   )
 
-  it('goes on as onCacheDown says', async () => {
+  it('continues as onCacheDown says', async () => {
     for (const [onCacheDown, status, body] of [
       ['error', 503, undefined],
       ['anonymous', 200, { views: 1 }],
@@ -234,7 +234,7 @@ describe('memcacheSession of Fastify', () => {
     }
   })
 
-  it('saves what a response changed that Fastify did not send', async () => {
+  it('saves changes of a response that Fastify did not send', async () => {
     const app = await open((app) => {
       counting(app)
       app.get('/raw', (request, reply) => {

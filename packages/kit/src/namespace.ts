@@ -455,7 +455,7 @@ const NO_LATE_TAGS = { tags: undefined, fault: undefined }
 
 /** The loader in the requests of a batch, which are loaded together. */
 function noLoader(): never {
-  throw new Error('a batch has one loader for all')
+  throw new Error('getOrSetMany loads all values by one loader, not each value by its own')
 }
 
 function requireLoader(owner: string, load: unknown): void {

@@ -107,11 +107,11 @@ describe('an argument that holds more than its content', () => {
     expect(new Set(keys).size).toBe(arrays.length)
   })
 
-  it('of a class is not the same as the built-in kind', () => {
+  it('that is an instance of a subclass differs from an instance of the built-in class', () => {
     expect(argumentParts([Labels.from(['a'])], 'find')).not.toEqual(argumentParts([['a']], 'find'))
   })
 
-  it('that cannot be read is refused', () => {
+  it('that cannot be encoded is refused', () => {
     const proxy = new Proxy([], { get: () => raise(new Error('no')) })
     expect(() => argumentParts([proxy], 'find')).toThrow('argument 1 of find cannot be read: set `key`')
   })

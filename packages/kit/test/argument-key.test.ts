@@ -142,7 +142,7 @@ describe('keys of arguments', () => {
     expect(new Set(lists.map((list) => keyOf(...list))).size).toBe(lists.length)
   })
 
-  it('are equal for what holds the same, in any order of its keys', () => {
+  it('are equal for arguments with equal content, in any order of their properties', () => {
     const pairs: [unknown, unknown][] = [
       [5, '5'],
       [0, -0],
@@ -299,7 +299,7 @@ describe('the parts of a key', () => {
     },
   )
 
-  it('of the kit’s own are in a space of their own, and tell its parts apart', () => {
+  it('in the kit’s own keys are escaped, and do not run together', () => {
     const lists = [['a'], ['a', 'b'], ['a:b'], ['', 'a'], ['a', ''], [1], ['a', 1], ['~a']]
     const keys = (Object.keys(KeyPrefix) as KeySpace[]).flatMap((space) => {
       const own = lists.map((parts) => ownKeyText(space, parts))
@@ -332,7 +332,7 @@ describe('keys that users write as one text', () => {
     }
   })
 
-  it('are never those of sessions, nor of anything else that is the kit’s', async () => {
+  it('never equal a key of a session or another key of the kit', async () => {
     await using test = await openCache()
     const [cache, prefixed] = [test.another(), test.another({ prefix: 'session' })]
     const keys = [

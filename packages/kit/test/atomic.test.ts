@@ -50,7 +50,7 @@ describe.each([
     ]
   }
 
-  it('has tells what is there, null too', async () => {
+  it('has() returns true for a stored value, including null', async () => {
     for (const { key, at } of both()) {
       expect(await at.has(key)).toBe(false)
       await at.set(key, null)
@@ -81,7 +81,7 @@ describe.each([
     expect(await space.add('k', 2)).toBe(true)
   })
 
-  it('pull gives a value to one caller of many, and leaves none', async () => {
+  it('pull returns a value to one of many callers, and deletes it', async () => {
     for (const { key, at, elsewhere } of both()) {
       await at.set(key, { token: 1 })
       const pulled = await Promise.all(Array.from({ length: 10 }, (__, i) => (i % 2 ? at : elsewhere).pull(key)))
@@ -99,7 +99,7 @@ describe.each([
     }
   })
 
-  it('increment begins at 0 again after a delete, and refuses what is no number', async () => {
+  it('increment starts at 0 again after a delete, and refuses a value that is not a number', async () => {
     for (const { key, at } of both()) {
       await at.increment(key, 5)
       await at.delete(key)
@@ -110,7 +110,7 @@ describe.each([
     }
   })
 
-  it('increment never gives two callers one number: it refuses to count where numbers are not exact', async () => {
+  it('increment never returns one number to two callers: it refuses to count where numbers are not exact', async () => {
     for (const { key, at } of both()) {
       expect(await at.increment(key, Number.MAX_SAFE_INTEGER - 1)).toBe(Number.MAX_SAFE_INTEGER - 1)
       expect(await at.increment(key)).toBe(Number.MAX_SAFE_INTEGER)
@@ -181,7 +181,7 @@ it('waits for a lock no longer than its signal', async () => {
   await expect(test.cache.lock('k', { waitMs: Infinity, signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
 })
 
-it('a lock ends by itself', async () => {
+it('a lock expires', async () => {
   await using test = await openCache()
   const held = await test.cache.lock('k', { ttlSeconds: 10 })
   test.clock.advanceSeconds(11)
@@ -189,7 +189,7 @@ it('a lock ends by itself', async () => {
   expect(await held!.release()).toBe(false)
 })
 
-it('answers without the cache while it is away', async () => {
+it('works without the cache while it is away', async () => {
   await using test = await openCache({ timeoutMs: 100 })
   await test.cache.set('k', 1)
   await test.server.stop()
@@ -200,7 +200,7 @@ it('answers without the cache while it is away', async () => {
   expect(await test.cache.lock('k')).toBeUndefined()
 })
 
-it('keeps the lifetime of what is incremented', async () => {
+it('keeps the lifetime of an incremented value', async () => {
   await using test = await openCache()
   await test.cache.increment('k', 1, 60)
   test.clock.advanceSeconds(40)

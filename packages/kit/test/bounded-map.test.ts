@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { BoundedMap } from '../src/bounded-map.ts'
 
 describe('a bounded map', () => {
-  it('forgets what was not used for longest', () => {
+  it('evicts the least recently used entry', () => {
     const map = new BoundedMap<number>(4)
     for (const [index, key] of ['a', 'b', 'c', 'a', 'd', 'e'].entries()) map.set(key, index)
     expect(['a', 'b', 'd', 'e'].map((key) => map.get(key))).toEqual([3, undefined, 4, 5])
@@ -11,7 +11,7 @@ describe('a bounded map', () => {
     expect(map.get('d')).toBeUndefined()
   })
 
-  it('never has more than it may, tells no wrong value, and keeps the half that was used last', () => {
+  it('never exceeds its size, returns no wrong value, and keeps the half that was used last', () => {
     const step = fc.record({
       key: fc.integer({ min: 0, max: 12 }).map(String),
       kind: fc.constantFrom('get', 'set', 'delete'),

@@ -4,7 +4,7 @@ import { memcache } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
 
 describe('when memcached is away', () => {
-  it.each(['stop', 'pause'] as const)('goes on without it, and with it again: %s', async (fault) => {
+  it.each(['stop', 'pause'] as const)('continues without it, and uses it again when it is back: %s', async (fault) => {
     await using test = await openCache({ timeoutMs: 250 })
     const events: string[] = []
     test.cache.on('degraded', () => events.push('degraded'))
@@ -39,7 +39,7 @@ describe('when memcached is away', () => {
     expect(await other.getOrSet('k', () => 'loaded')).toBe('loaded')
   })
 
-  it('does what was invalidated meanwhile before it believes the cache again', async () => {
+  it('sends the invalidations of the outage before it serves stored values again', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { cache } = test
     const space = cache.namespace('n')
@@ -72,7 +72,7 @@ describe('when memcached is away', () => {
     expect(await test.another().get('expired')).toBeUndefined()
   })
 
-  it('tries again by itself what failed without the connection being lost', async () => {
+  it('retries an invalidation that failed on a connection that stays open', async () => {
     await using server = await launchServer()
     await using proxy = await FaultProxy.start({ host: '127.0.0.1', port: server.port })
     await using cache = memcache({ servers: proxy.address, logger: false, timeoutMs: 5000 })
@@ -110,7 +110,7 @@ describe('when memcached is away', () => {
     await until(async () => (await test.cache.get('k')) === 'v')
   })
 
-  it('passes the loader’s errors on all the same', async () => {
+  it('rejects with the loader’s error', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     await test.server.stop()
     await expect(test.cache.getOrSet('k', () => Promise.reject(new Error('no database')))).rejects.toThrow(

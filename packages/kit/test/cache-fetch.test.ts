@@ -41,7 +41,7 @@ function source() {
 }
 
 describe('cacheFetch', () => {
-  it('answers what was stored, with Age, ETag and 304, HEAD and ranges', async () => {
+  it('responds with the stored response: Age, ETag, 304, HEAD and ranges', async () => {
     let calls = 0
     await using site = await open(
       () => new Response(`call ${++calls}`, { headers: { ETag: `"${calls}"`, 'X-A': '1' } }),
@@ -64,7 +64,17 @@ describe('cacheFetch', () => {
     expect([head.status, await head.text(), head.headers.get('content-length')]).toEqual([200, '', '6'])
   })
 
-  it('runs one handler for all that miss at once, and gives each a body of its own', async () => {
+  it('has the reason phrase of the handler on misses and hits, and none where it gave none', async () => {
+    await using site = await open(({ url }) => new Response('a', { statusText: url.endsWith('/own') ? 'Fine' : '' }))
+    for (const [path, phrase] of [
+      ['/own', 'Fine'],
+      ['/', ''],
+    ] as const) {
+      expect([(await site.get(path)).statusText, (await site.get(path)).statusText]).toEqual([phrase, phrase])
+    }
+  })
+
+  it('runs one handler for concurrent misses, and gives each request its own body', async () => {
     const gate = new Gate()
     let calls = 0
     await using site = await open(async () => {
@@ -82,7 +92,7 @@ describe('cacheFetch', () => {
     expect(await (await site.get()).text()).toBe('call 1')
   })
 
-  it('sends the parts of a stream as they come, to its own client and to those that follow', async () => {
+  it('sends each part of a stream when it arrives, to its own client and to the clients that joined', async () => {
     const stream = source()
     await using site = await open(() => new Response(stream.body))
     stream.write('one')
@@ -100,7 +110,7 @@ describe('cacheFetch', () => {
     expect(await (await site.get()).text()).toBe('onetwo')
   })
 
-  it('goes on for those that follow when the client of the handler has left, and stops when all have', async () => {
+  it('continues for the joined clients when the handler’s client has left, and stops when all have left', async () => {
     const stream = source()
     let handlerSignal!: AbortSignal
     await using site = await open(({ signal }) => {
@@ -119,7 +129,7 @@ describe('cacheFetch', () => {
     expect(status(await site.get())).toContain('hit')
   })
 
-  it('tells a handler whose client has left, and cancels its body', async () => {
+  it('aborts the signal of a handler whose client has left, and cancels its body', async () => {
     const stream = source()
     let handlerSignal!: AbortSignal
     await using site = await open(({ signal }) => {
@@ -146,7 +156,7 @@ describe('cacheFetch', () => {
     expect(await (await site.get()).text()).toBe('two')
   })
 
-  it('what a handler throws arrives as without the cache, and stops nobody else', async () => {
+  it('passes on an error of the handler as without the cache, and other requests continue', async () => {
     let isBroken = true
     await using site = await open(() => {
       if (isBroken) throw new RangeError('no')
@@ -175,7 +185,7 @@ describe('cacheFetch', () => {
     }
   })
 
-  it('invalidates before a changing request is answered, and leaves its body to the handler', async () => {
+  it('invalidates before the response to an unsafe request, and does not read its body', async () => {
     let text = 'old'
     await using site = await open(async (request) => {
       if (request.method === 'POST') text = await request.text()
@@ -206,7 +216,7 @@ describe('cacheFetch', () => {
     expect(await (await site.get('/?a=1')).text()).toBe('call 2')
   })
 
-  it('has a stale response confirmed by the handler, and serves it where that fails', async () => {
+  it('revalidates a stale response by the handler, and serves it if the handler fails', async () => {
     let answer = () =>
       new Response('old', { headers: { 'Cache-Control': 'max-age=60, stale-if-error=60', ETag: '"1"' } })
     await using site = await open(() => answer(), {})
@@ -280,7 +290,7 @@ describe('cacheFetch', () => {
     }
   })
 
-  it('answers QUERY by its content, which the handler reads as it came', async () => {
+  it('selects the response to QUERY by its content, which the handler reads unchanged', async () => {
     const seen: string[] = []
     await using site = await open(
       async (request) => {

@@ -18,6 +18,9 @@ interface Got {
   readonly status: number
   readonly body: string
   readonly cacheStatus: string
+  readonly trailers: Record<string, unknown>
+  /** The reason phrase, which HTTP/2 has none of. */
+  readonly reason: string | undefined
 }
 interface Opened extends AsyncDisposable {
   readonly get: (path: string, method?: string) => Promise<Got>
@@ -38,7 +41,8 @@ async function openHttp1(listener: (request: IncomingMessage, response: ServerRe
       })
       let body = ''
       for await (const chunk of response) body += String(chunk)
-      return { status: response.statusCode!, body, cacheStatus: String(response.headers['cache-status']) }
+      const { statusCode, statusMessage: reason, headers, trailers } = response
+      return { status: statusCode!, body, cacheStatus: String(headers['cache-status']), trailers, reason }
     },
     async [Symbol.asyncDispose]() {
       server.closeAllConnections()
@@ -56,11 +60,13 @@ async function openHttp2(
     async get(path, method = 'GET') {
       const stream = session.request({ ':path': path, ':method': method })
       const headers = new Promise<Record<string, unknown>>((resolve) => stream.once('response', resolve))
+      let trailers: Record<string, unknown> = {}
+      stream.once('trailers', (told) => (trailers = { ...told }))
       stream.end()
       let body = ''
       for await (const chunk of stream) body += String(chunk)
       const { ':status': status, 'cache-status': cacheStatus } = await headers
-      return { status: Number(status), body, cacheStatus: String(cacheStatus) }
+      return { status: Number(status), body, cacheStatus: String(cacheStatus), trailers, reason: undefined }
     },
     async [Symbol.asyncDispose]() {
       session.close()
@@ -85,7 +91,7 @@ describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
     }
   }
 
-  it('answers what was stored, and forgets it when a request changes something', async () => {
+  it('responds with the stored response until an unsafe request invalidates it', async () => {
     await using fixture = await openCache()
     const { cache } = fixture
     await using site = await open(cacheHandler(counting(), { ttlSeconds: 60, cache }) as never)
@@ -99,7 +105,62 @@ describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
     expect(await site.get('/a')).toMatchObject({ body: 'GET 3' })
   })
 
-  it('serves stale responses while it revalidates by itself', async () => {
+  it('stores no response with trailers: each client gets its own', async () => {
+    await using fixture = await openCache()
+    let calls = 0
+    const handler = (_request: unknown, response: ServerResponse): void => {
+      const sum = String(++calls)
+      if (!('stream' in response)) response.setHeader('Trailer', 'X-Sum')
+      response.write('body')
+      response.addTrailers({ 'X-Sum': sum })
+      response.end()
+    }
+    await using site = await open(cacheHandler(handler as never, { ttlSeconds: 60, cache: fixture.cache }) as never)
+    for (const sum of ['1', '2']) {
+      expect(await site.get('/a')).toMatchObject({ body: 'body', trailers: { 'x-sum': sum } })
+    }
+    const together = await Promise.all([site.get('/b'), site.get('/b'), site.get('/b')])
+    expect(together.map(({ body }) => body)).toEqual(['body', 'body', 'body'])
+    expect((await site.get('/b')).cacheStatus).not.toContain('hit')
+  })
+
+  it.each([
+    ['announced, with the body at once', true, false],
+    ['not announced, after a part of the body', false, true],
+  ])('stores no response whose trailers are %s', async (_name, isAnnounced, isParted) => {
+    await using fixture = await openCache()
+    let calls = 0
+    const handler = (_request: unknown, response: ServerResponse): void => {
+      if (isAnnounced && !('stream' in response)) response.setHeader('Trailer', 'X-Sum')
+      if (isParted) response.write('part ')
+      response.addTrailers({ 'X-Sum': String(++calls) })
+      response.end('end')
+    }
+    await using site = await open(cacheHandler(handler as never, { ttlSeconds: 60, cache: fixture.cache }) as never)
+    for (const sum of ['1', '2'])
+      expect(await site.get('/a')).toMatchObject({ body: isParted ? 'part end' : 'end', trailers: { 'x-sum': sum } })
+  })
+
+  it('sends the reason phrase of the handler with each hit', async () => {
+    await using fixture = await openCache()
+    const handler = ({ url }: { url?: string }, response: ServerResponse): void => {
+      if (url === '/a' && !('stream' in response)) response.writeHead(200, 'All Fine')
+      if (url === '/b' && !('stream' in response)) response.statusMessage = 'Well'
+      response.end('body')
+    }
+    await using site = await open(cacheHandler(handler as never, { ttlSeconds: 60, cache: fixture.cache }) as never)
+    for (const [path, reason] of [
+      ['/a', 'All Fine'],
+      ['/b', 'Well'],
+      ['/c', 'OK'],
+    ] as const) {
+      const [miss, hit, head] = [await site.get(path), await site.get(path), await site.get(path, 'HEAD')]
+      expect(hit.cacheStatus).toContain('hit')
+      for (const { reason: told } of [miss, hit, head]) expect(told ?? reason).toBe(reason)
+    }
+  })
+
+  it('serves stale responses while it revalidates them in the background', async () => {
     await using fixture = await openCache()
     const { cache, clock } = fixture
     await using site = await open(cacheHandler(counting(), { ttlSeconds: 10, staleSeconds: 60, cache }) as never)
@@ -109,7 +170,7 @@ describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
     await expect.poll(async () => (await site.get('/a')).body).toBe('GET 2')
   })
 
-  it('forgets what is in a group when a response invalidates it, for its host alone', async () => {
+  it('invalidates the responses of a group for one host if a response asks for it', async () => {
     await using fixture = await openCache()
     const { cache } = fixture
     let calls = 0
@@ -129,7 +190,7 @@ describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
     expect(await site.get('/c')).toMatchObject({ body: '3' })
   })
 
-  it('takes a field of groups that is no list of strings for none', async () => {
+  it('ignores a field of groups that is not a list of strings', async () => {
     await using fixture = await openCache()
     const { cache } = fixture
     await using site = await open(
@@ -203,7 +264,7 @@ describe('a client certificate', () => {
 })
 
 describe('clients of HTTP/2 that read nothing', () => {
-  it('keep nobody waiting: who follows, and who is served what is stored', async () => {
+  it('do not delay clients that joined, or clients that get the stored response', async () => {
     await using fixture = await openCache()
     const body = Buffer.alloc(4_500_000, 'x')
     let calls = 0

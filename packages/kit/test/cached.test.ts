@@ -5,7 +5,7 @@ import { Cached, cached, cacheOf, defineCache } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
 
 describe('cached', () => {
-  it('has the methods of its cache by themselves too, `expire` as `markStale`', async () => {
+  it('has methods that work without their object, and `expire` does the same as `markStale`', async () => {
     await using test = await openCache()
     let runs = 0
     const runsOf = cached(async (_id: number) => ++runs, {
@@ -45,7 +45,7 @@ describe('cached', () => {
     expect(await near.cache.get([5, 5])).toBeUndefined()
   })
 
-  it('takes the parts of the key from a function of the arguments', async () => {
+  it('gets the parts of the key from a function of the arguments', async () => {
     await using test = await openCache()
     const near = cached(async (lat: number) => lat, { name: 'n', key: (lat) => [lat.toFixed(1)], cache: test.cache })
     expect(await near(1.11)).toBe(1.11)
@@ -63,7 +63,7 @@ describe('cached', () => {
 })
 
 describe('defineCache', () => {
-  it('has its types from its loader', async () => {
+  it('infers its types from its loader', async () => {
     await using test = await openCache()
     const cities = defineCache({ name: 'city', version: 2, cache: test.cache, load: async (id: number) => ({ id }) })
     expect(await cities.getOrSet(42)).toEqual({ id: 42 })
@@ -72,7 +72,7 @@ describe('defineCache', () => {
     expect(await cities.get(42)).toBeUndefined()
   })
 
-  it('takes a loader with each call where it has none', async () => {
+  it('without a loader takes one with each call', async () => {
     await using test = await openCache()
     const tokens = defineCache<{ token: string }, string>({ name: 'token', ttlSeconds: 60, cache: test.cache })
     expect(await tokens.getOrSet('a', () => ({ token: 'x' }))).toEqual({ token: 'x' })
@@ -122,7 +122,7 @@ describe('@Cached, as a legacy decorator', () => {
     expect(cities.find.length).toBe(1)
   })
 
-  it('refuses what is no async method, by its type', () => {
+  it('does not compile on a method that is not async', () => {
     class Plain {
       // @ts-expect-error a cache is never asked synchronously
       @Cached(60)

@@ -58,7 +58,7 @@ describe.each(Object.entries(CALLS))('%s', (_, call) => {
 })
 
 describe('ids and arguments', () => {
-  it.each([null, undefined, 5, 'abc', {}])('that are %j are refused where many are wanted', async (ids: any) => {
+  it.each([null, undefined, 5, 'abc', {}])('%j are refused in place of a list', async (ids: any) => {
     for (const call of [
       () => open().getMany(ids),
       () => open().getOrSetMany(ids, () => []),
@@ -77,7 +77,7 @@ describe('ids and arguments', () => {
     }
   })
 
-  it('of cacheOf and cached say how they are written', async () => {
+  it('in cacheOf and cached that are wrong cause an error that shows the right form', async () => {
     await expect(called().cache.get(42)).rejects.toThrow(
       'get takes the arguments of a call as an array, such as get([42]), got 42',
     )
@@ -105,13 +105,13 @@ it.each<[string, () => unknown]>([
   expect(await errorOf(call)).toEqual(refused)
 })
 
-it('warms with as many loads at once as can be, whatever number is given', async () => {
+it('warms with any valid number of concurrent loads', async () => {
   for (const concurrency of [2 ** 31, Number.MAX_VALUE]) {
     expect(await declared().warm([1, 2], { concurrency })).toMatchObject({ failed: 0 })
   }
 })
 
-describe('what takes options when it is made', () => {
+describe('functions that take options', () => {
   const session = { secret: 'a secret of these tests' }
   /** Returns an object that is made of options; and the names of its options. */
   const made: Readonly<Record<string, [(options: any) => unknown, names: string]>> = {

@@ -85,7 +85,7 @@ async function answers(
 }
 
 describe.each(Object.keys(WAYS))('%s', (way) => {
-  it('without a class gives everybody plain data, on a miss as on a hit, and says so once', async () => {
+  it('without a class returns plain data to each caller, on a miss and on a hit, and logs that once', async () => {
     const all = await answers(way, user, {})
     const { id, born, roles, photo, balance } = new User(1)
     const plain = {
@@ -104,7 +104,7 @@ describe.each(Object.keys(WAYS))('%s', (way) => {
     expect(ofUser[0]).toMatch(/an instance of User is stored as plain data.*set the option type: User/)
   })
 
-  it('with type gives everybody an instance of their own, and says nothing', async () => {
+  it('with type returns a separate instance to each caller, and logs nothing', async () => {
     const all = (await answers(way, user, { type: User })) as User[]
     for (const one of all) {
       expect(one).toStrictEqual(new User(1))
@@ -117,7 +117,7 @@ describe.each(Object.keys(WAYS))('%s', (way) => {
     expect(said).toEqual([])
   })
 
-  it('with revive gives everybody what it makes', async () => {
+  it('with revive gives each caller the value that revive returns', async () => {
     const revive = ({ id }: { id: number }) => new User(id)
     for (const options of [{ revive }, { type: revive }]) {
       const all = await answers(way, user, options)
@@ -136,7 +136,7 @@ describe.each(Object.keys(WAYS))('%s', (way) => {
 })
 
 describe('type', () => {
-  it('says which property would need one, once', async () => {
+  it('logs once which property needs a type', async () => {
     class Post {
       author = new User(1)
     }
@@ -151,7 +151,7 @@ describe('type', () => {
     )
   })
 
-  it('keeps every property, whatever decorators hide from others', async () => {
+  it('keeps every property, including those that decorators hide in serialized output', async () => {
     @Exclude()
     class Account {
       @Expose() id = 1
@@ -165,7 +165,7 @@ describe('type', () => {
     }
   })
 
-  it('is what a lifetime by the value is given', async () => {
+  it('instances are passed to a lifetime function', async () => {
     const ttls = [{ type: User }, { revive: ({ id }: { id: number }) => new User(id) }, {}]
     for (const [id, options] of ttls.entries()) {
       const given: unknown[] = []
@@ -175,14 +175,14 @@ describe('type', () => {
     }
   })
 
-  it('leaves what has a class of its own in memcached', async () => {
+  it('does not change values that have their own stored form', async () => {
     const values = () => [new User(1), new Date(0), /a/g, new URL('http://a/'), new Uint8Array([1]), 5n, 'text', null]
     for (const _ of ['miss', 'hit']) {
       expect(await test.cache.getOrSet('mixed', values, { type: User })).toStrictEqual(values())
     }
   })
 
-  it('is for what is read without a load, too', async () => {
+  it('creates instances for reads without a load, too', async () => {
     const users = defineCache({ name: 'users', type: User, load: user })
     class Service {
       @Cached({ ttlSeconds: 60, type: User })
@@ -220,7 +220,7 @@ describe('type', () => {
   })
 })
 
-describe('instances of which type does not bring back what hides their properties', () => {
+describe('instances that type creates without the rules that hide their properties', () => {
   class Owner {
     id = 1
     @Exclude() password = 'hunter2'
@@ -279,7 +279,7 @@ describe('instances of which type does not bring back what hides their propertie
   })
 })
 
-describe('an instance that is stored explicitly, and of which type loses what hides properties', () => {
+describe('an explicitly stored instance that type creates without the rules that hide its properties', () => {
   class Owner {
     @Exclude() password = 'hunter2'
   }
@@ -301,7 +301,7 @@ describe('an instance that is stored explicitly, and of which type loses what hi
     }
   }
 
-  it('is refused, and a put deletes what it cannot replace', async () => {
+  it('is refused, and a put deletes the value that it cannot replace', async () => {
     const posts = defineCache({ name: 'posts', type: Post, load: async (_id: number) => new Post() })
     for (const value of [new Post(), [new Post()], new Map([['a', new AdminPost()]])]) {
       await expect(posts.set(1, value as Post)).rejects.toThrow(/whose @Exclude, .* would have no effect/)
@@ -329,7 +329,7 @@ describe('an instance that is stored explicitly, and of which type loses what hi
   })
 })
 
-describe('what a reviver cannot read', () => {
+describe('a stored value that the reviver refuses', () => {
   /** The reviver of a newer version of the program, with a field that the stored value lacks. */
   const revive = (stored: { id: number; roles: string[] }) => ({ id: stored.id, role: stored.roles[0]! })
   const current = async (id: number) => ({ id, roles: ['admin'] })
@@ -354,7 +354,7 @@ describe('what a reviver cannot read', () => {
     await expect(test.cache.get('new', { reviver: revive } as never)).rejects.toThrow('`reviver` is `revive` here')
   })
 
-  it('of what was just loaded is the error of the call, without a second load', async () => {
+  it('rejects the call if the value was just loaded, without a second load', async () => {
     let loads = 0
     const load = async () => ({ id: ++loads })
     await expect(test.cache.getOrSet('a', load, { revive })).rejects.toThrow(TypeError)
@@ -364,15 +364,15 @@ describe('what a reviver cannot read', () => {
   })
 })
 
-describe('what is stored by hand', () => {
-  it('is plain data for everybody', async () => {
+describe('an explicitly stored value', () => {
+  it('is plain data for all callers', async () => {
     const cache = test.another({ l1: true, logger })
     await cache.set('user', new Address('x'))
     for (const _ of ['memory', 'again']) expect(await cache.get('user')).toStrictEqual({ street: 'x' })
     expect(said).toHaveLength(1)
   })
 
-  it('that has a form of its own comes back as it is', async () => {
+  it('that has its own stored form is returned unchanged', async () => {
     const url = new URL('http://a/')
     for (const _ of ['miss', 'hit']) expect(await test.cache.getOrSet('url', () => ({ url }))).toEqual({ url })
   })
@@ -410,7 +410,7 @@ describe('a plain object around instances of type', () => {
     },
   )
 
-  it('is stored where the class says with @Type what it holds, or the objects around are rows', async () => {
+  it('is stored if the class declares its properties with @Type, or if the outer objects are plain rows', async () => {
     const row = async (): Promise<unknown> => ({ name: 'leaf', parent: new Node('root') })
     const nodes = cached(row, { name: 'nodes', type: Node })
     const rows = cached(async () => [{ id: 1 }, new Account(2)], { name: 'rows', type: Account })
@@ -424,7 +424,7 @@ describe('a plain object around instances of type', () => {
   })
 })
 
-it('an instance of a class that extends one of the language is told once, and comes back as the language has it', async () => {
+it('an instance of a subclass of a built-in class is logged once, and comes back as an instance of the built-in class', async () => {
   class Rows extends Array<number> {}
   class Table extends Map<string, number> {}
   class Tags extends Set<string> {}

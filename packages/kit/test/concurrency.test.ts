@@ -22,7 +22,7 @@ async function taken(limiter: ConcurrencyLimiter, calls: number): Promise<Slot[]
 }
 
 describe('concurrency', () => {
-  it('gives as many slots as there are, to two processes at once, and each again when it is released', async () => {
+  it('grants max slots to two processes together, and each slot again after its release', async () => {
     await using test = await openCache()
     const [one, other] = [test.cache, test.another()].map((cache) => concurrency({ max: 3, cache }))
     const slots = (await Promise.all([taken(one!, 20), taken(other!, 20)])).flat()
@@ -52,7 +52,7 @@ describe('concurrency', () => {
     await (await waiting[1]!).release()
   })
 
-  it('lets those that wait in, in the order in which they came, of all processes', async () => {
+  it('admits waiting callers of all processes in the order of their arrival', async () => {
     await using test = await openCache()
     const limiters = [test.cache, test.another()].map((cache) => concurrency({ max: 1, queue: 10, cache }))
     const first = await limiters[0]!.acquire('id')
@@ -69,7 +69,7 @@ describe('concurrency', () => {
     expect(order).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
   })
 
-  it('gives up waiting when its time is over, or its signal says so, and leaves no place behind', async () => {
+  it('stops waiting after waitMs or when its signal is aborted, and leaves no place in the queue', async () => {
     await using test = await openCache()
     const limiter = concurrency({ max: 1, waitMs: 5000, cache: test.cache })
     const first = await limiter.acquire('id')
@@ -110,7 +110,7 @@ describe('concurrency', () => {
     await (await waiting).release()
   })
 
-  it('is released when its block ends, whatever is thrown in it', async () => {
+  it('is released when its block ends, even by an error', async () => {
     await using test = await openCache()
     const limiter = concurrency({ max: 1, cache: test.cache })
     await expect(
@@ -173,7 +173,7 @@ describe('concurrency', () => {
     },
   )
 
-  it('gives no slot while others change its item all the time, and takes one when they stop', async () => {
+  it('grants no slot while other processes change its item all the time, and grants one when they stop', async () => {
     await using test = await openCache()
     const limiter = concurrency({ max: 1, queue: 5, cache: test.cache })
     const add = vi.spyOn(test.cache.client, 'add').mockResolvedValue(false)
@@ -189,7 +189,7 @@ describe('concurrency', () => {
     await (await limiter.acquire('id')).release()
   })
 
-  it('tells a holder whose lease has ended and was given to another', async () => {
+  it('notifies a holder whose lease ended and was granted to another caller', async () => {
     await using test = await openCache()
     const stood = concurrency({ max: 1, leaseMs: 1000, cache: test.cache })
     const other = concurrency({ max: 1, leaseMs: 1000, cache: test.another() })
@@ -218,7 +218,7 @@ describe('concurrency', () => {
     expect(() => concurrency(options as never)).toThrow(message)
   })
 
-  it('refuses an id that is none, and options that are none', async () => {
+  it('refuses invalid ids and options', async () => {
     await using test = await openCache()
     const limiter = concurrency({ max: 1, cache: test.cache })
     await expect(limiter.acquire(5 as never)).rejects.toThrow('the id must be a string')
@@ -226,14 +226,14 @@ describe('concurrency', () => {
     await expect(limiter.acquire('id', { waitMs: -1 })).rejects.toThrow('waitMs must be a number of milliseconds')
   })
 
-  it('has all its options in the README', () => {
+  it('documents all its options in the README', () => {
     const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
     for (const option of CONCURRENCY_OPTIONS) expect(readme).toMatch(new RegExp(`^(\\| |- )[^:(|]*\`${option}\``, 'm'))
   })
 })
 
 describe('a turn at the slots', () => {
-  it('never gives more slots than there are, and serves those that wait in their order', () => {
+  it('never grants more slots than max, and admits waiting callers in order', () => {
     const step = fc.record({
       process: fc.integer({ min: 0, max: 2 }),
       action: fc.constantFrom('want', 'release', 'turn', 'turn'),

@@ -22,7 +22,7 @@ function Wrapped(_target: object, _name: string, descriptor: PropertyDescriptor)
 }
 
 describe('key, tags, condition and unless', () => {
-  it('get the object behind all parameters of the method, however many were given', async () => {
+  it('get the object after all parameters of the method, however many arguments were passed', async () => {
     class Rows {
       readonly tenant: string
       loads = 0
@@ -64,7 +64,7 @@ describe('key, tags, condition and unless', () => {
     }
   })
 
-  it('that name no more than the method’s parameters get its arguments alone', async () => {
+  it('with as many parameters as the method get only its arguments', async () => {
     const given: unknown[][] = []
     class Rows {
       @Cached({ key: (id: number, limit?: number) => (given.push([id, limit]), [id, limit ?? 10]) })
@@ -173,7 +173,7 @@ describe('cacheOf', () => {
     }
   })
 
-  it('finds it behind what a test has put on the object, and not where a subclass has overridden it', async () => {
+  it('finds it behind a mock on the object, but not if a subclass has overridden it', async () => {
     class Towns extends Cities {
       override async wrapped(_id: number): Promise<number> {
         return 0
@@ -229,7 +229,7 @@ describe('a method that cannot be cached', () => {
     expect(declare).toThrow(message)
   })
 
-  it('is told when it returns an Observable', async () => {
+  it('causes an error when it returns an Observable', async () => {
     class Rows {
       // @ts-expect-error -- an Observable is no Promise
       @Cached(60)
@@ -297,7 +297,7 @@ describe('options of a wrong type', () => {
     expect(write).toThrow(message)
   })
 
-  it('are told at the call where a function returns them', async () => {
+  it('cause an error at the call if a function returns them', async () => {
     class Rows {
       @CacheEvict({ tags: (() => ['']) as never, when: 'before' })
       async remove(): Promise<void> {}

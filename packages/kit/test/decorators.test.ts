@@ -30,7 +30,7 @@ describe('@CacheConfig', () => {
     expect(() => CacheConfig({ prefix: 'x' } as never)).toThrow('has no option')
   })
 
-  it('says which cache', async () => {
+  it('selects the cache', async () => {
     await using test = await openCache()
     @CacheConfig({ cache: test.cache })
     class Cities {
@@ -85,7 +85,7 @@ describe('@CachePut and @CacheEvict', () => {
     async shuffle(): Promise<void> {}
   }
 
-  it('stores what a method returns, where @Cached looks', async () => {
+  it('stores the result of a method under the key of @Cached', async () => {
     await using test = await openCache({ asDefault: true })
     const cities = new Cities()
     expect(await cities.save({ id: 2, name: 'Bergen' })).toEqual({ id: 2, name: 'Bergen' })
@@ -96,7 +96,7 @@ describe('@CachePut and @CacheEvict', () => {
     expect(test.cache.stats().sets).toBe(1)
   })
 
-  it('returns what cannot be stored, and takes away what was there', async () => {
+  it('returns a result that cannot be stored, and deletes the old value', async () => {
     await using test = await openCache({ asDefault: true })
     class Rows {
       @CachePut({ key: () => ['row'] })
@@ -163,7 +163,7 @@ describe('@CachePut and @CacheEvict', () => {
     expect([cities.save.name, cities.save.length, cities.remove.name]).toEqual(['save', 1, 'remove'])
   })
 
-  it('refuses what cannot be', () => {
+  it('refuses invalid options', () => {
     expect(() => CacheEvict({})).toThrow('nothing to evict')
     expect(() => CacheEvict({ all: true, soft: true })).toThrow('all and soft cannot be combined')
     expect(() => CacheEvict({ all: true, when: 'during' as never })).toThrow(`'after' or 'before'`)
@@ -173,7 +173,7 @@ describe('@CachePut and @CacheEvict', () => {
   })
 })
 
-it('finds the class of an object behind a Proxy that wraps every function, as those that trace do', async () => {
+it('finds the class of an object behind a Proxy that wraps every function, as tracing libraries do', async () => {
   class Traced {
     loads = 0
     @Cached(60) async find(id: number): Promise<number> {

@@ -18,7 +18,7 @@ function run(source: string, env: Record<string, string> = {}): { out: string; e
 const USE = `const cache = kit.getDefaultMemcache(); await cache.set('k', 'v'); console.log(await cache.get('k'))`
 
 describe('the default cache of a process', () => {
-  it('is a memcached in the process, said in one line, and lets the script end', () => {
+  it('is a memcached in the process, which is logged in one line, and lets the script end', () => {
     const { out, errors, status } = run(`${USE}; console.log(kit.getDefaultMemcache() === cache)`)
     expect(errors).toBe('')
     expect(out.split('\n')).toEqual([
@@ -35,12 +35,12 @@ describe('the default cache of a process', () => {
     expect(run(USE, { NODE_APP_INSTANCE: '1' }).errors).toContain('Each worker of the cluster has its own')
   })
 
-  it('says nothing when the server in the process was asked for, and shares it', () => {
+  it('logs nothing if the embedded server was requested, and shares it', () => {
     const two = `const [a, b] = [kit.memcache('embedded'), kit.memcache({ servers: 'embedded' })]; await a.set('k', 'v'); console.log(await b.get('k'))`
     expect(run(two, { NODE_ENV: 'production' })).toEqual({ out: 'v\n', errors: '', status: 0 })
   })
 
-  it('may be asked for by the environment, and names a variable that is not read', () => {
+  it('may be requested by the environment, and a misspelled variable causes a warning', () => {
     expect(run(USE, { MEMCACHE_SERVERS: 'embedded', NODE_ENV: 'production' })).toEqual({
       out: 'v\n',
       errors: '',

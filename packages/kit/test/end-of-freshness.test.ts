@@ -119,7 +119,7 @@ describe.each(Object.keys(SERVERS))('a value, on a server %s', (server) => {
     },
   )
 
-  it('is served again and again without a reload while it is fresh, however short its TTL', async () => {
+  it('is served without a reload while it is fresh, however short its TTL', async () => {
     await using test = await SERVERS[server]!()
     const cache = test.open()
     const options = { ttlSeconds: 0.5, staleSeconds: 60 }
@@ -135,7 +135,7 @@ describe.each(Object.keys(SERVERS))('a value, on a server %s', (server) => {
     expect(loads).toBe(2)
   })
 
-  it('that `set` stored is not reloaded by callers that take a stale value for longer than its TTL', async () => {
+  it('that `set` stored is not reloaded by callers whose staleSeconds is longer than its TTL', async () => {
     await using test = await SERVERS[server]!()
     const cache = test.open()
     await cache.set('k', 'set', 60)

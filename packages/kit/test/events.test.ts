@@ -6,7 +6,7 @@ import type { MemcacheEvents } from '../src/index.ts'
 import { openCache } from './open-cache.ts'
 
 describe('events and counters', () => {
-  it('tell what happens, by events and by channels', async () => {
+  it('report operations, by events and by diagnostics channels', async () => {
     await using test = await openCache({ prefix: 'shop' })
     const { cache, clock } = test
     const events: unknown[][] = []

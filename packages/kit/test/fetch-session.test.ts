@@ -58,7 +58,7 @@ describe('fetchSession', () => {
     return Response.json({ views: session.views })
   }
 
-  it('keeps what is put into a session, and begins none for what puts nothing', async () => {
+  it('stores a session that has data, and creates no session without data', async () => {
     const ann = visitor((opened, { url }) => (url.endsWith('/none') ? new Response('') : count(opened)))
     expect((await ann.get('/none')).headers.getSetCookie()).toEqual([])
     const first = await ann.get('/')
@@ -83,7 +83,7 @@ describe('fetchSession', () => {
     if (status === 303) expect(response.headers.get('location')).toBe('http://localhost/next')
   })
 
-  it('gives a new id, reads again and destroys', async () => {
+  it('regenerates, reloads and destroys a session', async () => {
     const ann = visitor(async (opened, { url }) => {
       const path = new URL(url).pathname
       if (path === '/in') {
@@ -137,7 +137,7 @@ describe('fetchSession', () => {
     expect(await sessions.store.get(opened.session.id)).toMatchObject({ views: 1 })
   })
 
-  it('loses no parallel write, and takes turns under a lock', async () => {
+  it('loses no parallel write, and runs requests one after another under a lock', async () => {
     const ann = visitor(async (opened, { url }) => {
       const path = new URL(url).pathname
       if (path === '/lock') {
@@ -169,7 +169,7 @@ describe('fetchSession', () => {
     expect((await ann.get('/lock')).status).toBe(200)
   })
 
-  it('gives the response of an error the cookie of a session that has a new id', async () => {
+  it('sends the cookie of a regenerated session with an error response', async () => {
     const sessions = open()
     const ann = visitor(count)
     await ann.get('/')
@@ -192,7 +192,7 @@ describe('fetchSession', () => {
     expect([thrown.status, thrown.headers.getSetCookie()]).toEqual([302, [expect.stringContaining('connect.sid=s')]])
   })
 
-  it('rejects if the session cannot be read or saved, and goes on where onCacheDown says so', async () => {
+  it('rejects if the session cannot be read or saved, and continues if onCacheDown allows it', async () => {
     const ann = visitor(count)
     const bob = visitor(count, { onCacheDown: 'anonymous' })
     await ann.get('/')
@@ -213,7 +213,7 @@ describe('fetchSession', () => {
     expect((await bob.get('/')).headers.getSetCookie()).toEqual([])
   })
 
-  it('sends a secure cookie over https, and trusts a proxy only where it is told to', async () => {
+  it('sends a secure cookie over https, and trusts a proxy only with the option proxy', async () => {
     const [plain, trusting] = [open(), open({ proxy: true })]
     const cookieOf = async (sessions: FetchSessions<Data>, url: string, headers: Record<string, string> = {}) =>
       (await sessions.handle(new Request(url, { headers }), count)).headers.get('set-cookie')
@@ -222,7 +222,7 @@ describe('fetchSession', () => {
     expect(await cookieOf(trusting, 'http://localhost/', { 'x-forwarded-proto': 'https' })).toContain('; Secure')
   })
 
-  it('has no session for requests that are skipped or outside of the path', async () => {
+  it('has no session for skipped requests and for requests outside of the cookie’s path', async () => {
     const sessions = open({ skip: ({ url }) => url.endsWith('/health'), cookie: { path: '/app' } })
     for (const path of ['/app/health', '/other']) {
       const opened = await sessions.open(new Request(`http://localhost${path}`))

@@ -67,7 +67,7 @@ describe('CounterLayout', () => {
     )
   })
 
-  it('has room for a limit, with as many parallel hits again, or refuses it', () => {
+  it('can count twice the limit, or refuses the limit', () => {
     expect(new CounterLayout(60_000, 1_000_000_000).maxCount).toBeGreaterThanOrEqual(1_000_000_000)
     expect(() => new CounterLayout(31 * DAY_MS, 1_000_000_000)).toThrow("use algorithm 'sliding' or 'gcra'")
     expect(() => new CounterLayout(Number.MAX_SAFE_INTEGER, 1000)).toThrow('can count up to')
@@ -102,7 +102,7 @@ describe('FirstHitCounter', () => {
     },
   )
 
-  it('goes on in a window that a later clock has started, by that clock, and starts no window twice', async () => {
+  it('continues a window that a later clock has started, by that clock, and starts no window twice', async () => {
     await using test = await openCache()
     const [one, other] = counters([test.cache, test.another()], 60_000)
     const now = test.clock.nowMs()
@@ -116,7 +116,7 @@ describe('FirstHitCounter', () => {
     expect(await one!.add('k', 1, now + 60_300, 'k')).toEqual({ startMs: now + 60_300, count: 2, marks: 0 })
   })
 
-  it('gives back down to nothing, and never to a later window', async () => {
+  it('gives hits back down to 0, and never to a later window', async () => {
     await using test = await openCache()
     const [counter] = counters([test.cache], 10_000)
     const now = test.clock.nowMs()
@@ -144,7 +144,7 @@ describe('FirstHitCounter', () => {
     expect((await counter.get('k', now, 'k'))!.count).toBeGreaterThan(layout.maxCount)
   })
 
-  it('takes what is no counter for none', async () => {
+  it('treats a stored value that is not a counter as a missing counter', async () => {
     await using test = await openCache()
     const [counter] = counters([test.cache], 60_000)
     await test.cache.client.set('k', 'nonsense')

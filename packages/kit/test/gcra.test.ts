@@ -6,7 +6,7 @@ import { countWrites } from './count-writes.ts'
 import { openCache } from './open-cache.ts'
 
 describe('gcra', () => {
-  it('lets a burst in, and then one call an interval', async () => {
+  it('allows a burst, and then one call per interval', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ limit: 60, windowMs: 60_000, algorithm: 'gcra', burst: 3, cache: test.cache })
     const result = (remaining: number) => ({
@@ -50,7 +50,7 @@ describe('gcra', () => {
     expect(allowed).toBe(50)
   })
 
-  it('lets the calls of a process take their turns together', async () => {
+  it('sends the concurrent calls of a process together', async () => {
     await using test = await openCache()
     await using counted = await countWrites(test)
     const limiter = rateLimiter({ perMinute: 100, perHour: 1000, algorithm: 'gcra', cache: counted.cache })
@@ -59,7 +59,7 @@ describe('gcra', () => {
     expect(counted.writes).toHaveLength(4)
   })
 
-  it('keeps its state for as long as it says something', async () => {
+  it('keeps its state only as long as it matters', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 60, algorithm: 'gcra', cache: test.cache })
     await limiter.consume('a', { cost: 30 })

@@ -7,7 +7,7 @@ import { openCache } from './open-cache.ts'
 const ids = Array.from({ length: 1000 }, (_, id) => id)
 
 describe('getOrSetMany', () => {
-  it('loads what is missing by one call, and all are found from then on', async () => {
+  it('loads all missing values by one call, and they are hits afterwards', async () => {
     await using test = await openCache()
     const asked: number[][] = []
     const load = async (missing: readonly number[]) => (
@@ -29,7 +29,7 @@ describe('getOrSetMany', () => {
     expect(test.cache.stats()).toMatchObject({ loads: 2, hits: 1 + 3 + 1000 })
   })
 
-  it('takes a safe integer and its text for one id in the Map of a loader, as in a key, and no other two values', async () => {
+  it('treats a safe integer and its text as one id in the Map of a loader, as in a key, and no other two values', async () => {
     await using test = await openCache()
     const load = (loaded: unknown) => () => new Map([[loaded, 'value']])
     const others = ['+1', '01', '1.0', '1e0', '-0', 1n, true]
@@ -78,7 +78,7 @@ describe('getOrSetMany', () => {
     expect(calls).toBeLessThanOrEqual(caches.length)
   })
 
-  it('joins what getOrSet is loading, and lets getOrSet join', async () => {
+  it('joins a running load of getOrSet, and getOrSet joins its load', async () => {
     await using test = await openCache()
     const single = deferred<string>()
     const started = deferred()
@@ -103,7 +103,7 @@ describe('getOrSetMany', () => {
     expect(asked).toEqual([['b']])
   })
 
-  it('looks up again what it has joined and was deleted meanwhile by another process', async () => {
+  it('looks a key up again if another process deleted it during the load that was joined', async () => {
     await using test = await openCache()
     const loading = deferred<string>()
     const single = test.cache.getOrSet(['k'], () => loading.promise)
@@ -115,7 +115,7 @@ describe('getOrSetMany', () => {
     expect([await single, await many]).toEqual(['old', new Map([['k', 'new']])])
   })
 
-  it('leaves out what the loader does not bring, keeps null, and frees the leases', async () => {
+  it('omits values that the loader does not return, keeps null, and releases the leases', async () => {
     await using test = await openCache()
     const found = await test.cache.getOrSetMany([1, 2, 3], () => [1, null, undefined])
     expect([...found]).toEqual([
@@ -148,7 +148,7 @@ describe('getOrSetMany', () => {
     await until(async () => [...(await test.cache.getMany(['1', '2'])).values()].join() === 'new,new')
   })
 
-  it('ends by its signal, and the load when nobody waits for any of it', async () => {
+  it('rejects when its signal is aborted, and aborts the load when no caller waits for any value', async () => {
     await using test = await openCache()
     const controller = new AbortController()
     let aborted: unknown
@@ -168,7 +168,7 @@ describe('getOrSetMany', () => {
     expect(aborted).toMatchObject({ message: 'enough' })
   })
 
-  it('goes on without the cache', async () => {
+  it('continues without the cache', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     await test.server.stop()
     let calls = 0

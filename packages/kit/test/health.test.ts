@@ -1,6 +1,6 @@
 import { launchServer, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
-import { memcache } from '../src/index.ts'
+import { memcache, MemcacheConnectionError } from '../src/index.ts'
 import type { Memcache, MemcacheHealth } from '../src/index.ts'
 import { engineOf } from '../src/engine/engine.ts'
 import { openCache } from './open-cache.ts'
@@ -30,6 +30,15 @@ describe('health', () => {
     expect(news).toEqual(['away down', 'back there'])
   })
 
+  it('stays up, with a warning, while discovery fails', async () => {
+    const lines: string[] = []
+    const logger = { info: () => {}, warn: (line: string) => void lines.push(line) }
+    await using test = await openCache({ logger })
+    test.cache.client.emit('discoveryError', new MemcacheConnectionError('no endpoint responds'))
+    expect(test.cache.health).toBe('up')
+    expect(lines).toEqual(['memcache-ts: the list of servers may be outdated: no endpoint responds'])
+  })
+
   it('is degraded while one of three servers is away, without a word of an outage', async () => {
     await using one = await launchServer()
     await using two = await launchServer()
@@ -51,7 +60,7 @@ describe('health', () => {
     expect(news).toEqual(['away down', 'back there'])
   })
 
-  it('is degraded until what was missed is made up for', async () => {
+  it('is degraded until the pending invalidations are sent', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { cache, server } = test
     await cache.set('k', 'old')
@@ -65,7 +74,7 @@ describe('health', () => {
     expect(await cache.get('k')).toBeUndefined()
   })
 
-  it('tells each outage once, however often a server comes and goes', async () => {
+  it('emits each outage once, however often a server fails and comes back', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { cache, server } = test
     const news = told(cache)
@@ -78,7 +87,7 @@ describe('health', () => {
     expect(news).toEqual(Array.from({ length: 4 }, () => ['away down', 'back there']).flat())
   })
 
-  it('stays as it was when the cache is closed, and nobody is told of anything', async () => {
+  it('does not change when the cache is closed, and emits no event', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { server } = test
     const cache = test.another({ timeoutMs: 250 })
@@ -94,7 +103,7 @@ describe('health', () => {
     expect(cache.health).toBe('down')
   })
 
-  it('tells a listener of the kit of an outage that is under way, and all of them, though one throws', async () => {
+  it('notifies a new listener of an outage in progress, and all listeners even if one throws', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { cache, server } = test
     const news: string[] = []

@@ -31,7 +31,7 @@ describe('allow and deny lists', () => {
     for (const id of ids) expect(list.has(id), id).toBe(false)
   })
 
-  it('takes what a function returns for true or false, and refuses promises, which are always true', () => {
+  it('uses the boolean result of a function, and refuses a promise, which would always be true', () => {
     expect(new IdList('deny', ((id: string) => /^a/.exec(id)) as never).has('abc')).toBe(true)
     expect(new IdList('deny', (() => undefined) as never).has('abc')).toBe(false)
     const list = new IdList('deny', (async () => false) as never)

@@ -46,7 +46,7 @@ describe('KeyvMemcache', () => {
     expect(await rivers.get('1')).toBeUndefined()
   })
 
-  it('lifetimes are milliseconds: those of memcached are never shorter', async () => {
+  it('has lifetimes in milliseconds; those in memcached are never shorter', async () => {
     await using test = await testMemcache()
     const store = new KeyvMemcache(test.cache)
     await store.set('short', 'v', 1)
@@ -60,7 +60,7 @@ describe('KeyvMemcache', () => {
     expect(await store.getMany(['month', 'for ever'])).toEqual(['v', 'v'])
   })
 
-  it('has and hasMany know Keyv’s own milliseconds', async () => {
+  it('has() and hasMany() respect Keyv’s milliseconds', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     await using test = await testMemcache()
     const keyv = new Keyv({ store: new KeyvMemcache(test.cache) })
@@ -107,7 +107,7 @@ describe('KeyvMemcache', () => {
     await keyv.clear()
   })
 
-  it('closes what it opened, and leaves open what was handed in', async () => {
+  it('closes a cache that it opened, and does not close a given cache', async () => {
     await using test = await testMemcache({ asDefault: true })
     for (const store of [new KeyvMemcache(test.cache), new KeyvMemcache()]) {
       const keyv = new Keyv({ store })

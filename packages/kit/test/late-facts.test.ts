@@ -92,7 +92,7 @@ describe.each(Object.entries(WAYS))('tags that are known at the call of %s', (_,
   })
 })
 
-it('@CachePut with tags that cannot be used takes the old result away, and its method succeeds', async () => {
+it('@CachePut with invalid tags deletes the old result, and its method succeeds', async () => {
   @CacheConfig({ name: 'put' })
   class Rows {
     @CachePut({ key: (id: number) => ['find', id], tags: () => [5] as never })
@@ -110,7 +110,7 @@ describe('a lifetime that comes with a value', () => {
   const declared = (ttlSeconds: () => never) =>
     defineCache({ name: `tokens ${round++}`, load: async () => 'token', ttlSeconds })
 
-  it.each(LONG_SECONDS)('may be %d seconds, for what is loaded, set and warmed', async (seconds) => {
+  it.each(LONG_SECONDS)('may be %d seconds, for values that are loaded, set and warmed', async (seconds) => {
     const tokens = declared((() => seconds) as never)
     const find = cached(async () => 'token', { name: `tokens ${round++}`, ttlSeconds: () => seconds })
     expect(await tokens.getOrSet(1)).toBe('token')
@@ -120,7 +120,7 @@ describe('a lifetime that comes with a value', () => {
     expect([...(await tokens.getMany([1, 2, 3])).keys()]).toEqual([1, 2, 3])
   })
 
-  it.each([0, -5])('of %d seconds means that nothing is stored, nor left of an older value', async (seconds) => {
+  it.each([0, -5])('of %d seconds stores nothing, and leaves no older value', async (seconds) => {
     const tokens = declared((() => seconds) as never)
     expect(await tokens.getOrSet(1)).toBe('token')
     expect(await tokens.get(1)).toBeUndefined()
@@ -133,7 +133,7 @@ describe('a lifetime that comes with a value', () => {
     expect(await changing.get(1)).toBeUndefined()
   })
 
-  it('that is missing leaves it to the cache', async () => {
+  it('that is missing is replaced by the cache’s lifetime', async () => {
     const tokens = declared((() => undefined) as never)
     await tokens.getOrSet(1)
     await tokens.set(2, 'token')

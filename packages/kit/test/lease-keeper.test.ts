@@ -21,7 +21,7 @@ it('renews a lease for as long as its loader runs', async () => {
   expect(await renewals(true, Infinity, 60)).toBeGreaterThan(50)
 })
 
-it('renews it no longer than it may be kept, so that a reload that hangs keeps nobody else from it', async () => {
+it('stops renewing the lease of a reload that hangs, so that other processes may try', async () => {
   const renewed = await renewals(true, 6000, 60)
   expect(renewed).toBeGreaterThan(3)
   expect(renewed).toBeLessThanOrEqual(6)

@@ -6,7 +6,7 @@ import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
 describe('blockUntilReady', () => {
-  it('lets the callers of an id through in their order, each when there is room', async () => {
+  it('admits the callers of an id in their order, each when the limit allows it', async () => {
     await using test = await openCache()
     const { cache, clock } = test
     const limiter = rateLimiter({ perSecond: 1, algorithm: 'gcra', cache })
@@ -28,7 +28,7 @@ describe('blockUntilReady', () => {
     expect(passed).toEqual(['a true 0', 'b true 1', 'c true 2', 'd true 3'])
   })
 
-  it('says no at once if it would take too long, and when the time of one behind others is over', async () => {
+  it('rejects immediately if the wait would be too long, and when a queued caller’s time is over', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ limit: 1, windowMs: 3_000_000_000, algorithm: 'fixed', cache: test.cache })
     expect((await limiter.blockUntilReady('id')).allowed).toBe(true)
@@ -47,7 +47,7 @@ describe('blockUntilReady', () => {
     expect((await patient).allowed).toBe(true)
   })
 
-  it('goes on with the others when the first one gives up', async () => {
+  it('continues with the other callers when the first one gives up', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 1, algorithm: 'fixed', cache: test.cache })
     await limiter.consume('id')
@@ -75,7 +75,7 @@ describe('blockUntilReady', () => {
 })
 
 describe('limited', () => {
-  it('makes calls wait for their turn, and returns what they return', async () => {
+  it('makes calls wait for their turn, and returns their results', async () => {
     await using test = await openCache()
     const { cache, clock } = test
     const calls: number[] = []
@@ -106,7 +106,7 @@ describe('limited', () => {
     await expect(never()).rejects.toThrow("the limit 'never' never allows a call that costs 2")
   })
 
-  it('counts by key and at a cost, and passes on what the function throws', async () => {
+  it('counts by key and cost, and rejects with the function’s error', async () => {
     await using test = await openCache()
     const call = limited(
       (account: string, size: number) => {
@@ -121,7 +121,7 @@ describe('limited', () => {
     await expect(call('b', 0)).rejects.toThrow('nothing to send')
   })
 
-  it('runs as many at once as it is told, in two processes', async () => {
+  it('runs at most max calls at once, in two processes', async () => {
     await using test = await openCache()
     const gate = deferred()
     let running = 0
@@ -144,7 +144,7 @@ describe('limited', () => {
     expect(most).toBe(2)
   })
 
-  it('refuses what is no function, and options that are none', () => {
+  it('refuses values that are not functions, and invalid options', () => {
     expect(() => limited('fn' as never, { perSecond: 1 })).toThrow(
       'the first argument of limited must be a function, got string',
     )
@@ -153,7 +153,7 @@ describe('limited', () => {
     expect(() => limited(() => 1, { perSecond: 1, waitMs: Number.NaN })).toThrow('waitMs must be')
   })
 
-  it('has all its options in its page', () => {
+  it('documents all its options', () => {
     const page = readFileSync(new URL('../../../docs/outgoing-calls.md', import.meta.url), 'utf8')
     for (const option of LIMITED_OPTIONS.slice(-5))
       expect(page).toMatch(new RegExp(`^(\\| |- )[^:(|]*\`${option}\``, 'm'))

@@ -37,7 +37,7 @@ describe('the time limits of loads', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('do not end a load that has ended, nor one without a limit', () => {
+  it('do not end a completed load, or a load without a limit', () => {
     const deadlines = new LoadDeadlines()
     const expired: number[] = []
     const ended = new Load(100, expired)
@@ -79,7 +79,7 @@ describe('the time limits of loads', () => {
 })
 
 describe('an abandonment', () => {
-  it('aborts the signal that work asks for, before or after', () => {
+  it('aborts the signal that the work reads, before or after the abandonment', () => {
     const before = new Abandonment()
     const { signal } = before
     before.abort('gone')

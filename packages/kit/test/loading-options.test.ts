@@ -7,14 +7,14 @@ import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
 describe('forceFresh', () => {
-  it('loads whatever is stored, and stores that', async () => {
+  it('loads even if a fresh value is stored, and stores the new value', async () => {
     await using test = await openCache()
     await test.cache.set('k', 'old')
     expect(await test.cache.getOrSet('k', () => 'new', { forceFresh: true })).toBe('new')
     expect(await test.another().get('k')).toBe('new')
   })
 
-  it.each([{ l1: true }, { l1: false }])('does not take what memory has: %o', async (options) => {
+  it.each([{ l1: true }, { l1: false }])('does not return a value from memory: %o', async (options) => {
     await using test = await openCache(options)
     await test.cache.getOrSet('k', () => 'old')
     expect(await test.cache.getOrSet('k', () => 'new', { forceFresh: true })).toBe('new')
@@ -85,7 +85,7 @@ describe('a lifetime by the value', () => {
     expect(await test.cache.has('year')).toBe(false)
   })
 
-  it('that cannot be one loses no value, and is told once', async () => {
+  it('that is invalid does not lose the value, and is logged once', async () => {
     const said: string[] = []
     await using test = await openCache({ logger: { info: () => {}, warn: (message) => void said.push(message) } })
     const find = cached(async (id: number) => id, { name: 'f', cache: test.cache, ttlSeconds: () => NaN })
@@ -108,7 +108,7 @@ describe('a lifetime by the value', () => {
 })
 
 describe('notModified', () => {
-  it('gives the old value a new lifetime', async () => {
+  it('stores the old value with a new lifetime', async () => {
     await using test = await openCache()
     const options = { ttlSeconds: 60, staleSeconds: 600 }
     let asked = 0
@@ -131,7 +131,7 @@ describe('notModified', () => {
   })
 })
 
-it('a loader, or a list, that is none is refused, also where the value is there', async () => {
+it('an invalid loader or list is refused, even if the value is stored', async () => {
   await using test = await openCache()
   await test.cache.set('k', 1)
   const { cache } = test
@@ -142,7 +142,7 @@ it('a loader, or a list, that is none is refused, also where the value is there'
 })
 
 describe('options of memcache', () => {
-  it('loading is what is meant where a call says nothing', async () => {
+  it('loading has the options of calls that do not set them', async () => {
     await using test = await openCache({ loading: { staleSeconds: 600, hardTimeoutMs: 20 } })
     await test.cache.getOrSet('k', () => 'old', 60)
     test.clock.advanceSeconds(61)
@@ -208,7 +208,7 @@ describe('options of memcache', () => {
 })
 
 describe('away and back', () => {
-  it('are told once each, however many calls fail', async () => {
+  it('are emitted once each, however many calls fail', async () => {
     await using test = await openCache({ timeoutMs: 100 })
     const told: string[] = []
     test.cache.on('away', () => told.push('away'))
@@ -224,7 +224,7 @@ describe('away and back', () => {
     expect(told).toEqual(['away', 'back', 'away', 'back'])
   })
 
-  it('are not told of one server of several', async () => {
+  it('are not emitted for one server of several', async () => {
     const [up, down] = [new MemcachedServer({ port: 0 }), new MemcachedServer({ port: 0 })]
     const ports = [(await up.listen()).port, (await down.listen()).port]
     await using cache = memcache({ servers: ports.map((port) => `127.0.0.1:${port}`), timeoutMs: 1000, logger: false })
@@ -267,7 +267,7 @@ it('one old server among new ones is used without meta commands, and the others 
 })
 
 describe('loads within loads', () => {
-  it('of one key as often as overrides call their supers', async () => {
+  it('may load one key again, as an override does that calls its super method', async () => {
     await using test = await openCache()
     const level = (depth: number): Promise<string> =>
       test.cache.getOrSet('k', async () => (depth === 0 ? 'base' : `${await level(depth - 1)} ${depth}`))
@@ -275,7 +275,7 @@ describe('loads within loads', () => {
     expect(await test.cache.get('k')).toBe('base 1 2 3 4')
   })
 
-  it.each([false, true])('are not served what they replace, with values in memory: %s', async (l1) => {
+  it.each([false, true])('do not get the value that they replace, with values in memory: %s', async (l1) => {
     await using test = await openCache({ l1 })
     const options = { ttlSeconds: 60, staleSeconds: 600 }
     let version = 1
@@ -303,7 +303,7 @@ describe('loads within loads', () => {
     expect(await single).toBe('vc')
   })
 
-  it('leave no context behind: a reload in the background sees none of the request, and joins what it finds', async () => {
+  it('leave no context behind: a background reload does not see the request’s context, and joins running loads', async () => {
     await using test = await openCache()
     const request = new AsyncLocalStorage<string>()
     const options = { ttlSeconds: 60, staleSeconds: 600 }

@@ -25,14 +25,14 @@ describe('a load that would wait for itself', () => {
     expect(await cache.getOrSet('k', () => 'not loaded')).toBe('inner')
   })
 
-  it('is refused where its loader asks for it again and again', async () => {
+  it('is refused if its loader requests it endlessly', async () => {
     const { cache } = test
     const node = (id: number): Promise<unknown> => cache.getOrSet(['node', id], () => node(id === 1 ? 2 : 1))
     await expect(node(1)).rejects.toThrow(MemcacheOptionError)
     await expect(node(1)).rejects.toThrow('again and again')
   })
 
-  it('is told from one that waits for another', async () => {
+  it('differs from a load that waits for another load', async () => {
     const { cache } = test
     let loads = 0
     const shared = () => cache.getOrSet('shared', async () => (await turn(), ++loads))
@@ -40,7 +40,7 @@ describe('a load that would wait for itself', () => {
     expect(values).toEqual([1, 1, 1])
   })
 
-  it('is found after its loader has invalidated what all wait for', async () => {
+  it('is detected after its loader has invalidated the key', async () => {
     const { cache } = test
     const load = async () => {
       await cache.invalidateTags('all')
@@ -112,7 +112,7 @@ describe('loads of two processes that wait for each other', () => {
 })
 
 describe('a loader that never settles', () => {
-  it('holds nobody once its callers are gone', async () => {
+  it('blocks no later caller once its callers have left', async () => {
     const { cache } = test
     const controller = new AbortController()
     const given = cache.getOrSet('k', never, { signal: controller.signal })
@@ -171,7 +171,7 @@ describe('work in the background', () => {
   })
 })
 
-describe('what is known only when a loader runs', () => {
+describe('facts that are known only when a loader runs', () => {
   it.each([undefined, null, 0, -5, NaN, 31_536_000, '300', 'soon', {}, Infinity])(
     'a lifetime %j loses no value',
     async (ttl) => {
@@ -189,7 +189,7 @@ describe('what is known only when a loader runs', () => {
   )
 })
 
-describe('what others have stored', () => {
+describe('values that other programs have stored', () => {
   const STORED = fc.record({
     clientFlags: fc.constantFrom(0, 1, 2, 3, 4, 8, 16, 17, 18, 24, 33, 99, 2 ** 32 - 1, 1_296_236_549),
     bytes: fc.oneof(
@@ -228,7 +228,7 @@ describe('what others have stored', () => {
 })
 
 describe('listeners and loggers that throw', () => {
-  it('change no outcome and leave no lease, and Node reports what they throw', async () => {
+  it('change no result and leave no lease, and Node reports their errors', async () => {
     const thrown: unknown[] = []
     const listeners = process.listeners('uncaughtException')
     process.removeAllListeners('uncaughtException')

@@ -6,7 +6,7 @@ import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 
 describe('get, set, delete', () => {
-  it('tells a miss from a stored null', async () => {
+  it('distinguishes a miss from a stored null', async () => {
     await using test = await openCache()
     expect(await test.cache.get('k')).toBeUndefined()
     expect(await test.cache.set('k', null)).toBe(true)
@@ -15,7 +15,7 @@ describe('get, set, delete', () => {
     expect(await test.cache.get('k')).toBeUndefined()
   })
 
-  it('gives values their lifetime, 300 seconds unless told otherwise', async () => {
+  it('stores values with their lifetime, 300 seconds by default', async () => {
     await using test = await openCache()
     await test.cache.set('default', 1)
     await test.cache.set('minute', 1, '1m')
@@ -26,7 +26,7 @@ describe('get, set, delete', () => {
     expect([...(await test.cache.getMany(['default', 'minute', 'forever'])).keys()]).toEqual(['forever'])
   })
 
-  it('takes any key: what memcached cannot hold is hashed', async () => {
+  it('accepts any key: a key that memcached refuses is hashed', async () => {
     await using test = await openCache({ prefix: 'shop' })
     const keys = [
       'with space',
@@ -42,7 +42,7 @@ describe('get, set, delete', () => {
     expect((await test.cache.getMany(keys)).size).toBe(keys.length)
   })
 
-  it('stores empty bytes, which are not a lease that nobody filled', async () => {
+  it('stores empty bytes, which differ from an unfilled lease', async () => {
     await using test = await openCache()
     await test.cache.set('empty', Buffer.alloc(0))
     await test.cache.client.meta.get('leased', { vivifySeconds: 30 })
@@ -78,7 +78,7 @@ describe('getOrSet', () => {
     expect(test.cache.stats()).toMatchObject({ loads: 1, coalesced: 99 })
   })
 
-  it('does not let a caller who asks after a delete join a load from before it', async () => {
+  it('does not let a caller join a load that began before a delete', async () => {
     await using test = await openCache()
     const old = deferred<string>()
     const started = deferred()
@@ -146,7 +146,7 @@ describe('getOrSet', () => {
     expect(await test.cache.get('k')).toBe('loaded by the next')
   })
 
-  it('passes a loader’s error on as it was thrown, to all who wait, and stores nothing', async () => {
+  it('rejects all waiting callers with the loader’s error, unchanged, and stores nothing', async () => {
     await using test = await openCache()
     const error = new Error('no database')
     const calls = [1, 2, 3].map(() => test.cache.getOrSet('k', () => Promise.reject(error)))
@@ -185,7 +185,7 @@ describe('getOrSet', () => {
     expect(loads).toBe(3)
   })
 
-  it('lets the loader set the lifetime, or say that its value is not to be stored', async () => {
+  it('lets the loader set the lifetime, or prevent storing its value', async () => {
     await using test = await openCache()
     await test.cache.getOrSet('short', (context) => (context.setTtlSeconds(1), 'v'), { ttlSeconds: 100, jitter: 0 })
     await test.cache.getOrSet('unstored', (context) => (context.skipStore(), 'v'))
@@ -194,7 +194,7 @@ describe('getOrSet', () => {
     expect(await test.cache.get('short')).toBeUndefined()
   })
 
-  it('shortens lifetimes by chance, by up to 10 % unless told otherwise', async () => {
+  it('shortens lifetimes at random, by up to 10 % by default', async () => {
     await using test = await openCache({ loading: { jitter: undefined } })
     const keys = Array.from({ length: 200 }, (_, index) => `k${index}`)
     await Promise.all(keys.map((key) => test.cache.getOrSet(key, () => 1, 1000)))
@@ -206,7 +206,7 @@ describe('getOrSet', () => {
     expect((await test.cache.client.meta.get('exact'))!.ttlSeconds).toBe(1000)
   })
 
-  it('ends one caller’s wait by its signal, and the load when nobody waits any more', async () => {
+  it('ends one caller’s wait by its signal, and aborts the load when no caller waits', async () => {
     await using test = await openCache()
     const [first, second] = [new AbortController(), new AbortController()]
     const started = deferred<AbortSignal>()
@@ -235,7 +235,7 @@ describe('getOrSet', () => {
     expect(() => memcache({ leaseSeconds: 0 })).toThrow(MemcacheOptionError)
   })
 
-  it('returns a loaded value that cannot be stored, counts and says it once, and frees the lease', async () => {
+  it('returns a loaded value that cannot be stored, counts and logs it once, and releases the lease', async () => {
     const said: string[] = []
     const logger = { info: () => {}, warn: (message: string) => void said.push(message) }
     await using test = await openCache({ logger })
@@ -250,7 +250,7 @@ describe('getOrSet', () => {
 })
 
 describe('without its server', () => {
-  it('goes on with the loader’s value, and tells the operator once', async () => {
+  it('returns the loader’s value, and logs the outage once', async () => {
     const warnings: string[] = []
     const port = await freePort()
     const logger = { info: () => {}, warn: (message: string) => warnings.push(message) }

@@ -11,7 +11,7 @@ const commands = (test: { server: { memcached: { stats(): Readonly<Record<string
   Number(test.server.memcached.stats()['cmd_get'])
 
 describe('l1', () => {
-  it('serves from memory for a second, without asking memcached', async () => {
+  it('serves from memory for a second, without a request to memcached', async () => {
     await using test = await openCache({ l1: true })
     await test.cache.getOrSet('k', () => ({ a: 1 }))
     const asked = commands(test)
@@ -22,7 +22,7 @@ describe('l1', () => {
     expect(test.cache.stats()).toMatchObject({ hits: 12, memoryHits: 12, misses: 1 })
   })
 
-  it('sees what another process has changed after a second at most', async () => {
+  it('sees the changes of another process within a second', async () => {
     await using test = await openCache({ l1: true })
     const other = test.another()
     for (const value of ['small', 'x'.repeat(5000)]) {
@@ -85,7 +85,7 @@ describe('l1', () => {
     expect(await test.cache.get('l')).toBe('new')
   })
 
-  it('asks only whether a large value is still the same', async () => {
+  it('fetches only the cas unique of a large value to confirm it', async () => {
     await using test = await openCache({ l1: { ttlSeconds: 10 } })
     const value = 'x'.repeat(100_000)
     // The first large value asks the server for its limit, on a new connection, before which memory trusts nothing.
@@ -104,7 +104,7 @@ describe('l1', () => {
     expect(written() - before).toBeGreaterThan(100_000)
   })
 
-  it('forgets at once what is deleted, set or expired here', async () => {
+  it('immediately drops values that this process deletes, sets or marks stale', async () => {
     await using test = await openCache({ l1: true })
     await test.cache.getOrSet('k', () => 'old')
     await test.cache.set('k', 'set')
@@ -116,7 +116,7 @@ describe('l1', () => {
     expect(await test.cache.getOrSet('k', () => 'new')).toBe('old')
   })
 
-  it('forgets at once what is invalidated here by tag or namespace', async () => {
+  it('immediately drops values that this process invalidates by tag or namespace', async () => {
     await using test = await openCache({ l1: true })
     const space = test.cache.namespace('n')
     await test.cache.getOrSet('k', () => 'old', { tags: ['t'] })
@@ -249,31 +249,34 @@ describe('l1', () => {
     expect(await test.cache.getOrSet('k', () => 'new')).toBe('new')
   })
 
-  it.each(['copied', 'frozen'] as const)('lets nobody change what others get: %s', async (values) => {
-    await using test = await openCache({ l1: { values } })
-    const load = () => ({ list: [1], nested: { a: 1 }, at: new Date(5), map: new Map([['k', [1]]]) })
-    const change = (value: ReturnType<typeof load>): void => {
-      value.at.setTime(9)
-      value.map.set('other', [])
-      value.list.push(2)
-      value.nested.a = 2
-    }
-    change(await test.cache.getOrSet('k', load))
-    for (let call = 0; call < 3; call++) {
-      const value = await test.cache.getOrSet('k', load)
-      expect(value).toEqual(load())
-      change(value)
-    }
-    const plain = await test.cache.getOrSet('plain', () => ({ list: [1] }))
-    plain.list.push(2)
-    const again = await test.cache.getOrSet('plain', () => ({ list: [1] }))
-    expect(again).toEqual({ list: [1] })
-    if (values === 'frozen') expect(() => again.list.push(3)).toThrow('not extensible')
-    else again.list.push(3)
-    expect(await test.cache.getOrSet('plain', () => ({ list: [1] }))).toEqual({ list: [1] })
-  })
+  it.each(['copied', 'frozen'] as const)(
+    'does not let a caller change the values of other callers: %s',
+    async (values) => {
+      await using test = await openCache({ l1: { values } })
+      const load = () => ({ list: [1], nested: { a: 1 }, at: new Date(5), map: new Map([['k', [1]]]) })
+      const change = (value: ReturnType<typeof load>): void => {
+        value.at.setTime(9)
+        value.map.set('other', [])
+        value.list.push(2)
+        value.nested.a = 2
+      }
+      change(await test.cache.getOrSet('k', load))
+      for (let call = 0; call < 3; call++) {
+        const value = await test.cache.getOrSet('k', load)
+        expect(value).toEqual(load())
+        change(value)
+      }
+      const plain = await test.cache.getOrSet('plain', () => ({ list: [1] }))
+      plain.list.push(2)
+      const again = await test.cache.getOrSet('plain', () => ({ list: [1] }))
+      expect(again).toEqual({ list: [1] })
+      if (values === 'frozen') expect(() => again.list.push(3)).toThrow('not extensible')
+      else again.list.push(3)
+      expect(await test.cache.getOrSet('plain', () => ({ list: [1] }))).toEqual({ list: [1] })
+    },
+  )
 
-  it('gives those who share a load copies of their own', async () => {
+  it('gives each caller of a shared load its own copy', async () => {
     await using test = await openCache()
     const [a, b, c] = await Promise.all([1, 2, 3].map(() => test.cache.getOrSet('k', () => ({ list: [1] }))))
     a!.list.push(2)
@@ -304,7 +307,7 @@ describe('l1', () => {
     expect(test.cache.stats().memoryHits).toBe(0)
   })
 
-  it('takes the load off the database for a second while memcached is away', async () => {
+  it('serves from memory for a second while memcached is away, so that the database is not called', async () => {
     await using test = await openCache({ l1: true, timeoutMs: 250 })
     await test.server.stop()
     let loads = 0

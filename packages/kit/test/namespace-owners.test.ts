@@ -71,7 +71,7 @@ describe('a name that was written down', () => {
     expect(said).toEqual([])
   })
 
-  it('of one declaration that was bound to a cache is its own', async () => {
+  it('of one declaration may be bound to a cache', async () => {
     const declared = defineCache({ name: 'towns', load })
     await declared.getOrSet(1)
     await bindCache(declared, test.cache).getOrSet(1)
@@ -79,14 +79,14 @@ describe('a name that was written down', () => {
     expect(said).toEqual([])
   })
 
-  it('is nobody’s when it is used by hand', async () => {
+  it('has no owner if it is used with namespace()', async () => {
     await WAYS.cached('towns')()
     await test.cache.namespace('towns').get(['1'])
     await test.cache.namespace('towns').clear()
     expect(said).toEqual([])
   })
 
-  it('is told for functions that one function declares each time it is called, in a loop as well', async () => {
+  it('causes a warning if one function declares it at each call, in a loop as well', async () => {
     const repository = (table: string) => cached(async (id: number) => `${table} ${id}`, { name: 'row' })
     await repository('user')(1)
     await repository('order')(1)
@@ -100,8 +100,8 @@ describe('a name that was written down', () => {
   })
 })
 
-describe('what each object of a class declares', () => {
-  it('is told once, however many objects there are', async () => {
+describe('a cache that each object of a class declares', () => {
+  it('causes one warning, however many objects there are', async () => {
     class Service {
       readonly find = cached(load, { name: 'field' })
     }
@@ -147,7 +147,7 @@ describe('a class’s own name', () => {
     await expect(new Other().find(1)).rejects.toMatchObject({ code: 'ERR_MEMCACHE_OPTION' })
   })
 
-  it('may be written on the other class for one that only changes what is stored', async () => {
+  it('may be set on another class that only evicts its values', async () => {
     const Users = users()
     @CacheConfig({ name: 'Repository' })
     class Writer {
@@ -160,7 +160,7 @@ describe('a class’s own name', () => {
     expect(said).toEqual([])
   })
 
-  it('is told of the subclasses of a class that has the name for them', async () => {
+  it('causes a warning for the subclasses of a class that sets the name for them', async () => {
     @CacheConfig({ name: 'repository' })
     abstract class Base {
       abstract readonly table: string
@@ -180,7 +180,7 @@ describe('a class’s own name', () => {
     expect(said).toEqual([expect.stringMatching(/class People .*class Places .*under the name 'repository'/)])
   })
 
-  it('that there is not has to be written down', async () => {
+  it('that is empty must be replaced by @CacheConfig', async () => {
     class Nameless {
       @Cached(60)
       async find(id: number): Promise<number> {
@@ -206,7 +206,7 @@ describe('a module that is evaluated again', () => {
     expect(said).toEqual([])
   })
 
-  it('is told about when both are in use', async () => {
+  it('causes a warning if both copies are in use', async () => {
     const [before, again] = [await evaluate('3'), await evaluate('4')]
     for (const { find } of [before, again, before, again]) await find(1)
     expect(said).toEqual([expect.stringContaining("under the name 'again'")])

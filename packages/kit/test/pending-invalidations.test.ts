@@ -48,7 +48,7 @@ describe('pending invalidations', () => {
     expect([pending.size, pending.has('a'), pending.hasTag('t')]).toEqual([1, false, true])
   })
 
-  it('that are made again while they are being sent stay pending: what came first may be what was confirmed', async () => {
+  it('that are repeated while they are being sent stay pending, since the response may confirm the first', async () => {
     const { pending, requests } = openPending()
     pending.addDelete('a')
     pending.addDelete('b')
@@ -66,7 +66,7 @@ describe('pending invalidations', () => {
     expect(pending.size).toBe(0)
   })
 
-  it('that become too many make everything invalid until the root is raised after the last of them', async () => {
+  it('that are too many make all values invalid until the root is raised after the last', async () => {
     const { pending, requests, overflows } = openPending()
     const fill = (name: string): void => {
       for (let index = 0; index <= 100_000; index++) pending.addDelete(`${name} ${index}`)
@@ -84,7 +84,7 @@ describe('pending invalidations', () => {
     expect([pending.size, pending.has('any')]).toEqual([0, false])
   })
 
-  it('of a key are settled by a newer write, and those of a closed cache are sent no more', async () => {
+  it('of a key are dropped by a newer write, and those of a closed cache are not sent', async () => {
     const { pending, requests } = openPending()
     pending.addDelete('a')
     pending.settle('a')
@@ -224,7 +224,7 @@ describe('the generations of tags', () => {
     },
   )
 
-  it('of a value are compared by tag, those that it lacks make it invalid, and those that are unknown are read', async () => {
+  it('of a value are compared by tag; missing generations make it invalid, and unknown generations are read', async () => {
     const { tags, respond } = openTags()
     const [same, soft, hard] = [STEP, STEP + SOFT_STEP, STEP + HARD_STEP]
     const state = (

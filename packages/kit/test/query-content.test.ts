@@ -162,7 +162,7 @@ describe.each(PROTOCOLS)('QUERY by %s', (_protocol, open) => {
     ['at once', false],
     ['after other middleware', true],
   ])('answered %s', (_when, isLate) => {
-    it.each(Object.entries(READERS))('gives the handler its content as it came, by %s', async (_reader, read) => {
+    it.each(Object.entries(READERS))('passes the content unchanged to the handler, by %s', async (_reader, read) => {
       let calls = 0
       const handler: Handler = async (request, response) => {
         calls++
@@ -182,7 +182,7 @@ describe.each(PROTOCOLS)('QUERY by %s', (_protocol, open) => {
     })
   })
 
-  it('tells requests apart by their content and by every field about it', async () => {
+  it('separates requests by their content and by every field that describes it', async () => {
     await using site = await openCached(async (request, response) => {
       response.end(
         `${(await buffer(request)).toString()} as ${request.headers['content-type']} ${request.headers['content-encoding']}`,
@@ -223,7 +223,7 @@ describe.each(PROTOCOLS)('QUERY by %s', (_protocol, open) => {
     }
   })
 
-  it('goes on with the connection where nobody reads the content', async () => {
+  it('keeps the connection usable if no handler reads the content', async () => {
     await using site = await openCached((_request, response) => response.end('unread'))
     for (const parts of [
       [Buffer.from('a')],
@@ -288,7 +288,7 @@ describe.each(PROTOCOLS)('QUERY by %s', (_protocol, open) => {
 })
 
 describe('random QUERY requests, several at once', () => {
-  it('of the same content run one handler', async () => {
+  it('with the same content run one handler', async () => {
     await using fixture = await openCache()
     const gate = new Gate()
     let calls = 0
@@ -319,7 +319,7 @@ describe('random QUERY requests, several at once', () => {
   })
   const LIFETIMES = fc.constantFrom('max-age=60', 'no-store', 'private', 'max-age=0, stale-while-revalidate=60')
 
-  it('are each answered by their own content', async () => {
+  it('each get the response to their own content', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(fc.array(REQUEST, { minLength: 1, maxLength: 6 }), { maxLength: 5 }),

@@ -39,7 +39,7 @@ describe.each(ALGORITHMS)('amounts of any size in %s limits', (algorithm) => {
     )
   })
 
-  it('gives nothing for a reward of what was not used, and all for one of everything', async () => {
+  it('rewards give back at most the amount that was used', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(amount, { maxLength: 6 }),

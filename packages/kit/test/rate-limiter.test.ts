@@ -46,7 +46,7 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect((await limiter.consume('client', { cost: 2 })).allowed).toBe(true)
   })
 
-  it('admits what the tightest of several windows does, of parallel calls too', async () => {
+  it('admits as many parallel calls as the strictest of several windows', async () => {
     await using test = await openCache()
     const limiter = limiterOf(test, { perMinute: 100, perSecond: 10, perHour: 15 })
     expect(await allowedOf(many(200, [limiter]))).toBe(10)
@@ -96,7 +96,7 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect(await limiter.peek('a')).toMatchObject({ allowed: false, remaining: 0 })
   })
 
-  it('counts penalties and gives rewards back, as another process sees at once', async () => {
+  it('counts penalties and rewards, which another process sees immediately', async () => {
     await using test = await openCache()
     const limiter = limiterOf(test, { perMinute: 10 })
     const other = limiterOf(test, { perMinute: 10, cache: test.another() })
@@ -113,7 +113,7 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     await expect(limiter.reward('a', -1)).rejects.toThrow('amount must be a whole number greater than 0')
   })
 
-  it('lets a call in that was denied, once it was rewarded or reset', async () => {
+  it('allows a denied client after a reward or a reset', async () => {
     await using test = await openCache()
     const limiter = limiterOf(test, { perMinute: 1 })
     await limiter.consume('a')
@@ -125,7 +125,7 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect((await limiter.consume('a')).allowed).toBe(true)
   })
 
-  it('answers a flood of what it has just denied without a round trip, and asks again after a second', async () => {
+  it('denies repeated calls of a denied client without a round trip, and reads the counter again after a second', async () => {
     await using test = await openCache()
     await using counted = await countWrites(test)
     const limiter = limiterOf(test, { perMinute: 5, cache: counted.cache })
@@ -145,7 +145,7 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect((await limiter.consume('client')).allowed).toBe(true)
   })
 
-  it('believes nothing that it knows from before the clock was set back', async () => {
+  it('does not use facts from before the clock was set back', async () => {
     await using test = await openCache()
     const limiter = limiterOf(test, { limit: 1, windowMs: 2 * 3_600_000 })
     test.clock.advanceMs(3_600_000 - (test.clock.nowMs() % 7_200_000))
@@ -188,7 +188,7 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect((await limiter.peek('client')).remaining).toBe(0)
   })
 
-  it('lets nobody wait for the hour by which the clock was set back', async () => {
+  it('does not deny calls for longer after the clock was set back by an hour', async () => {
     await using test = await openCache()
     const limiter = limiterOf(test, { perMinute: 2 })
     await limiter.consume('client', { cost: 2 })
@@ -200,7 +200,7 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect((await limiter.consume('client')).allowed).toBe(true)
   })
 
-  it('blocks who wants more than it may, in every process, for as long as that', async () => {
+  it('blocks a client that exceeds its limit, in all processes, for blockMs', async () => {
     await using test = await openCache()
     const options = { perMinute: 3, blockMs: 600_000 } as const
     const limiter = limiterOf(test, options)
@@ -218,7 +218,7 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect(await allowedOf([other.consume('client'), limiter.consume('client')])).toBe(2)
   })
 
-  it('blocks when told to, what another process has just allowed too', async () => {
+  it('block() takes effect on a client that another process has just allowed', async () => {
     await using test = await openCache()
     const limiter = limiterOf(test, { perHour: 10 })
     const other = limiterOf(test, { perHour: 10, cache: test.another() })
@@ -258,7 +258,7 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     expect(await allowedOf(many(20, [limiter]))).toBe(10)
   })
 
-  it('keeps limits apart by name, limit and window, and ids by what they are', async () => {
+  it('separates limits by name, limit and window, and ids by their exact text', async () => {
     await using test = await openCache()
     const one = limiterOf(test, { name: 'one', perMinute: 1 })
     const two = limiterOf(test, { name: 'two', perMinute: 1 })
@@ -273,7 +273,7 @@ describe.each(ALGORITHMS)('a %s limiter', (algorithm) => {
     }
   })
 
-  it('takes a stored value that is none of its own for nothing counted', async () => {
+  it('treats a stored value that is not a counter as no count', async () => {
     await using test = await openCache()
     const limiter = limiterOf(test, { perMinute: 5, perHour: 50 })
     await limiter.consume('a')
@@ -334,7 +334,7 @@ describe('rateLimiter', () => {
     expect(items().every((count) => count > 0)).toBe(true)
   })
 
-  it('takes back what it denied', async () => {
+  it('does not count denied calls', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 100, cache: test.cache })
     await allowedOf(many(1000, [limiter]))
@@ -344,7 +344,7 @@ describe('rateLimiter', () => {
     expect(test.server.memcached.stats()).toMatchObject({ incr_hits: 999, decr_hits: 900 })
   })
 
-  it('refuses an id that is none, for which everybody would count', async () => {
+  it('refuses an id that is not a string, since all clients would share it', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 10, cache: test.cache })
     for (const id of [undefined, null, 5, {}]) {
@@ -354,7 +354,7 @@ describe('rateLimiter', () => {
     }
   })
 
-  it('looks at a cost of 0: tells what is left, counts nothing, and is denied by a block alone', async () => {
+  it('with a cost of 0 returns what is left, counts nothing, and is denied only by a block', async () => {
     await using test = await openCache()
     for (const algorithm of ALGORITHMS) {
       const limiter = rateLimiter({ name: algorithm, perMinute: 2, algorithm, cache: test.cache })
@@ -392,7 +392,7 @@ describe('rateLimiter', () => {
     expect(test.server.memcached.stats()['curr_items']).toBe(2)
   })
 
-  it('counts ids that differ in case or Unicode form together if that is asked for, and only then', async () => {
+  it('counts ids that differ in case or Unicode form together only with the option normalize', async () => {
     await using test = await openCache()
     const ids = ['Ann@Example.org', 'ann@example.org', 'Jose\u0301', 'jos\u00e9']
     for (const [normalize, count] of [
@@ -406,7 +406,7 @@ describe('rateLimiter', () => {
     }
   })
 
-  it('refuses options of a call that are none, and says what was meant', async () => {
+  it('refuses invalid options of a call, and suggests the right form', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 10, cache: test.cache })
     await expect(limiter.consume('a', { costs: 5 } as never)).rejects.toThrow('`costs` is `cost` here')
@@ -478,7 +478,7 @@ describe('rateLimiter', () => {
     expect(() => rateLimiter(options as never)).toThrow(message)
   })
 
-  it('has all its options in the README', () => {
+  it('documents all its options in the README', () => {
     const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
     for (const option of RATE_LIMITER_OPTIONS) expect(readme).toMatch(new RegExp(`^(\\| |- )[^:(|]*\`${option}\``, 'm'))
   })

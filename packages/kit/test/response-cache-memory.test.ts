@@ -53,7 +53,7 @@ const counting = (): Handler => {
 }
 
 describe('a response cache with l1', () => {
-  it('answers hits, 304, ranges, HEAD and variants without asking memcached', async () => {
+  it('serves hits, 304, ranges, HEAD and variants without a request to memcached', async () => {
     await using fixture = await openCache({ l1: true })
     await using site = await openProcess(fixture.cache, counting(), { l1: true })
     const gets = () => Number(fixture.server.memcached.stats()['cmd_get'])
@@ -74,7 +74,7 @@ describe('a response cache with l1', () => {
     expect(plain.body).not.toBe(german.body)
   })
 
-  it('takes an invalidation of its own process at once, and one of another within a second', async () => {
+  it('applies an invalidation of its own process immediately, and one of another process within a second', async () => {
     await using fixture = await openCache({ l1: true })
     const handler = counting()
     await using one = await openProcess(fixture.cache, handler, { l1: true })
@@ -91,7 +91,7 @@ describe('a response cache with l1', () => {
     expect((await other.get()).isHit).toBe(false)
   })
 
-  it('gives what the client may not use to nobody: newer responses, credentials', async () => {
+  it('serves no response to a client that may not use it: newer responses, credentials', async () => {
     await using fixture = await openCache({ l1: true })
     await using site = await openProcess(fixture.cache, counting(), { l1: true })
     await site.get()
@@ -125,8 +125,8 @@ describe.each([
   })
 })
 
-describe('a record that says more than the cache stores', () => {
-  it('is a miss where its body is over maxBytes, however well it is packed', async () => {
+describe('a record that describes more than the cache stores', () => {
+  it('is a miss if its body is over maxBytes, even if it is compressed', async () => {
     await using fixture = await openCache()
     const handler: Handler = (_request, response) => {
       response.setHeader('Content-Type', 'text/plain')

@@ -66,7 +66,7 @@ async function openHandler(handler: PlainHandler, options: UsersOptions & { l1?:
   }
 }
 
-describe('two users and a stranger get nothing that was made for another one', () => {
+describe('two users and a stranger never get a response that was made for another client', () => {
   it('by cacheFetch', () => expectUsersApart(openFetch, { runs: 40 }), PROPERTY_MS)
   it('by cacheHandler', () => expectUsersApart(openHandler, { runs: 40 }), PROPERTY_MS)
   it('by cacheHandler with l1', () => expectUsersApart(openInMemory, { runs: 40 }), PROPERTY_MS)

@@ -60,7 +60,7 @@ describe('ResponseCache on node:http alone', () => {
     await expect.poll(async () => (await get(server)).body).toBe('call 3')
   })
 
-  it('has what it stores to itself: what others have put under its key is not believed', async () => {
+  it('ignores a value that another program has stored under its key', async () => {
     await using test = await openCache()
     const handler: Handler = (_request, response) => void response.end('answer')
     await using server = await serve(handler, { ttlSeconds: 10, cache: test.cache })

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { mergeSessions } from '../src/session/session-merge.ts'
 
 describe('mergeSessions', () => {
-  it('takes each side’s own changes, and mine where both changed', () => {
+  it('keeps the changes of both sides, and mine if both changed the same value', () => {
     const base = { a: 1, b: 1, c: 1, gone: 1, dropped: 1 }
     const mine = { a: 2, b: 1, c: 2, gone: 1, mine: 1 }
     const theirs = { a: 1, b: 3, c: 3, dropped: 1, theirs: 1 }
@@ -12,14 +12,14 @@ describe('mergeSessions', () => {
     expect(mergeSessions({ n: 1 }, {}, { n: 2 })).toStrictEqual({})
   })
 
-  it('takes keys for keys, whatever they are called, and changes as it is told', () => {
+  it('merges a property named __proto__ as data, and applies only the changed properties', () => {
     const theirs = JSON.parse('{ "__proto__": 1, "a": 1 }') as Record<string, unknown>
     const merged = mergeSessions({ a: 1 }, { a: 1, b: 1 }, theirs)
     expect(JSON.stringify(merged)).toBe('{"__proto__":1,"a":1,"b":1}')
     expect(mergeSessions({ a: 1 }, { a: 2 }, { a: 3 }, () => false)).toEqual({ a: 2 })
   })
 
-  it('goes by path: parallel writes within one object are all kept, arrays are taken whole', () => {
+  it('merges by path: parallel writes within one object are all kept, arrays are not merged', () => {
     const base = { user: { name: 'ann', seen: 1 }, files: {}, list: [1] }
     const mine = { user: { name: 'ann', seen: 2 }, files: { a: 1 }, list: [1, 2], made: { a: { b: 1 } } }
     const theirs = { user: { name: 'eve', seen: 1 }, files: { b: 1 }, list: [1, 3], made: { a: { c: 1 } } }
@@ -31,7 +31,7 @@ describe('mergeSessions', () => {
     })
   })
 
-  it('lets a deletion win over a change within what was deleted, whichever is written later', () => {
+  it('lets a deletion win over a change within the deleted part, in either order', () => {
     const base = { user: { seen: 1 }, keep: { cart: { n: 1 } } }
     const touched = { user: { seen: 2 }, keep: { cart: { n: 2 } } }
     const deleted = { keep: {} }
@@ -40,7 +40,7 @@ describe('mergeSessions', () => {
     expect(mergeSessions({ n: 1 }, { n: 2 }, {})).toEqual({ n: 2 })
   })
 
-  it('takes the cookie whole, and a nested one by path as anything else', () => {
+  it('does not merge within the cookie, and merges a nested property named cookie by path', () => {
     const merged = mergeSessions(
       { cookie: { a: 1, b: 1 }, x: { cookie: { a: 1, b: 1 } } },
       { cookie: { a: 2, b: 1 }, x: { cookie: { a: 2, b: 1 } } },
@@ -49,7 +49,7 @@ describe('mergeSessions', () => {
     expect(merged).toEqual({ cookie: { a: 2, b: 1 }, x: { cookie: { a: 2, b: 2 } } })
   })
 
-  it('changes nothing for one who changed nothing', () => {
+  it('changes nothing for a request without changes', () => {
     const session = fc.dictionary(fc.constantFrom('a', 'b', 'c', 'd'), fc.jsonValue())
     fc.assert(
       fc.property(session, session, session, (base, mine, theirs) => {

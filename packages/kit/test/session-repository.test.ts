@@ -16,7 +16,7 @@ async function idsOf(sessions: SessionRepository): Promise<string[]> {
 }
 
 describe('a session repository', () => {
-  it('asks for the generation once a second, and once more for what is not found', async () => {
+  it('reads the generation once a second, and once more for a session that is not found', async () => {
     await using test = await testMemcache()
     const { cache, clock, server } = test
     const sessions = new SessionRepository({ cache })
@@ -35,7 +35,7 @@ describe('a session repository', () => {
     expect(gets() - before).toBe(2)
   })
 
-  it('sees that others have cleared, within a second even what could not be deleted', async () => {
+  it('notices within a second that another process has cleared all sessions, even those that it could not delete', async () => {
     await using test = await testMemcache()
     const { cache, clock, server } = test
     const sessions = new SessionRepository({ cache })
@@ -54,7 +54,7 @@ describe('a session repository', () => {
     expect((await new SessionRepository({ cache: other }).read('b'))?.data).toEqual({ n: 1 })
   })
 
-  it('puts a generation back that the server lost, so that nobody is logged out and nothing comes back', async () => {
+  it('restores a generation that the server lost, so that no user is logged out and no cleared session comes back', async () => {
     await using test = await testMemcache()
     const { cache, clock } = test
     const sessions = new SessionRepository({ cache })
@@ -70,7 +70,7 @@ describe('a session repository', () => {
     expect(await new SessionRepository({ cache }).read('before')).toBeUndefined()
   })
 
-  it('clears and lists all servers, and says so where one is away', async () => {
+  it('clears and lists all servers, and rejects if a server is away', async () => {
     const servers = [new MemcachedServer({ port: 0 }), new MemcachedServer({ port: 0 })]
     const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
     const open = () =>
@@ -231,7 +231,7 @@ describe('a session repository', () => {
     expect(await sessions.index.idsOf('bob')).toEqual(['b'])
   })
 
-  it('takes what is no session for none, with one warning', async () => {
+  it('treats a stored value that is not a session as no session, with one warning', async () => {
     const warned: string[] = []
     await using test = await testMemcache({ logger: { info: () => {}, warn: (message) => void warned.push(message) } })
     const sessions = new SessionRepository({ cache: test.cache })
@@ -244,7 +244,7 @@ describe('a session repository', () => {
 })
 
 describe('the encryption of sessions', () => {
-  it('gives another text each time, opened by its name and key alone', () => {
+  it('encrypts to a different text each time, which only its name and key decrypt', () => {
     const [one, other] = [new SessionEncryption([randomBytes(32)]), new SessionEncryption(['x'.repeat(32)])]
     const plain = Buffer.from('swordfish')
     const [first, second] = [one.seal('a', plain), one.seal('a', plain)]

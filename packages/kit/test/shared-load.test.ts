@@ -43,7 +43,7 @@ describe('a load that its caller carries out', () => {
     expect(await share(cache, 'k')).toEqual({ kind: 'hit', value: 'value' })
   })
 
-  it('has the value that a caller cannot use at hand, and gives the others the new one', async () => {
+  it('returns the old value that a caller cannot use, and gives the new value to the other callers', async () => {
     await using test = await openCache()
     const { cache } = test
     await cache.set('k', 'old')
@@ -56,7 +56,7 @@ describe('a load that its caller carries out', () => {
     expect(await cache.get('k')).toBe('new')
   })
 
-  it('that fails fails those that wait, and the next caller leads at once', async () => {
+  it('that fails rejects the waiting callers, and the next caller leads immediately', async () => {
     await using test = await openCache()
     const { cache } = test
     const load = await ledBy(cache, 'k')
@@ -79,7 +79,7 @@ describe('a load that its caller carries out', () => {
     expect(await share(cache, 'k')).toMatchObject({ value: 'current' })
   })
 
-  it('keeps nobody who does not wait', async () => {
+  it('does not hold callers that do not wait', async () => {
     await using test = await openCache()
     const { cache } = test
     const load = await ledBy(cache, 'k')

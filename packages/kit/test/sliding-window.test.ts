@@ -11,7 +11,7 @@ function toWindowStart(clock: { nowMs(): number; advanceMs(milliseconds: number)
 }
 
 describe('a sliding window', () => {
-  it('asks for both its windows in one round trip', async () => {
+  it('reads both windows in one round trip', async () => {
     await using test = await openCache()
     await using counted = await countWrites(test)
     const limiter = rateLimiter({ perMinute: 100, cache: counted.cache })
@@ -25,7 +25,7 @@ describe('a sliding window', () => {
     ])
   })
 
-  it('lets go of the window before bit by bit, and says exactly when', async () => {
+  it('releases the previous window gradually, and returns the exact times', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ limit: 10, windowMs: 10_000, cache: test.cache })
     toWindowStart(test.clock, 10_000)
@@ -62,7 +62,7 @@ describe('a sliding window', () => {
     expect(await limiter.consume('a', { cost: 3 })).toMatchObject({ allowed: true, remaining: 0 })
   })
 
-  it('says when a call has room: then, and not a millisecond before', () => {
+  it('returns the exact millisecond at which the next call is allowed', () => {
     fc.assert(
       fc.property(
         fc.integer({ min: 1, max: 50 }),

@@ -58,7 +58,7 @@ describe('staleSeconds', () => {
     })
   })
 
-  it('lets another process try when the one that had claimed it died', async () => {
+  it('lets another process load when the claiming process died', async () => {
     await using test = await openCache({ leaseSeconds: 5 })
     await test.cache.getOrSet('k', () => 'old', STALE)
     test.clock.advanceSeconds(61)
@@ -149,7 +149,7 @@ describe('expire', () => {
 })
 
 describe('hardTimeoutMs', () => {
-  it('ends the loader, tells all who wait, and lets the next one try', async () => {
+  it('aborts the loader, rejects all waiting callers, and lets the next caller load', async () => {
     await using test = await openCache()
     let aborted: unknown
     const never = ({ signal }: { signal: AbortSignal }) =>
@@ -165,7 +165,7 @@ describe('hardTimeoutMs', () => {
 })
 
 describe('nullTtlSeconds', () => {
-  it('keeps null for 30 seconds unless told otherwise', async () => {
+  it('limits the lifetime of null to 30 seconds by default', async () => {
     await using test = await openCache()
     let loads = 0
     const load = () => (loads++, null)

@@ -80,7 +80,7 @@ describe('invalidateTags', () => {
     expect(sent.join('')).toBe(asked)
   })
 
-  it('invalidates what a load brings that began before', async () => {
+  it('invalidates the value of a load that began before', async () => {
     await using test = await openCache()
     const other = test.another()
     const old = deferred<string>()
@@ -115,7 +115,7 @@ describe('invalidateTags', () => {
     expect(await caches[1]!.getOrSet('k', load, { tags: ['t'] })).toBe('new')
   })
 
-  it('brings nothing back when the tag itself is evicted', async () => {
+  it('does not make values valid again when the tag itself is evicted', async () => {
     await using test = await openCache()
     await test.cache.getOrSet('k', () => 'old', { tags: ['t'] })
     await test.cache.invalidateTags(['t'])
@@ -126,7 +126,7 @@ describe('invalidateTags', () => {
     expect(await test.cache.get('k')).toBeUndefined()
   })
 
-  it('takes tags from the loader, and does not store a value whose tag was invalidated while it was loaded', async () => {
+  it('accepts tags from the loader, and does not store a value whose tag was invalidated during the load', async () => {
     await using test = await openCache()
     const other = test.another()
     const load = (value: string) => (context: { setTags(tags: string[]): void }) => (context.setTags(['t']), value)
@@ -147,7 +147,7 @@ describe('invalidateTags', () => {
     expect(await test.cache.get('raced')).toBeUndefined()
   })
 
-  it('refuses what is no tag', async () => {
+  it('refuses invalid tags', async () => {
     await using test = await openCache()
     await expect(test.cache.invalidateTags([''])).rejects.toThrow('a tag must not be empty')
     await expect(test.cache.invalidateTags(['a'], { hard: true } as never)).rejects.toThrow(
@@ -187,7 +187,7 @@ describe('namespace', () => {
     expect(await imports.get(['row', 3])).toBe('again')
   })
 
-  it('does not believe what was stored past it', async () => {
+  it('ignores a value that was stored without the namespace’s tag', async () => {
     await using test = await openCache()
     await test.cache.set(['import', 1], 'past')
     const imports = test.cache.namespace('import')

@@ -12,7 +12,7 @@ class Weather {
 }
 
 describe('testMemcache', () => {
-  it('is a cache of the test’s own, with a clock that goes when it is told to', async () => {
+  it('is a separate cache with a fake clock', async () => {
     await using test = await testMemcache({ asDefault: true })
     expect(getDefaultMemcache()).toBe(test.cache)
     const weather = new Weather()
@@ -34,7 +34,7 @@ describe('testMemcache', () => {
     await getDefaultMemcache().close()
   })
 
-  it('has faults to order', async () => {
+  it('can simulate faults', async () => {
     await using test = await testMemcache()
     await test.cache.set('k', 'v')
     await test.server.pause()
@@ -51,7 +51,7 @@ describe('testMemcache', () => {
     expect(test.server.memcached.stats()['curr_items']).toBe(0)
   })
 
-  it.each(['end', 'destroy'] as const)('goes on whatever its clients have done meanwhile: %s', async (leave) => {
+  it.each(['end', 'destroy'] as const)('continues after any behaviour of its clients: %s', async (leave) => {
     await using test = await testMemcache()
     await test.server.pause()
     const connection = test.server.servers[0]!.connect()

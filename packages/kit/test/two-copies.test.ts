@@ -38,7 +38,7 @@ describe('two copies of the package', () => {
     expect(test.cache.stats().loads).toBe(argumentLists.length)
   })
 
-  it('have one owner of a name in a cache, and tell a second of either copy', async () => {
+  it('share the owner of a name in a cache, and warn of a second owner from either copy', async () => {
     const said: string[] = []
     await using test = await openCache({ logger: { info: () => {}, warn: (message) => said.push(message) } })
     const load = async (id: number): Promise<number> => id

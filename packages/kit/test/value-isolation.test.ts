@@ -87,7 +87,7 @@ describe.each(['copied', 'frozen', undefined] as const)('with values in memory: 
   })
 })
 
-it('a value that the loader keeps is not what its callers get', async () => {
+it('callers get no reference to a value that the loader keeps', async () => {
   await using test = await openCache()
   const kept = { list: [1], at: new Date(0) }
   const got = await test.cache.getOrSet('a', () => kept)
@@ -107,7 +107,7 @@ it('is isolated without a cache too', async () => {
   expect(new Set([one, two, kept]).size).toBe(3)
 })
 
-it('what something else added to Object.prototype is part of no value, session, cookie or entry', () => {
+it('properties that were added to Object.prototype become part of no value, session, cookie or entry', () => {
   const polluted = Object.prototype as { added?: unknown }
   const value = { a: { b: [new Map([['k', { c: 1 }]])] } }
   const holder = { sessionID: 'id' } as ConstructorParameters<typeof Session>[0]

@@ -64,7 +64,7 @@ describe('values', () => {
     },
   )
 
-  it('of 8 MB are split, and a part that is gone makes them a miss that can be loaded again', async () => {
+  it('of 8 MB are split, and are a miss that can be loaded again if a part is missing', async () => {
     await using test = await openCache()
     const large = { text: 'x'.repeat(8_000_000) }
     let loads = 0
@@ -80,14 +80,14 @@ describe('values', () => {
     expect(loads).toBe(2)
   })
 
-  it('that cannot be stored are the caller’s to hear of', async () => {
+  it('that cannot be stored reject the call', async () => {
     await using test = await openCache()
     await expect(test.cache.set('k', () => 1)).rejects.toThrow('the value cannot be stored')
     await expect(test.cache.set('k', 1, 'soon' as never)).rejects.toThrow('ttlSeconds must be')
     await expect(test.cache.set('k', 1, { ttl: 5 } as never)).rejects.toThrow('`ttl` is `ttlSeconds` here')
   })
 
-  it('of other programs that cannot be read are replaced by what is loaded', async () => {
+  it('of other programs that cannot be decoded are replaced by the loaded value', async () => {
     await using test = await openCache()
     const encode = () => ({ bytes: Buffer.from('theirs'), clientFlags: 99 })
     const decode = (bytes: Buffer) => bytes.toString()

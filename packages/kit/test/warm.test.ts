@@ -10,7 +10,7 @@ import { openCache } from './open-cache.ts'
 const ids = Array.from({ length: 250 }, (_, index) => index)
 
 describe('warming', () => {
-  it('says on the progress line why the first value failed', async () => {
+  it('prints the error of the first failed value on the progress line', async () => {
     await using test = await openCache()
     const load = async (id: number): Promise<number> => {
       if (id === 3) throw new Error('the database is closed')
@@ -24,7 +24,7 @@ describe('warming', () => {
     expect(lines.join('')).toContain('2 loaded, 0 already stored, 1 failed: the database is closed')
   })
 
-  it('looks up again what memcached did not respond for, before it counts as failed', async () => {
+  it('retries lookups that memcached did not respond to, before they count as failed', async () => {
     await using test = await testMemcache({ timeoutMs: 50 })
     const squares = defineCache({ name: 'square', cache: test.cache, load: async (id: number) => id * id })
     await squares.set(0, 0)
@@ -35,7 +35,7 @@ describe('warming', () => {
     expect(await warming).toEqual({ loaded: 3, skipped: 0, failed: 0 })
   })
 
-  it('no longer waits for a memcached that is away, however many ids there are', async () => {
+  it('waits once for a memcached that is away, however many ids there are', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const squares = defineCache({ name: 'square', cache: test.cache, load: async (id: number) => id * id })
     await test.server.stop()
@@ -44,7 +44,7 @@ describe('warming', () => {
     expect(await squares.warm(many, { concurrency: 100 })).toEqual({ loaded: 0, skipped: 0, failed: 2000 })
   })
 
-  it('loads in batches what is not there, once', async () => {
+  it('loads missing values in batches, each value once', async () => {
     await using test = await openCache()
     const batches: (readonly number[])[] = []
     const squares = defineCache({
@@ -95,7 +95,7 @@ describe('warming', () => {
     expect(await mapped.getOrSet(2)).toBe('2')
   })
 
-  it('counts what could not be loaded, and leaves no lease behind', async () => {
+  it('counts values that could not be loaded, and leaves no lease behind', async () => {
     await using test = await openCache()
     const broken = defineCache({
       name: 'b',
@@ -121,7 +121,7 @@ describe('warming', () => {
 })
 
 describe('warming again and longer', () => {
-  it('goes on where it was stopped', async () => {
+  it('continues where it was stopped', async () => {
     await using test = await openCache()
     const loaded: number[] = []
     const numbers = defineCache({ name: 'n', cache: test.cache, load: (id: number) => (loaded.push(id), id) })
@@ -135,7 +135,7 @@ describe('warming again and longer', () => {
     expect(loaded.toSorted((a, b) => a - b)).toEqual(ids)
   })
 
-  it('spreads what is stored together: no second holds over 3 % of the keys', async () => {
+  it('spreads the expiry of values that are stored together: at most 3 % of the keys in one second', async () => {
     await using test = await openCache({ timeoutMs: 20_000 })
     const many = Array.from({ length: 2000 }, (_, id) => id)
     const loadMany = (missing: readonly number[]) => [...missing]
@@ -153,7 +153,7 @@ describe('warming again and longer', () => {
     }
   })
 
-  it('warms the keys that were asked for most before', async () => {
+  it('warms the keys that were requested most before', async () => {
     await using test = await openCache({ asDefault: true })
     const declare = (cache: Memcache) => defineCache({ name: 'n', cache, hotKeys: 3, load: (id: number) => id })
     const [first, second] = [test.another(), test.another()]
@@ -187,7 +187,7 @@ describe('warming again and longer', () => {
     expect(await hot.read()).toHaveLength(10)
   })
 
-  it('tells the ids apart that keys tell apart, of every kind, also after they were stored', async () => {
+  it('distinguishes the ids whose keys differ, of every type, also after they were stored', async () => {
     await using test = await openCache()
     const pairs: readonly (readonly [unknown, unknown])[] = [
       [1n, 2n],
@@ -211,7 +211,7 @@ describe('warming again and longer', () => {
     }
   })
 
-  it('ignores what another program has stored, and an id that cannot be stored fails nothing', async () => {
+  it('ignores a value that another program has stored, and skips an id that cannot be stored', async () => {
     await using test = await openCache()
     const values = defineCache({
       name: 'hot',

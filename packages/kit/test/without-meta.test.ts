@@ -60,7 +60,7 @@ function worksWithLess(launch: () => Promise<OldServer>): void {
     expect(loads).toBe(1)
   })
 
-  it('refuses what was loaded before a delete, and frees the lease of a loader that threw', async () => {
+  it('does not store a value that was loaded before a delete, and releases the lease of a loader that threw', async () => {
     await using server = await launch()
     const [one, other] = [server.open(), server.open()]
     await one.getOrSet('k', async () => {
@@ -73,7 +73,7 @@ function worksWithLess(launch: () => Promise<OldServer>): void {
     expect(await other.getOrSet('k', () => 'new')).toBe('new')
   })
 
-  it('has tags and namespaces', async () => {
+  it('supports tags and namespaces', async () => {
     await using server = await launch()
     const [one, other] = [server.open(), server.open()]
     await one.getOrSet('k', () => 'old', { tags: ['t'] })
@@ -85,7 +85,7 @@ function worksWithLess(launch: () => Promise<OldServer>): void {
     expect([await one.get('k'), await space.get('k')]).toEqual([undefined, undefined])
   })
 
-  it('has many, declared caches and warming', async () => {
+  it('supports getOrSetMany, declared caches and warming', async () => {
     await using server = await launch()
     const cache = server.open()
     const cities = defineCache({ name: 'city', cache, load: (id: number) => `city ${id}` })
@@ -123,7 +123,7 @@ function worksWithLess(launch: () => Promise<OldServer>): void {
     expect(await limiters[0]!.reward('client', 3)).toMatchObject({ allowed: true, remaining: 4 })
   })
 
-  it('keeps sessions, and merges what is written at once', async () => {
+  it('stores sessions, and merges parallel writes', async () => {
     await using server = await launch()
     const sessions = new SessionRepository({ cache: server.open() })
     await sessions.write('id', { a: 1 }, undefined, 60)

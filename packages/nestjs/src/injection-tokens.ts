@@ -31,7 +31,7 @@ export function InjectMemcache(name?: string): ParameterDecorator & PropertyDeco
 }
 
 /** The type of a declared cache, for injected parameters and properties. */
-// oxlint-disable-next-line typescript/no-explicit-any -- whatever it is asked by and holds
+// oxlint-disable-next-line typescript/no-explicit-any -- the types of its keys and values do not matter here
 export type CacheOf<Declared extends Passive<any, any> | LoadingCacheOf<any, any>> = Declared
 
 const TOKENS = new WeakMap<object, symbol>()
@@ -44,7 +44,7 @@ const TOKENS = new WeakMap<object, symbol>()
 export function getCacheToken(declared: object): symbol {
   if (typeof declared !== 'object' || declared === null) {
     throw new MemcacheOptionError(
-      `@InjectCache and forFeature take what defineCache returned, got ${String(declared)}: it may be undefined if two files import each other`,
+      `@InjectCache and forFeature take a cache that defineCache returned, got ${String(declared)}: if it is undefined, two files may import each other`,
     )
   }
   let token = TOKENS.get(declared)

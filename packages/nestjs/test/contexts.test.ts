@@ -71,7 +71,7 @@ describe.each([
     return { headers: response.headers, ...((await response.json()) as Answer) }
   }
 
-  it('@RateLimit counts each run of a resolver, however they are packed', async () => {
+  it('@RateLimit counts each run of a resolver, also within one query or batch', async () => {
     await using test = await open()
     const { headers, data } = await post(test, '{ limited }')
     expect(data).toEqual({ limited: 'hello' })
@@ -84,13 +84,13 @@ describe.each([
     expect((await post(test, '{ free }')).data).toEqual({ free: 'hello 1' })
   })
 
-  it('@CacheResponse steps aside', async () => {
+  it('@CacheResponse does nothing', async () => {
     await using test = await open()
     expect((await post(test, '{ counted }')).data).toEqual({ counted: 1 })
     expect((await post(test, '{ counted }')).data).toEqual({ counted: 2 })
   })
 
-  it('the limit of the application counts a request once, however much it asks for', async () => {
+  it('the limit of the application counts a request once, however many resolvers it runs', async () => {
     await using test = await open(MemcacheModule.forRoot({ rateLimit: { perMinute: 2 } }))
     expect((await post(test, '{ a: free b: free c: free }')).data).not.toBeNull()
     expect((await post(test, '{ free }')).data).not.toBeNull()
@@ -159,7 +159,7 @@ async function openMicroservice() {
 }
 
 describe('in a microservice', () => {
-  it('@RateLimit counts by its key, and steps aside where there is nobody to count', async () => {
+  it('@RateLimit counts by its key, and does not count calls without a client', async () => {
     await using service = await openMicroservice()
     expect(await service.send('by-sender', { from: 'ann' })).toBe('answered')
     expect(await service.send('by-sender', { from: 'ann' })).toBe('answered')
@@ -170,7 +170,7 @@ describe('in a microservice', () => {
     for (const _ of [1, 2]) expect(await service.send('by-user', { user: { id: 'ann' } })).toBe('answered')
   })
 
-  it('@CacheResponse steps aside', async () => {
+  it('@CacheResponse does nothing', async () => {
     await using service = await openMicroservice()
     expect([await service.send('counted', {}), await service.send('counted', {})]).toEqual([1, 2])
   })

@@ -134,7 +134,7 @@ describe('on a provider', () => {
     expect(await test.cache.get(['Rivers', 'find', 1])).toBe('river 1')
   })
 
-  it('stands above or below Nest’s own decorators, and keeps metadata, name and length', async () => {
+  it('works above or below Nest’s own decorators, and keeps metadata, name and length', async () => {
     const Roles = (role: string) => SetMetadata('roles', role)
     @Controller('cities')
     class Shows {
@@ -172,7 +172,7 @@ describe('on a provider', () => {
   })
 })
 
-describe('what cannot be is told where it is written', () => {
+describe('invalid options are refused at the declaration', () => {
   it.each([
     [() => Cached({ ttl: 60 } as never), '`ttl` is `ttlSeconds` here'],
     [() => CachePut({} as never), '@CachePut needs a key'],
@@ -202,7 +202,7 @@ describe('what cannot be is told where it is written', () => {
 })
 
 describe('a cache with a name', () => {
-  it('is chosen by a method, or by @CacheConfig for a class and those that extend it', async () => {
+  it('is selected by a method, or by @CacheConfig for a class and its subclasses', async () => {
     @Injectable()
     class Mixed {
       @Cached(60) async own(): Promise<string> {
@@ -232,7 +232,7 @@ describe('a cache with a name', () => {
     expect(await cacheOf(test.get(Reports), 'find').get([1])).toBeUndefined()
   })
 
-  it('that there is not is told at the start, with what to write', async () => {
+  it('that does not exist is reported when the application starts, with the line to write', async () => {
     @Injectable()
     class Reports {
       @Cached({ ttlSeconds: 60, cache: 'reprots' }) async find(): Promise<number> {
@@ -262,7 +262,7 @@ describe('without the module', () => {
     expect(process.cache.stats()).toMatchObject({ hits: 0, misses: 0, loads: 0 })
   })
 
-  it('what a test gives in its place need not be a cache', async () => {
+  it('a test may replace the cache by a mock', async () => {
     const module = await Test.createTestingModule({
       providers: [Cities, { provide: getMemcacheToken(), useValue: { get: () => 'mocked' } }],
     })

@@ -139,7 +139,7 @@ describe.each(['express', 'fastify'] as const)('interceptors around @CacheRespon
     expect(logged).toEqual([])
   }
 
-  it('are told of a value on a miss, and of the end alone on a hit', async () => {
+  it('get the value and the completion on a miss, and only the completion on a hit', async () => {
     await using test = await open()
     for (const _ of ['miss', 'hit', 'hit']) expect(await (await test.fetch('/page')).json()).toEqual({ wrapped: 1 })
     await isQuiet(test)
@@ -147,7 +147,7 @@ describe.each(['express', 'fastify'] as const)('interceptors around @CacheRespon
     expect(test.around.told).toEqual(['value', ...ended, ...ended, ...ended])
   })
 
-  it('end for those who share an answer, for HEAD, for 304, and for what is stale', async () => {
+  it('complete for joined requests, HEAD, 304 and stale responses', async () => {
     await using test = await open()
     await Promise.all(Array.from({ length: 5 }, () => test.fetch('/page')))
     await isQuiet(test)
@@ -165,14 +165,14 @@ describe.each(['express', 'fastify'] as const)('interceptors around @CacheRespon
     await isQuiet(test)
   })
 
-  it('are told of errors, and their filters of nothing else', async () => {
+  it('get the errors, and exception filters get only these errors', async () => {
     await using test = await open()
     for (const _ of [1, 2]) expect((await test.fetch('/fails')).status).toBe(400)
     await isQuiet(test, 2)
     expect(test.around.told).toEqual(['error', 'end', 'error', 'end'])
   })
 
-  it('may do with the stream what they like', async () => {
+  it('may transform the observable in any way', async () => {
     const operators: Record<string, (next: CallHandler) => Observable<unknown> | Promise<Observable<unknown>>> = {
       concatMap: (next) => next.handle().pipe(concatMap((value) => of(value))),
       delay: (next) => next.handle().pipe(delay(1)),
@@ -200,7 +200,7 @@ describe.each(['express', 'fastify'] as const)('interceptors around @CacheRespon
     expect(logged).toEqual([])
   })
 
-  it('stand before it or behind it', async () => {
+  it('may be outside or inside of it', async () => {
     const told: string[] = []
     const named = (name: string) => {
       @Injectable()
@@ -258,7 +258,7 @@ describe.each(['express', 'fastify'] as const)('interceptors around @CacheRespon
     },
   )
 
-  it('that fail on an answered request change nothing of the answer', async () => {
+  it('that fail after the response was sent do not change it', async () => {
     const prepare = (app: INestApplication) =>
       app.useGlobalInterceptors({
         intercept: async (_: ExecutionContext, next: CallHandler) => {
@@ -274,8 +274,8 @@ describe.each(['express', 'fastify'] as const)('interceptors around @CacheRespon
   })
 })
 
-describe.each(['express', 'fastify'] as const)('what a route gives on %s', (platform) => {
-  it('redirects, files, and what is sent by hand are answered as well from the cache', async () => {
+describe.each(['express', 'fastify'] as const)('results of routes on %s', (platform) => {
+  it('redirects, files and responses that the handler sends itself are served from the cache', async () => {
     @Controller()
     class Kinds {
       calls = 0
@@ -327,7 +327,7 @@ describe.each(['express', 'fastify'] as const)('what a route gives on %s', (plat
     expect(logged).toEqual([])
   })
 
-  it('hides what ClassSerializerInterceptor hides, on a miss, a hit, together, and from memory', async () => {
+  it('hides the properties that ClassSerializerInterceptor hides, on a miss, a hit, a joined request and from memory', async () => {
     class Address {
       city = 'Oslo'
       @Exclude() door = 'code 1234'

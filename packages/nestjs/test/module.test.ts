@@ -50,7 +50,7 @@ describe('forRoot', () => {
     vi.unstubAllEnvs()
   })
 
-  it('leaves open what was handed in', async () => {
+  it('does not close a given cache', async () => {
     await using test = await testMemcache()
     const app = await start(MemcacheModule.forRoot({ cache: test.cache }))
     expect(app.get(Memcache)).toBe(test.cache)
@@ -58,7 +58,7 @@ describe('forRoot', () => {
     expect(await test.cache.set('k', 1)).toBe(true)
   })
 
-  it('closes the cache when the last request is answered, not before', async () => {
+  it('closes the cache after the last response', async () => {
     const asked = deferred()
     const going = deferred()
     @Controller()
@@ -217,7 +217,7 @@ describe('forFeature', () => {
   })
 })
 
-describe('what is wrong is one sentence at the start', () => {
+describe('each mistake is one error when the application starts', () => {
   it('an option that there is not', async () => {
     await expect(start(MemcacheModule.forRoot({ ttl: 60 } as never))).rejects.toThrow(
       /MemcacheModule\.forRoot has no option.*ttl.*ttlSeconds/,
@@ -239,7 +239,7 @@ describe('what is wrong is one sentence at the start', () => {
     await expect(start(named(), named())).rejects.toThrow("imported twice for the cache named 'a'")
   })
 
-  it('a name that is none, and a limit of all routes in a cache with a name', async () => {
+  it('an empty name, and a limit of all routes in a named cache', async () => {
     expect(() => MemcacheModule.forRoot({ name: '' })).toThrow('a name must not be empty')
     const named = MemcacheModule.forRootAsync({
       name: 'limits',
@@ -288,7 +288,7 @@ describe('what is wrong is one sentence at the start', () => {
     )
   })
 
-  it('what defineCache did not make', async () => {
+  it('a value that defineCache did not return', async () => {
     await using test = await testMemcache()
     const root = MemcacheModule.forRoot({ cache: test.cache })
     await expect(start(root, MemcacheModule.forFeature([{}]))).rejects.toThrow('a cache that defineCache has returned')

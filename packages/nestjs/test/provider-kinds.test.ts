@@ -40,7 +40,7 @@ function cities() {
 }
 
 describe('a provider', () => {
-  it('that needs another one which needs it', async () => {
+  it('in a circular dependency', async () => {
     interface Finds {
       find(id: number): Promise<string>
     }
@@ -67,7 +67,7 @@ describe('a provider', () => {
     }
   })
 
-  it('that is durable, with one object a tenant', async () => {
+  it('that is durable, with one object per tenant', async () => {
     class ByTenant implements ContextIdStrategy {
       readonly #ids = new Map<string, ContextId>()
       attach(contextId: ContextId, request: { headers: Record<string, string> }) {
@@ -99,14 +99,14 @@ describe('a provider', () => {
     ContextIdFactory.apply({ attach: (contextId) => () => contextId })
   })
 
-  it('that is made by a ModuleRef', async () => {
+  it('that is created by a ModuleRef', async () => {
     const Cities = cities()
     await using test = await openApp({})
     const made = await test.app.get(ModuleRef).create(Cities)
     expect([await made.find(1), await made.find(1)]).toEqual(['1: 1', '1: 1'])
   })
 
-  it('that is called when its application has ended', async () => {
+  it('that is called after its application has ended', async () => {
     const Cities = cities()
     const cache = memcache({ servers: 'embedded', logger: false, timeoutMs: 20_000 })
     @Module({ imports: [MemcacheModule.forRoot({ cache })], providers: [Cities] })
@@ -120,7 +120,7 @@ describe('a provider', () => {
     await late.change()
   })
 
-  it('that a test replaces, by a class, a value or a factory', async () => {
+  it('that a test replaces by a class, a value or a factory', async () => {
     const Cities = cities()
     class Fake extends Cities {
       override async find(id: number): Promise<string> {
@@ -147,7 +147,7 @@ describe('a provider', () => {
     }
   })
 
-  it('that answers everything, or nothing', async () => {
+  it('that is a Proxy with any property, or has no prototype', async () => {
     const deep: object = new Proxy(
       {},
       { get: (_, name) => (name === 'then' || typeof name === 'symbol' ? undefined : deep) },
@@ -159,7 +159,7 @@ describe('a provider', () => {
     expect(test.get('deep')).toBe(deep)
   })
 
-  it('that a factory makes, and that warms itself', async () => {
+  it('that a factory creates, and that has @Warm', async () => {
     @Injectable()
     class Warms {
       loads = 0
@@ -205,7 +205,7 @@ describe('an application', () => {
     await test.close()
   })
 
-  it('on a Fastify that logs says nothing of what the cache has answered', async () => {
+  it('on Fastify with a logger logs no warning for responses from the cache', async () => {
     const lines: string[] = []
     const stream = new Writable({
       write(chunk, _, done) {

@@ -14,7 +14,7 @@ class Shows {
 
 afterEach(() => vi.restoreAllMocks())
 
-it('a proxy that is not trusted is told of, once; behind one that is, each client counts', async () => {
+it('a proxy that is not trusted causes one warning; behind a trusted proxy each client is counted separately', async () => {
   const warn = vi.spyOn(Logger.prototype, 'warn').mockImplementation(() => {})
   await using test = await openApp({ controllers: [Shows] })
   const statusFor = async (client: string) => (await test.fetch('/', { headers: { 'X-Forwarded-For': client } })).status

@@ -42,7 +42,7 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     }
   }
 
-  it('@RateLimit brings its guard: headers, and 429 with a problem document', async () => {
+  it('@RateLimit adds its guard: headers, and 429 with a problem document', async () => {
     await using test = await openApp({ platform, controllers: [Shows] })
     const first = await test.fetch('/limited')
     expect([first.status, await first.text()]).toEqual([200, 'limited 1'])
@@ -71,7 +71,7 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(2)
   })
 
-  it('forRoot({ rateLimit }) limits all routes together, beside limits of their own, but those that are skipped', async () => {
+  it('forRoot({ rateLimit }) limits all routes together, in addition to their own limits, except skipped routes', async () => {
     const root = MemcacheModule.forRoot({ rateLimit: { perMinute: 3 } })
     await using test = await openApp({ platform, root, controllers: [Shows] })
     expect((await test.fetch('/free')).headers.get('ratelimit-policy')).toBe('"default";q=3;w=60')
@@ -92,7 +92,7 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     expect((await test.fetch('/free')).headers.get('ratelimit')).toMatch(/^"default";r=2;t=\d+$/)
   })
 
-  it('counts per user, behind the guard that knows them, and by address who is none', async () => {
+  it('counts by user behind the guard that sets the user, and otherwise by address', async () => {
     await using test = await openApp({ platform, controllers: [Shows] })
     const statusOf = async (authorization?: string) =>
       (await test.fetch('/mine', { headers: authorization === undefined ? {} : { authorization } })).status
@@ -152,7 +152,7 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     expect((await post({})).status).toBe(201)
   })
 
-  it('gives back what succeeded, so that failures alone count', async () => {
+  it('gives successful requests back, so that only failures count', async () => {
     @Controller()
     class Login {
       @RateLimit({ perMinute: 2, skipSuccessfulRequests: true }) @Post() login(
@@ -176,7 +176,7 @@ describe.each(PLATFORMS)('on %s', (platform) => {
     await until(async () => (await login('wrong')).status === 429)
   })
 
-  it('goes on in this process while memcached is away', async () => {
+  it('counts in this process while memcached is away', async () => {
     await using test = await openApp({ platform, controllers: [Shows], memcache: { timeoutMs: 100 } })
     await test.server.stop()
     const statuses: number[] = []
@@ -240,7 +240,7 @@ describe('the limit of the application', () => {
     expect(test.server.memcached.stats()['curr_items']).toBe(0)
   })
 
-  it('says what to write where there is no such cache, or no limit for its guard', async () => {
+  it('reports a missing cache, or a missing limit for its guard, with the line to write', async () => {
     await expect(
       openApp({ root: MemcacheModule.forRoot({ rateLimit: { perMinute: 1, cache: 'limts' } }) }),
     ).rejects.toThrow(
@@ -252,7 +252,7 @@ describe('the limit of the application', () => {
     )
   })
 
-  it('counts nothing where a test has given something else than a cache', async () => {
+  it('counts nothing if a test has replaced the cache', async () => {
     @Controller('limited')
     class Limited {
       @RateLimit({ perMinute: 1 }) @CacheResponse(60) @Get() show() {
@@ -270,7 +270,7 @@ describe('the limit of the application', () => {
   })
 })
 
-describe('what cannot be is told where it is written', () => {
+describe('invalid options are refused at the declaration', () => {
   it.each<[RateLimitOptions, string]>([
     [{} as RateLimitOptions, 'a rate limit needs a limit'],
     [{ perMinute: 0 }, 'perMinute must be a whole number from 1'],

@@ -199,7 +199,7 @@ describe.each(FORMS)('middleware around @CacheResponse, on %s', (_name, form, cl
     }
   })
 
-  it.each(['/reads', '/streams'])('what a handler reads of the session is one client’s: %s', async (path) => {
+  it.each(['/reads', '/streams'])('a response whose handler reads the session is not shared: %s', async (path) => {
     await using site = await open(form, ['session'])
     const fetch = client(site.port)
     for (const who of ['ann', 'bob']) {

@@ -133,7 +133,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect([changed.status, await changed.json()]).toEqual([200, { call: 1 }])
   })
 
-  it('answers the second request without the handler, with Age, ETag and 304', async () => {
+  it('serves the second request without the handler, with Age, ETag and 304', async () => {
     await using test = await open()
     const first = await test.fetch('/city/1')
     expect(await first.json()).toEqual({ id: '1', call: 1 })
@@ -166,7 +166,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect(test.get(Shows).calls).toBe(1)
   })
 
-  it('gives nobody another one’s answer: Authorization, cookies, Vary, private', async () => {
+  it('serves no client the response of another client: Authorization, cookies, Vary, private', async () => {
     await using test = await open()
     const ask = async (path: string, headers: Record<string, string> = {}) => {
       const response = await test.fetch(path, { headers })
@@ -186,7 +186,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect(await ask('/private')).toMatchObject({ call: 11 })
   })
 
-  it('waiting requests get no answer of another one that cannot be shared', async () => {
+  it('waiting requests do not get a private response of another request', async () => {
     await using test = await open()
     const answers = await Promise.all(Array.from({ length: 5 }, () => test.fetch('/cookie')))
     const cookies = new Set(answers.map((answer) => answer.headers.get('set-cookie')))
@@ -245,7 +245,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect((await test.fetch('/guarded')).status).toBe(429)
   })
 
-  it('a change makes what is stored of its URL invalid, and a tag what carries it', async () => {
+  it('an unsafe request invalidates the responses of its URL, and a tag the responses that carry it', async () => {
     await using test = await open()
     const call = async (path: string) => ((await (await test.fetch(path)).json()) as { call: number }).call
     expect(await call('/city/1')).toBe(1)
@@ -258,7 +258,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect(await call('/city/1')).toBe(5)
   })
 
-  it('leaves out what its condition says', async () => {
+  it('does not cache requests that its condition excludes', async () => {
     await using test = await open()
     for (const path of ['/conditional', '/conditional', '/conditional?fresh=1']) await test.fetch(path)
     expect(test.get(Shows).calls).toBe(2)
@@ -301,7 +301,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     },
   )
 
-  it('keeps nothing of a user whom a guard has found out, unless it is told what tells users apart', async () => {
+  it('stores no response for a user that a guard has set, unless key separates the users', async () => {
     @Injectable()
     class ByKey implements CanActivate {
       canActivate(context: ExecutionContext): boolean {
@@ -333,7 +333,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect(await ask('/mine/varied', 'ann')).toEqual({ user: 'ann', call: 3 })
   })
 
-  it('stands on a class for all of its routes, in whose place a method has its own', async () => {
+  it('applies to all routes of a class, unless a method has its own', async () => {
     @CacheResponse(60)
     @Controller('all')
     class All {
@@ -351,13 +351,13 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect(status(await test.fetch('/all/b'))).toBe('memcache-ts; hit; ttl=9')
   })
 
-  it('goes on without memcached', async () => {
+  it('continues without memcached', async () => {
     await using test = await openApp({ platform, controllers: [Shows], memcache: { timeoutMs: 100 } })
     await test.server.stop()
     for (const _ of [1, 2]) expect((await test.fetch('/city/1')).status).toBe(200)
   })
 
-  it('lies in a cache with a name', async () => {
+  it('uses the named cache of its option', async () => {
     @Controller()
     class Named {
       @CacheResponse({ ttlSeconds: 60, cache: 'pages' }) @Get() show() {
@@ -383,7 +383,7 @@ describe.each(['express', 'fastify'] as const)('QUERY on %s', (platform) => {
     }
   }
 
-  it('is answered by its content', async () => {
+  it('selects its response by its content', async () => {
     await using test = await openApp({
       platform,
       controllers: [Search],
@@ -399,7 +399,7 @@ describe.each(['express', 'fastify'] as const)('QUERY on %s', (platform) => {
   })
 })
 
-describe('what cannot be is told where it is written', () => {
+describe('invalid options are refused at the declaration', () => {
   it.each<[CacheResponseOptions, string]>([
     [{ ttl: 60 } as CacheResponseOptions, '`ttl` is `ttlSeconds` here'],
     [{ ttlSeconds: 0 }, 'ttlSeconds'],

@@ -33,7 +33,7 @@ it('sessions are the Express middleware, on the cache of the application', async
   expect(await (await test.fetch('/', { headers: { cookie } })).json()).toEqual({ visits: 2 })
 })
 
-it.each(['reads', 'writes'])('a request that %s a session is answered 503 while memcached is down', async (way) => {
+it.each(['reads', 'writes'])('a request that %s a session gets 503 while memcached is down', async (way) => {
   await using test = await openApp({ imports: [SessionModule] })
   const cookie = (await test.fetch('/')).headers.get('set-cookie')!.split(';')[0]!
   await test.server.stop()

@@ -96,7 +96,7 @@ describe('two classes of one name', () => {
     expect(said).toEqual([])
   })
 
-  it('that were given one name are told, unless one reads and the other writes', async () => {
+  it('that were given one name cause an error, unless one reads and the other writes', async () => {
     const [One, Other] = [repository('user'), repository('order')]
     for (const each of [One, Other]) CacheConfig({ name: 'rows' })(each)
     @Injectable()
@@ -113,7 +113,7 @@ describe('two classes of one name', () => {
     expect(said).toEqual([expect.stringMatching(/class Repository .* under the name 'rows'/)])
   })
 
-  it('one of which has no name are told to write one', async () => {
+  it('without a name cause an error that shows @CacheConfig', async () => {
     const Nameless = repository('a')
     Object.defineProperty(Nameless, 'name', { value: '' })
     await expect(open({ providers: [Nameless] })).rejects.toThrow('write @CacheConfig({ name:')
@@ -168,7 +168,7 @@ describe('one class whose objects differ', () => {
     ])
   })
 
-  it('is told where it is request-scoped', async () => {
+  it('causes a warning if it is request-scoped', async () => {
     @Injectable({ scope: Scope.REQUEST })
     class Mine {
       @Cached(60) async all(): Promise<string> {
@@ -189,18 +189,18 @@ describe('one class whose objects differ', () => {
     expect(said).toEqual(['Mine', 'Bubbles'].map((name) => expect.stringMatching(`^${name} is request-scoped`)))
   })
 
-  it('is quiet where the objects are alike, or the key tells them apart', async () => {
+  it('causes no warning if the objects are equal, or the key separates them', async () => {
     await using _ = await open({ imports: [moduleOf('a', Api), moduleOf('a', Api)] })
     await using _keyed = await open({ imports: [moduleOf('a', Keyed), moduleOf('b', Keyed)] })
     expect(said).toEqual([])
   })
 })
 
-describe('what Nest does not make', () => {
+describe('an object that Nest does not create', () => {
   const isCached = async (object: { find(id: number): Promise<string> }) =>
     (await object.find(2)) === (await object.find(2))
 
-  it('has the cache from the start on, where a factory or a value provides it', async () => {
+  it('has the cache when the application has started, if a factory or a value provides it', async () => {
     const [Made, Valued, Wrapped] = [cities(), cities(), cities()]
     for (const [index, each] of [Made, Valued, Wrapped].entries()) CacheConfig({ name: `cities${index}` })(each)
     const value = new Valued()
@@ -246,7 +246,7 @@ describe('what Nest does not make', () => {
     expect(said).toEqual([expect.stringMatching(/^a Cities that Nest has not created is called/)])
   })
 
-  it('is told with what it does not do where it cannot have it', async () => {
+  it('causes a warning that says what it does not do, if it cannot have the cache', async () => {
     const [Shared, Named] = [cities(), cities()]
     CacheConfig({ cache: 'reports' })(Named)
     const value = new Shared()
@@ -261,7 +261,7 @@ describe('what Nest does not make', () => {
     ])
   })
 
-  it('is told where another copy of the package has decorated its class', async () => {
+  it('causes a warning if another copy of the package has decorated its class', async () => {
     class Foreign {
       async find(id: number): Promise<number> {
         return id
@@ -274,7 +274,7 @@ describe('what Nest does not make', () => {
     ])
   })
 
-  it('is told where there are several objects of a class, and cached where its keys tell them apart', async () => {
+  it('causes a warning if a class has several objects, and is cached if its keys separate them', async () => {
     class Api {
       readonly base: string
       constructor(base: string) {
@@ -305,7 +305,7 @@ describe('what Nest does not make', () => {
     }
   })
 
-  it('is told once for a class when it is called while an application runs: new, a Proxy, a factory for each request', async () => {
+  it('causes one warning per class when it is called while an application runs: new, a Proxy, a request-scoped factory', async () => {
     const Cities = cities()
     const PerRequest = cities()
     Object.defineProperty(PerRequest, 'name', { value: 'PerRequest' })
@@ -338,7 +338,7 @@ describe('what Nest does not make', () => {
 })
 
 describe('a decorator of memcache-ts', () => {
-  it('is told of, unless its cache is that of the application', async () => {
+  it('causes a warning, unless its cache is the application’s', async () => {
     @Injectable()
     class Wrong {
       @CachedByKit(60) async find(id: number): Promise<number> {
@@ -368,7 +368,7 @@ describe('a decorator of memcache-ts', () => {
 })
 
 describe('a method that evicts', () => {
-  it('is told of when nothing is stored where it evicts', async () => {
+  it('causes a warning if no method stores anything in its namespace', async () => {
     @Injectable()
     class Writer {
       @CacheEvict({ key: (id: number) => ['find', id] }) async remove(_id: number): Promise<void> {}
@@ -393,7 +393,7 @@ describe('@RateLimit on classes of one name', () => {
     return LoginController
   }
 
-  it('counts apart, by what is the same in all processes, and says so', async () => {
+  it('counts separately, under names that are the same in all processes, and logs the names', async () => {
     const names = (controllers: Type[]) => async () => {
       await using test = await open({ controllers })
       const policies: Record<string, string | null> = {}

@@ -47,7 +47,7 @@ describe.each(['express', 'fastify'] as const)('@nestjs/throttler on %s', (platf
     ])
   })
 
-  it('blocks for as long as it is told', async () => {
+  it('blocks for blockDuration', async () => {
     await using test = await throttled(platform, { ttl: 1000, limit: 1, blockDuration: 300_000 })
     await test.fetch('/')
     expect((await test.fetch('/')).headers.get('retry-after')).toBe('300')
@@ -76,7 +76,7 @@ describe('MemcacheThrottlerStorage', () => {
     expect(await storage.increment('j', 60_000, 2, 0, 'default')).toMatchObject({ totalHits: 1 })
   })
 
-  it('starts a window at the first hit, blocks for as long as it says, and begins at 1 again: in two processes, as a list of all hits', async () => {
+  it('starts a window at the first hit, blocks until the announced time, and begins at 1 again: in two processes, like a model', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.constantFrom(
@@ -139,14 +139,14 @@ describe('MemcacheThrottlerStorage', () => {
     expect((await Promise.all(hits)).map(({ isBlocked }) => isBlocked)).toEqual([false, false, true])
   })
 
-  it('takes what cannot be counted: no limit at all, no window', async () => {
+  it('accepts a limit of 0, and a window of 0', async () => {
     await using test = await testMemcache()
     const storage = new MemcacheThrottlerStorage(test.cache)
     expect(await storage.increment('k', 60_000, 0, 0, 'none')).toMatchObject({ isBlocked: true, timeToBlockExpire: 60 })
     expect(await storage.increment('k', 0, 1, 0, 'none')).toMatchObject({ isBlocked: false })
   })
 
-  it('counts without a limit that is far away, takes no block for none, and says what is no number', async () => {
+  it('counts with infinite and negative limits, ignores an invalid block, and refuses a limit or a window that is not a number', async () => {
     await using test = await testMemcache({ timeoutMs: 5000 })
     const storage = new MemcacheThrottlerStorage(test.cache)
     expect(await storage.increment('a', 1000, Infinity, 1000, 'odd')).toMatchObject({ totalHits: 1, isBlocked: false })

@@ -88,7 +88,7 @@ describe('@Warm', () => {
     expect(both.get(Cities).loads).toBe(0)
   })
 
-  it('without a name the method warms what it likes, and its report is told', async () => {
+  it('without a name the method warms by itself, and its report is logged', async () => {
     @Injectable()
     class Cities {
       @Warm() all() {
@@ -147,7 +147,7 @@ describe('@Warm', () => {
     expect(said).toEqual(['Cities.find: stopped by the end of the application'])
   })
 
-  it('what never yields keeps the application from ending no more than from starting', async () => {
+  it('a method that never yields delays neither the start nor the end of the application', async () => {
     const asked = deferred()
     @Injectable()
     class Cities {
@@ -169,7 +169,7 @@ describe('@Warm', () => {
     expect(said).toEqual(Array.from({ length: 2 }, () => 'Cities.find: stopped by the end of the application'))
   })
 
-  it('neither what throws nor a cache that is away keeps it from starting', async () => {
+  it('the application starts although a method throws or the cache is away', async () => {
     @Injectable()
     class Cities {
       @Cached(60) async find(id: number): Promise<number> {

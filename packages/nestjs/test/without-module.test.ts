@@ -70,7 +70,7 @@ describe('an application without the module', () => {
     await expect(start(metadata)).rejects.toThrow(new RegExp(`^${who} ${WRITE.replace(/[[\]().]/g, '\\$&')}$`))
   })
 
-  it('is told of the module that is there: of another name, not for all, of another copy, or without forRoot', async () => {
+  it('gets an error that names the existing module: another name, not global, another copy, or without forRoot', async () => {
     const cache = memcache({ servers: 'embedded', logger: false, timeoutMs: 20_000 })
     const named = MemcacheModule.forRoot({ name: 'reports', cache })
     await expect(start({ imports: [named], providers: [Cities] })).rejects.toThrow(
@@ -94,7 +94,7 @@ describe('an application without the module', () => {
     await cache.close()
   })
 
-  it('is told of a cache that is none of this copy’s', async () => {
+  it('gets an error for a cache of another copy', async () => {
     const foreign = { getOrSet: () => {} }
     await expect(start({ imports: [MemcacheModule.forRoot({ cache: foreign as never })] })).rejects.toThrow(
       'cache was created by another copy of memcache-ts',
@@ -106,7 +106,7 @@ describe('an application without the module', () => {
 })
 
 describe('a test’s module as Nest generates it', () => {
-  it('just calls the methods, answers and counts nothing, and says so in the log', async () => {
+  it('calls the methods without caching and counting, and logs that', async () => {
     await using process = await testMemcache({ asDefault: true })
     const module = await Test.createTestingModule({ controllers: [Shows], providers: [Cities] }).compile()
     const app = module.createNestApplication({ logger: false })
@@ -122,7 +122,7 @@ describe('a test’s module as Nest generates it', () => {
     await app.close()
   })
 
-  it('is told when it imports the module, and does so wrongly', async () => {
+  it('gets an error if it imports the module incorrectly', async () => {
     const bare = Test.createTestingModule({ imports: [MemcacheModule], providers: [Cities] })
     await expect(bare.compile()).rejects.toThrow('write MemcacheModule.forRoot()')
     await using other = await testMemcache()

@@ -12,7 +12,7 @@ export class CitiesService {
   constructor(private readonly table: CityTable) {}
 
   /** A city by its number: `null` when there is none, which is remembered too. */
-  @Cached({ ttlSeconds: '1h', tags: (id: number) => [`city:${id}`] })
+  @Cached({ ttlSeconds: 3600, tags: (id: number) => [`city:${id}`] })
   async find(id: number): Promise<City | null> {
     return this.table.find(id)
   }

@@ -9,14 +9,14 @@ export class SearchService {
   constructor(private readonly table: CityTable) {}
 
   /** The cities whose name holds the text, whatever its accents and capitals: `Zürich` and `zurich` share an answer. */
-  @Cached({ ttlSeconds: '5m', tags: ['city-lists'], key: (text: string) => ['byName', fold(text)] })
+  @Cached({ ttlSeconds: 300, tags: ['city-lists'], key: (text: string) => ['byName', fold(text)] })
   async byName(text: string): Promise<City[]> {
     return this.table.search(fold(text))
   }
 
   /** The cities around a point, which is taken to about 100 metres: those who stand nearby share an answer. */
   @Cached({
-    ttlSeconds: '5m',
+    ttlSeconds: 300,
     tags: ['city-lists'],
     key: (lat: number, lon: number, km: number) => ['near', lat.toFixed(3), lon.toFixed(3), km],
   })

@@ -110,7 +110,7 @@ describe('revalidation', () => {
   ])
 })
 
-describe('what a 304 says', () => {
+describe('the fields of a 304', () => {
   scenario('does not take away what it leaves out', [
     soonStale({ ETag: '"a"', 'Test-Header': 'A' }),
     { ...fresh({ ETag: '"a"' }), from: 'etag', with: { 'test-header': 'A' } },

@@ -57,7 +57,7 @@ const ANY_TTL: Ttl = 60
  * Returns a function whose results are cached: concurrent calls with the same arguments in all processes share one run.
  *
  * @example
- *   const cityOf = cached(loadCity, { name: 'city', ttlSeconds: '5m' })
+ *   const cityOf = cached(loadCity, { name: 'city', ttlSeconds: 300 })
  *   const city = await cityOf(42)
  *
  * @throws MemcacheOptionError if an option is unknown or invalid.

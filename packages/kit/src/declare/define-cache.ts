@@ -110,7 +110,7 @@ const OPTION_NAMES = [
  * at the top of a module.
  *
  * @example
- *   const cities = defineCache({ name: 'city', ttlSeconds: '1h', load: (id: number) => loadCity(id) })
+ *   const cities = defineCache({ name: 'city', ttlSeconds: 3600, load: (id: number) => loadCity(id) })
  *   const city = await cities.getOrSet(42)
  *
  * @throws MemcacheOptionError if an option is unknown or invalid.

@@ -93,8 +93,8 @@ export function freshSecondsLeft(
 }
 
 /**
- * How far a time that memcached tells and one that is measured here may differ, in seconds: memcached counts whole
- * seconds, and its seconds and ours do not begin together.
+ * The maximum difference between a lifetime that memcached reports and a lifetime that is measured here, in seconds:
+ * memcached counts whole seconds, which do not begin when those of this process begin.
  */
 export const MAX_ROUNDING_SECONDS = 2
 

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { addListener } from '../extra-listener.ts'
 import { BoundedMap } from '../bounded-map.ts'
 import type { LiveRun } from './capture/follow-live.ts'
 import type { HandlerRun } from './capture/handler-run.ts'
@@ -109,7 +110,7 @@ export class Waiting implements StopSource {
     if (this.#stop === undefined) {
       this.#stop = new Abandonment()
       this.#timer = setTimeout(this.#leave, this.#startedMs + MAX_WAIT_MS - performance.now())
-      this.#response.once('close', this.#leave)
+      addListener(this.#response, 'close', this.#leave)
     }
     this.#stop.addEventListener(type, listener)
   }

@@ -81,7 +81,7 @@ export function purgeHandler(
   const { token, authorize } = options
   if (token === undefined && authorize === undefined)
     throw new MemcacheOptionError(
-      'purgeHandler needs the option token or authorize, or every client could purge responses',
+      'purgeHandler needs the option token or the option authorize: without them, every client could purge responses',
     )
   if (token !== undefined && (typeof token !== 'string' || token.length < MIN_TOKEN_LENGTH || /\s/.test(token)))
     throw new MemcacheOptionError(

@@ -18,7 +18,7 @@ export interface SendConditions {
   readonly cacheStatus: string
   readonly nowMs: number
   /** Sends the head, with the fields that are set on the response, and the body. */
-  readonly send: (status: number, body: Buffer | undefined) => void
+  readonly send: (status: number, body: Buffer | undefined, reason?: string) => void
 }
 
 /** A stored response or a stored part. */
@@ -83,7 +83,7 @@ export function sendStored(
     return send(206, part)
   }
   if (status !== 204 && status !== 205) response.setHeader('Content-Length', String(length))
-  send(status, length === 0 ? undefined : body)
+  send(status, length === 0 ? undefined : body, stored.reason)
 }
 
 /** Returns the range of a stored body that is sent; `undefined` means the whole body. */
@@ -121,16 +121,19 @@ export function setStoredFields(
   response.setHeader('Cache-Status', cacheStatus)
 }
 
-/** Returns the reason phrase of a status, which replaces a `statusMessage`; HTTP/2 has none (RFC 9113, section 8.3.2). */
-export function reasonOf(response: ServerResponse, status: number): [] | [string] {
-  const reason = STATUS_CODES[status]
+/**
+ * Returns the reason phrase of a response, which replaces a `statusMessage`; HTTP/2 has none (RFC 9113, section 8.3.2).
+ *
+ * @param reason by default, the usual one of the status.
+ */
+export function reasonOf(response: ServerResponse, status: number, reason = STATUS_CODES[status]): [] | [string] {
   return 'stream' in response || reason === undefined ? [] : [reason]
 }
 
 /** Returns a function that sends by the response's own methods. */
 export function sendBy(response: ServerResponse): SendConditions['send'] {
-  return (status, body) => {
-    response.writeHead(status, ...reasonOf(response, status))
+  return (status, body, reason) => {
+    response.writeHead(status, ...reasonOf(response, status, reason))
     response.end(body)
   }
 }

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { addListener } from '../extra-listener.ts'
 import { isBackgroundRequest } from '../background-request.ts'
 import { CountedCall } from './counted-call.ts'
 import { rateLimitHeaders, retryAfterSeconds } from './rate-limit-headers.ts'
@@ -196,9 +197,9 @@ function onResponseOver(response: ServerResponse & Http2Response, callback: (isW
     isTold = true
     callback(whole)
   }
-  response.once('close', () => tell(isWhole(response)))
+  addListener(response, 'close', () => tell(isWhole(response)))
   // Uses the event, because the responses that Fastify injects in tests set `writableFinished` too late.
-  if (response.stream === undefined) response.once('finish', () => tell(true))
+  if (response.stream === undefined) addListener(response, 'finish', () => tell(true))
 }
 
 function isOver(response: ServerResponse & Http2Response): boolean {

@@ -47,7 +47,7 @@ export class Cookie implements Partial<CookieData> {
 
   constructor(options?: object) {
     if (options !== undefined && options !== null) {
-      if (typeof options !== 'object') throw new TypeError('argument options must be a object')
+      if (typeof options !== 'object') throw new TypeError('argument options must be an object')
       for (const key in options) {
         // Something may have added properties to `Object.prototype`.
         if (key in Object.prototype && !Object.hasOwn(options, key)) continue

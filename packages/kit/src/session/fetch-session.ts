@@ -56,7 +56,10 @@ export class FetchSessions<Data extends object> {
     const url = new URL(request.url)
     if (!isAvailable() || !isInPath(url.pathname, path) || skip?.(request) === true)
       return new OpenedSession<Data>(this.#settings)
-    if (secrets === undefined) throw new MemcacheOptionError('secret option required for sessions')
+    if (secrets === undefined)
+      throw new MemcacheOptionError(
+        'secret option required for sessions: set SESSION_SECRET, or pass the option secret',
+      )
     const opened = new OpenedSession<Data>(this.#settings)
     await opened.open(request, carrierOf(request, url))
     return opened

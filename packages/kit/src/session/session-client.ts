@@ -1,5 +1,6 @@
 import type { Http2ServerResponse } from 'node:http2'
 import type { Socket } from 'node:net'
+import { addListener } from '../extra-listener.ts'
 import { isHeadSent } from '../deferred/deferred-response.ts'
 import type { AnyResponse } from '../deferred/deferred-response.ts'
 
@@ -68,14 +69,14 @@ class FetchClient implements SessionClient {
 
 /** Calls back once a response is closed. Node emits no event for a response that waits for its turn on the connection. */
 export function onceClosed(response: AnyResponse, listener: () => void): void {
-  response.on('close', listener)
+  addListener(response, 'close', listener)
   if (response.socket !== null) return
   const waiting = waitingOn(response.req.socket)
   const tell = (): void => {
     if (response.socket === null && !response.writableFinished) listener()
   }
   waiting.add(tell)
-  response.on('close', () => waiting.delete(tell))
+  addListener(response, 'close', () => waiting.delete(tell))
 }
 
 /** The callbacks of pipelined responses, by their connection: one listener, since a client may pipeline many requests. */

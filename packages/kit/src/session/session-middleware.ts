@@ -33,7 +33,10 @@ export function sessionMiddleware(settings: SessionSettings, property: string): 
     const path = fixedPath ?? (settings.cookie as (request: unknown) => CookieOptions)(request).path ?? '/'
     if (!isInPath(request.originalUrl ?? request.url ?? '', path) || skip?.(request) === true) return next()
     const secrets = settings.secrets ?? secretsOf(request)
-    if (secrets === undefined) return next(new MemcacheOptionError('secret option required for sessions'))
+    if (secrets === undefined)
+      return next(
+        new MemcacheOptionError('secret option required for sessions: set SESSION_SECRET, or pass the option secret'),
+      )
     const session = new RequestSession(settings, secrets, { carrier: request, request, holder, connection: response })
     new ResponseSession(settings, session, response, next).open()
   }

@@ -123,7 +123,9 @@ export function sessionSettings<Request>(
   checkOptions(owner, options, OPTION_NAMES, HINTS)
   const { cache, genid, unset, onCacheDown = 'error', skip } = options
   if (genid !== undefined && typeof genid !== 'function')
-    throw new MemcacheOptionError('genid option must be a function')
+    throw new MemcacheOptionError(
+      'genid option must be a function that returns an id: genid: (request) => crypto.randomUUID()',
+    )
   if (unset !== undefined && unset !== 'destroy' && unset !== 'keep') {
     throw new MemcacheOptionError('unset option must be "destroy" or "keep"')
   }

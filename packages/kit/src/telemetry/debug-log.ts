@@ -4,7 +4,7 @@ import type { Memcache } from '../memcache.ts'
 
 const debug = debuglog('memcache-ts')
 
-const CLIENT_EVENTS = ['connect', 'disconnect', 'reconnecting', 'eject', 'rejoin', 'servers'] as const
+const CLIENT_EVENTS = ['connect', 'disconnect', 'reconnecting', 'eject', 'rejoin', 'servers', 'discoveryError'] as const
 
 /**
  * Writes the events of a cache and its client to standard error, one line per event, if `NODE_DEBUG` contains

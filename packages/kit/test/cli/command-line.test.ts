@@ -56,7 +56,7 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
     expect(await client.get('text')).toBeUndefined()
   })
 
-  it('prints what the kit stores, and the bytes of another client', async () => {
+  it('prints values that the kit stored, and the bytes of another client’s values', async () => {
     await using cache = memcache({ servers: server.address })
     await cache.namespace('kit').set(['a'], { when: 1 }, { ttlSeconds: 60, tags: ['t'] })
     expect((await run('get', 'kit:a')).output).toBe('{ when: 1 }\n')
@@ -152,7 +152,7 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
     expect((await run('bench', '--seconds', '0.1', '--keys', '5')).output).toMatch(/p99.9/)
   })
 
-  it('prints the five figures as often as it is asked to', async () => {
+  it('prints the five figures as many times as the option says', async () => {
     const report = await run('top', '--interval-seconds', '0.05', '--count', '2', '--json')
     expect(report.json).toHaveLength(2)
     expect(report.json[1]).toMatchObject([{ server: server.address, up: true, limitBytes: 64 * 1024 * 1024 }])
@@ -175,7 +175,7 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
     expect(report.json).toContainEqual(expect.objectContaining({ check: 'keysWithoutTtl', level: 'warning' }))
   })
 
-  it('finds the key that everybody fetches', async () => {
+  it('finds the key that is fetched most', async () => {
     await client.set('hot', 'v', 60)
     let done = false
     const load = (async () => {
@@ -194,7 +194,7 @@ describeWithMemcached('memcache-ts on memcached', () => commandsOn(launchMemcach
 const findNutcracker = ['sh', '-c', 'PATH="$PATH:/usr/sbin"; command -v nutcracker']
 
 describeWithCommand(findNutcracker, 'nutcracker', 'memcache-ts on twemproxy', () => {
-  it('reads and writes keys, and says which commands a proxy cannot answer', async () => {
+  it('reads and writes keys, and reports commands that a proxy does not support', async () => {
     await using proxy = await launchNutcracker()
     const run = (...args: string[]): Promise<Ran> => runCommand([...args, '--servers', proxy.address])
     expect(await run('set', 'k', 'v')).toMatchObject({ status: 0 })
@@ -212,7 +212,7 @@ describeWithCommand(findNutcracker, 'nutcracker', 'memcache-ts on twemproxy', ()
 })
 
 describe('memcache-ts', () => {
-  it('says what is wrong with a command line, and exits with 2', async () => {
+  it('explains an invalid command line, and exits with 2', async () => {
     expect(await runCommand(['gte', 'k'])).toMatchObject({
       status: 2,
       errors: expect.stringContaining('Did you mean get?'),
@@ -228,7 +228,7 @@ describe('memcache-ts', () => {
     })
   })
 
-  it('says that no server responds, and exits with 3', async () => {
+  it('reports that no server responds, and exits with 3', async () => {
     const nowhere = `127.0.0.1:${await freePort()}`
     for (const command of [
       ['get', 'k'],

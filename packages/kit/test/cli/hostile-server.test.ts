@@ -58,7 +58,7 @@ function answerTo(line: string): string {
   return `${shown.replaceAll(/^(?=.)/gm, 'STAT ').replaceAll('\n', '\r\n')}${shown === '' ? '' : '\r\n'}END\r\n`
 }
 
-describe('a server that says what cannot be', () => {
+describe('a server that sends invalid responses', () => {
   const server = hostileServer()
   let address: string
   beforeAll(async () => {

@@ -111,7 +111,7 @@ describeWithMemcached('the dashboard of several servers', () => {
     await snapshot(started.url, (read) => isUp(read, other))
   })
 
-  it('is not held up by a server that accepts and says nothing', async () => {
+  it('is not delayed by a server that accepts connections and does not respond', async () => {
     await using server = await launchMemcached()
     await using proxy = await FaultProxy.start(server)
     proxy.fault = { kind: 'silent' }
@@ -141,7 +141,7 @@ describeWithMemcached('the dashboard of several servers', () => {
     expect(await left.json()).toMatchObject({ keys: [{ key: 'b:1' }] })
   })
 
-  it('has the metrics of C memcached, one target at a time without a label', async () => {
+  it('has the metrics of memcached_exporter, without a server label for a single target', async () => {
     await using one = await launchMemcached()
     await using other = await launchMemcached()
     await using started = await startDashboard({ servers: [one.address, other.address], port: 0 })
@@ -151,7 +151,7 @@ describeWithMemcached('the dashboard of several servers', () => {
   })
 
   describeWithCommand(['promtool', '--version'], 'prometheus', 'with promtool', () => {
-    it('is what Prometheus reads, with the label of the server and the metrics of the kit', async () => {
+    it('is valid for Prometheus, with a server label and the metrics of the kit', async () => {
       await using theirs = await launchMemcached()
       await using test = await openCache()
       await using started = await startDashboard({ caches: { main: test.cache }, servers: theirs.address, port: 0 })
@@ -165,7 +165,7 @@ describeWithMemcached('the dashboard of several servers', () => {
 })
 
 describeWithCommand(['sh', '-c', 'command -v yrmcdsd'], 'yrmcds', 'the dashboard of another implementation', () => {
-  it('shows what it has, where it knows no slab classes, connections or dumps', async () => {
+  it('shows the statistics of a server without slab classes, connections or dumps', async () => {
     await using server = await launchYrmcds()
     await using started = await startDashboard({ servers: server.address, port: 0, token: TOKEN })
     const { servers } = await snapshot(started.url)
@@ -189,7 +189,7 @@ describe('startDashboard', () => {
     await expect(startDashboard(options as object)).rejects.toThrow(message)
   })
 
-  it('says that all servers are away, and answers all the same', async () => {
+  it('reports that all servers are away, and still responds', async () => {
     await using started = await startDashboard({ servers: '127.0.0.1:1', port: 0 })
     const { servers, total } = await snapshot(started.url)
     expect(servers).toMatchObject([{ name: '127.0.0.1:1', up: false }])
@@ -221,7 +221,7 @@ describe('the middleware', () => {
     }
   }
 
-  it('shows what the cache of the application has done', async () => {
+  it('shows the counters of the application’s cache', async () => {
     await using test = await openCache()
     await test.cache.getOrSet('k', () => 1, 60)
     await test.cache.getOrSet('k', () => 1, 60)
@@ -256,7 +256,7 @@ describe('the middleware', () => {
     expect(servers[0]!.prefixes!.rows.map(({ prefix }) => prefix)).toContain('shop:product:')
   })
 
-  it('asks by connections of its own, so that an application is not held up', async () => {
+  it('uses separate connections, so that an application is not delayed', async () => {
     await using test = await openCache()
     await test.cache.set('a', 1)
     const connections = async () => [...(await test.cache.client.stats()).values()][0]!.curr_connections
@@ -268,7 +268,7 @@ describe('the middleware', () => {
     await expect.poll(connections).toBe(before)
   })
 
-  it('leaves the default cache to the application until somebody looks', async () => {
+  it('does not open the default cache before the first request', async () => {
     await using middleware = dashboard()
     expect(middleware).toBeTypeOf('function')
     expect(peekDefaultMemcache()).toBeUndefined()
@@ -335,7 +335,7 @@ describe('the middleware', () => {
 })
 
 describe('memcache-ts dashboard', () => {
-  it('serves until it is told to end', async () => {
+  it('serves until it gets a signal to end', async () => {
     await using server = await launchServer()
     const child = spawn(process.execPath, [CLI, 'dashboard', server.address, '--listen', ':0'], {
       stdio: ['ignore', 'pipe', 'inherit'],

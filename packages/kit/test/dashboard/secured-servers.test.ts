@@ -40,7 +40,7 @@ describe('the dashboard of servers behind TLS and passwords', () => {
     expect(page).not.toContain('secret-word')
   })
 
-  it('says why a server that it cannot trust is away, without the password', async () => {
+  it('reports why a server with an untrusted certificate is away, without the password', async () => {
     await using server = new MemcachedServer({ port: 0, tls, authFile: passwords })
     const { port } = await server.listen()
     await using started = await startDashboard({

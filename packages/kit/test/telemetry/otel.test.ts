@@ -145,7 +145,7 @@ describe('the instrumentation for OpenTelemetry', () => {
     expect(loads()).toHaveLength(2)
   })
 
-  it('tells keys if it is asked to, and nothing of other caches', async () => {
+  it('reports keys only with its option, and nothing of other caches', async () => {
     await using test = await openCache()
     const other = test.another()
     const { options, loads } = providers()
@@ -204,7 +204,7 @@ describe('the instrumentation for OpenTelemetry', () => {
     end()
   })
 
-  it('makes what happens in a getOrSet a child of its span: operations, and the spans of the loader', async () => {
+  it('makes operations and the loader’s spans children of the span of getOrSet', async () => {
     await using test = await openCache()
     const { options, reads, operations, named } = providers()
     const end = instrumentMemcache(test.cache, options)
@@ -279,7 +279,7 @@ describe('the instrumentation for OpenTelemetry', () => {
     end()
   })
 
-  it('makes no span outside of one of the application if it is asked to', async () => {
+  it('creates no span without a parent span of the application, by an option', async () => {
     await using test = await openCache()
     const { options, reads, operations } = providers()
     const end = instrumentMemcache(test.cache, { ...options, requireParentSpan: true })

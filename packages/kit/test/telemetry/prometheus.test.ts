@@ -5,7 +5,7 @@ import { KIT_METRICS } from '../../src/telemetry/kit-metrics.ts'
 import { openCache } from '../open-cache.ts'
 
 describe('the collector for prom-client', () => {
-  it('exports what a cache has counted, as it is when the registry is scraped', async () => {
+  it('exports the counters of a cache at the time of each scrape', async () => {
     await using test = await openCache()
     const register = new Registry()
     collectMemcache({ main: test.cache }, { register })
@@ -23,7 +23,7 @@ describe('the collector for prom-client', () => {
     expect(await register.metrics()).toContain('memcache_ts_hits_total{cache="main"} 2')
   })
 
-  it('has a metric for every number of stats()', async () => {
+  it('has a metric for each number of stats()', async () => {
     await using test = await openCache()
     const stats = test.cache.stats()
     const read = new Set<string>()
@@ -46,7 +46,7 @@ describe('the collector for prom-client', () => {
     }
   })
 
-  it('tells several caches apart, and refuses to be added twice', async () => {
+  it('labels several caches, and refuses to be added twice', async () => {
     await using test = await openCache()
     const register = new Registry()
     const other = test.another()

@@ -75,7 +75,7 @@ export class MemcacheHealthIndicator {
 }
 
 /** The message of a degraded cache whose servers all answer. */
-const RECOVERING = 'all servers answer again; invalidations that were missed are still being made up for'
+const RECOVERING = 'all servers answer again; the invalidations that they missed are still being sent again'
 
 /** The part of terminus that creates results; `degraded` exists since version 12. */
 interface TerminusSession {

@@ -16,7 +16,7 @@ const NEST: RateLimitFramework<LimitedRequest, Call> = {
     if (address !== undefined) return ipKey(address, ipv6Subnet)
     // Messages have no address; they are limited by a `key`.
     if (context.getType() !== 'http') return undefined
-    throw new MemcacheOptionError('a request has no address to count it by: give the rate limit key: (request) => …')
+    throw new MemcacheOptionError('a request has no address to count it by: write @RateLimit({ key: (request) => … })')
   },
   headersOf: ({ headers }) => headers,
   nodeResponseOf: ({ response }) => response,

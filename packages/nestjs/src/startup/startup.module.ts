@@ -174,7 +174,7 @@ function checkProcessCache(modules: ModulesContainer): void {
 function checkLimitNames(modules: ModulesContainer): void {
   for (const [name, counters] of sharedCounterNames(modules)) {
     new Logger('RateLimit').warn(
-      `${counters.length} classes named ${name === '' ? 'nothing' : name} have @RateLimit without a name: they are counted apart, as ${counters.join(' and ')}. Write @RateLimit({ name }) to choose the names, or to count them together`,
+      `${counters.length} classes ${name === '' ? 'without a name' : `named ${name}`} have @RateLimit without a name: they are counted apart, as ${counters.join(' and ')}. Write @RateLimit({ name }) to choose the names, or to count them together`,
     )
   }
 }

@@ -112,12 +112,12 @@ export class CacheReport {
     this.#logger = logger
   }
 
-  /** Whether a tracer wants to know of each read; without one a read pays for this comparison only. */
+  /** Whether a tracer has subscribed to reads; without a tracer, a read costs only this comparison. */
   get isTraced(): boolean {
     return reads.start.hasSubscribers
   }
 
-  /** Tells tracers of a read, from its call to its end. */
+  /** Publishes a read to tracers, from its call to its end. */
   trace<Result>(
     operation: ReadContext['operation'],
     key: string | undefined,

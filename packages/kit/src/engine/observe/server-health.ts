@@ -57,6 +57,10 @@ export class ServerHealth implements CacheHealth {
       this.#tell('over', server)
       this.#settle()
     })
+    client.on('discoveryError', (error) => {
+      // The servers known so far still answer: this is no outage.
+      if (!this.#isClosed) log.warn(`memcache-ts: the list of servers may be outdated: ${error.message}`)
+    })
     client.on('servers', (servers) => {
       if (this.#isClosed) return
       for (const server of this.#down.keys()) {

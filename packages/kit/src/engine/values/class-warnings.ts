@@ -73,16 +73,16 @@ export class ClassWarnings {
   async ofRevived(key: string, value: unknown, revive: Reviver): Promise<unknown> {
     const classes = new Set<Function>()
     const plain = toPlainData(value, (constructor) => void classes.add(constructor))
-    // What `toJSON` returns may be a text, which is its own original.
+    // `toJSON` may return a string, and a WeakMap takes only objects as keys.
     if (plain !== value && typeof plain === 'object' && plain !== null) ORIGINALS.set(plain, value)
     const type = classOfReviver(revive)
     if (classes.size === 0 || type === undefined) return plain
     const wrappers = countWrappers(value)
-    // An instance of the type would be created from the wrapper, and plain objects of the instances in it, of which no
-    // serializer hides anything.
+    // The reviver would create an instance of the type from the wrapper and leave the instances in it as plain objects,
+    // whose properties no serializer hides.
     if (wrappers > 0 && countOf(type, await revive(plain)) < countOf(type, value) + wrappers)
       return new UnrevivableValue(value, wrapperError(type))
-    // A class that the reviver loses would be serialized with what its own rules hide.
+    // Instances that come back as plain objects would be serialized with the properties that their class hides.
     const lost = await lostRules(classes, { type, value, revive: () => revive(plain) })
     if (lost !== undefined) return new UnrevivableValue(value, lostRulesError(type, lost))
     const checked = this.#checked.get(revive) ?? new Set()

@@ -63,7 +63,7 @@ function copyTypedArray(value: Uint8Array): Uint8Array {
 }
 
 /**
- * Returns whether a copy has everything that the value has. If not, memcached refuses the value too: an array with
+ * Returns whether a copy has everything that the value has. If not, the codec refuses the value too: an array with
  * holes or with properties other than its items, a Map, Set or Date with properties, an object with symbols as keys.
  */
 export function isCopiedWhole(value: unknown): boolean {

@@ -40,7 +40,7 @@ export function factsOf(stored: unknown): EntryFacts {
   return stored instanceof Entry ? stored.facts : NOTHING
 }
 
-/** Returns whether a value carries an end of its freshness, and that has passed for longer than `staleSeconds`. */
+/** Returns whether the end of freshness that a value carries passed at least `staleSeconds` ago; false without an end. */
 export function isPastEnd({ freshUntilMs }: EntryFacts, clock: Clock, staleSeconds = 0): boolean {
   return freshUntilMs !== undefined && freshUntilMs + staleSeconds * 1000 <= clock.nowMs()
 }
@@ -139,7 +139,7 @@ export class KitCodec implements ValueCodec {
     return this.read(bytes, 0, bytes.length, clientFlags, true)
   }
 
-  /** Returns whether nothing of a value's bytes is kept when it is read. An entry may hold bytes. */
+  /** Returns whether a decoded value shares no bytes with the response. The value of an entry may share them. */
   copies(clientFlags: number): boolean {
     return clientFlags !== ClientFlags.entry && this.#typed.copies?.(clientFlags) === true
   }
@@ -178,7 +178,9 @@ function parseHeader(text: string, prefix: string): Header {
   } catch {
     // Handled below.
   }
-  throw new MemcacheDecodeError('a stored value has the client flags of an entry, but is not one')
+  throw new MemcacheDecodeError(
+    'a stored value has the client flags of an entry, but not its format: another program may have written it',
+  )
 }
 
 function isHeader(header: unknown, prefix: string): header is Header {

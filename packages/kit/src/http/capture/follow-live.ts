@@ -10,7 +10,7 @@ import type { ResponseLookup } from '../response-lookup.ts'
 import { freshnessOf, remainingSeconds } from '../policy/freshness.ts'
 import { isSameRule, searchRuleOf } from '../policy/no-vary-search.ts'
 import { NO_DIRECTIVES } from '../policy/request-directives.ts'
-import { sendBy, sentValidators, setStoredFields } from '../send-stored.ts'
+import { reasonOf, sendBy, sentValidators, setStoredFields } from '../send-stored.ts'
 import { variantOf } from '../policy/vary.ts'
 
 /** A running handler call of this process that other requests may follow. */
@@ -63,7 +63,7 @@ export async function followLive(
     return 'sent'
   }
   if (head.length !== undefined) response.setHeader('Content-Length', String(head.length))
-  response.writeHead(head.status)
+  response.writeHead(head.status, ...reasonOf(response, head.status, head.reason))
   run.response.follow(response)
   return 'sent'
 }

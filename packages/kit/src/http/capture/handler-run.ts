@@ -29,6 +29,8 @@ import { joinedVary, reducedPreferences, variedFields } from '../policy/vary.ts'
 /** A handler's response that may be stored. */
 export interface FreshResponse {
   readonly status: number
+  /** The handler's own reason phrase; `undefined` for the usual one. */
+  readonly reason?: string | undefined
   readonly fields: Fields
   /** Fields that were set before the cache and that the handler removed. */
   readonly removed: readonly string[]
@@ -123,6 +125,8 @@ export interface RunExchange {
   readonly isAuthorized: boolean
 }
 
+const WITH_TRAILERS = 'it has trailers'
+
 /** Fields of a 304 that say nothing about the stored content (RFC 9111, section 3.2). */
 const NOT_UPDATED = new Set(['content-length', 'content-encoding', 'content-range'])
 
@@ -153,6 +157,7 @@ export class HandlerRun implements CaptureObserver {
   #expectedLength: string | undefined
   #withheld: Withheld | undefined
   #missing: MissingPart | undefined
+  #hasTrailers = false
 
   constructor(conditions: RunConditions) {
     this.#conditions = conditions
@@ -252,7 +257,11 @@ export class HandlerRun implements CaptureObserver {
     this.#reject(new UnstoredError('refused', `it has more than maxBytes (${this.#conditions.maxBytes}) bytes`))
   }
 
-  onHead(status: number, fields: Fields): HeadDecision {
+  onTrailers(): void {
+    this.#hasTrailers = true
+  }
+
+  onHead(status: number, fields: Fields, reason: string | undefined): HeadDecision {
     const { stale, directives, clock } = this.#conditions
     if (stale !== undefined) {
       const isGood = status >= 500 && isGoodOnError(stale, directives, clock.nowMs())
@@ -268,7 +277,7 @@ export class HandlerRun implements CaptureObserver {
       this.#withheld = { status, fields, isMissingPart: true }
       return { action: 'withhold', isBodyWanted: status === 206 && hasContentRange(fields) }
     }
-    const isBodyWanted = this.#decideStoring(status, fields)
+    const isBodyWanted = this.#decideStoring(status, fields, reason)
     const { forward, hasLease } = this.#conditions
     // Tells whether the response will be stored; for a body without a length, this is not known yet.
     const stored = isBodyWanted && hasLease && this.#expectedLength !== undefined
@@ -281,13 +290,17 @@ export class HandlerRun implements CaptureObserver {
   }
 
   /** Decides by the head whether the response may be stored. */
-  #decideStoring(status: number, fields: Fields): boolean {
+  #decideStoring(status: number, fields: Fields, reason: string | undefined): boolean {
     const { maxBytes, clock, stores } = this.#conditions
     if (!stores) return false
     if (this.#conditions.purpose === 'head') return this.#freshenByHead(status, fields)
     const decision = this.#storageOf(status, fields)
     if ('refused' in decision) {
       this.#fail(status >= 500 ? 'failed' : 'refused', decision.refused)
+      return false
+    }
+    if (this.#hasTrailers) {
+      this.#fail('refused', WITH_TRAILERS)
       return false
     }
     const length = lineOf(fields, 'content-length')
@@ -306,6 +319,7 @@ export class HandlerRun implements CaptureObserver {
     }
     this.#fresh = {
       status,
+      reason,
       fields: { date: toHttpDate(clock.ownMs()), ...storable },
       removed: Object.keys(this.#before).filter((name) => !Object.hasOwn(fields, name)),
       receivedMs: clock.nowMs(),
@@ -314,8 +328,8 @@ export class HandlerRun implements CaptureObserver {
     }
     this.#expectedLength = length
     // A part that followers have received cannot be taken back. If the response may still turn out to belong to one
-    // user, they wait until it is complete.
-    const isWhole = status !== 206
+    // user, or have trailers, they wait until it is complete.
+    const isWhole = status !== 206 && fields['trailer'] === undefined
     if (isWhole && (lifetimes.isShared || this.#identity?.maySee !== true)) this.#beginLive()
     return true
   }
@@ -341,10 +355,17 @@ export class HandlerRun implements CaptureObserver {
         `its body has ${body.length} bytes, but its Content-Length is ${this.#expectedLength}`,
       )
     }
+    if (this.#hasTrailers) return this.#endWithTrailers()
     if (fresh.status === 206) return this.#endPart(fresh, body)
     this.#beginLive()
     this.live.end()
     this.#resolve({ ...fresh, body })
+  }
+
+  /** Does not store a response with trailers, which would be lost. Requests that follow already have its whole body. */
+  #endWithTrailers(): void {
+    if (typeof this.live.now !== 'string') this.live.end()
+    this.#fail('refused', WITH_TRAILERS)
   }
 
   /** Stores the handler's part, combined with the stored part if they are adjacent. */
@@ -355,8 +376,8 @@ export class HandlerRun implements CaptureObserver {
     if (part === undefined) return this.#fail('refused', 'its body does not fit its Content-Range')
     this.live.fail('retry')
     const combined = combineParts(partial, { fields, receivedMs: fresh.receivedMs, part, body }, maxBytes)
-    const status = combined.part === undefined ? 200 : 206
-    this.#resolve({ ...fresh, status, fields, ...combined })
+    const told = combined.part === undefined ? { status: 200, reason: undefined } : {}
+    this.#resolve({ ...fresh, ...told, fields, ...combined })
   }
 
   /** Sends the client the stored part and the handler's missing part as one response. */
@@ -376,6 +397,7 @@ export class HandlerRun implements CaptureObserver {
       ...told,
       kind: 'response',
       status: 200,
+      reason: undefined,
       compression: 'none',
       ...whole,
       length: whole.body.length,
@@ -451,7 +473,7 @@ export class HandlerRun implements CaptureObserver {
       isHead: this.#conditions.purpose === 'head',
       cacheStatus: cacheStatusField(about),
       nowMs,
-      send: (status, body) => this.#capture!.replace(status, body),
+      send: (status, body, reason) => this.#capture!.replace(status, body, reason),
     })
   }
 
@@ -487,8 +509,8 @@ export class HandlerRun implements CaptureObserver {
       return { ...stale, fields: updated }
     }
     const { lifetimes, unstored } = decision
-    const { status, removed } = stale
-    const stored = { status, fields: storableFields(updated, unstored), removed, receivedMs, lifetimes }
+    const { status, reason, removed } = stale
+    const stored = { status, reason, fields: storableFields(updated, unstored), removed, receivedMs, lifetimes }
     this.#resolve({ ...stored, names: variedFields(evaluated), body })
     return { ...stale, ...stored }
   }

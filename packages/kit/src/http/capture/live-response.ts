@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { addListener } from '../../extra-listener.ts'
 import type { StopSource } from '../../engine/engine.ts'
 import type { FreshResponse } from './handler-run.ts'
 
@@ -82,7 +83,7 @@ export class LiveResponse {
       return
     }
     this.#followers.add(response)
-    response.once('close', () => {
+    addListener(response, 'close', () => {
       if (this.#followers.delete(response)) this.#tellUnfollowed()
     })
   }

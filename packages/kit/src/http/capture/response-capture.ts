@@ -1,4 +1,6 @@
+import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { addListener } from '../../extra-listener.ts'
 import { ClientLeave } from './client-leave.ts'
 import { setHeadArguments, toFields } from '../fields.ts'
 import type { Fields, WriteHead } from '../fields.ts'
@@ -22,8 +24,14 @@ export interface HeadDecision {
 
 /** Observes the response of a handler. */
 export interface CaptureObserver {
-  /** Called when the handler has written the head. The observer may still set header fields. */
-  onHead(status: number, fields: Fields): HeadDecision
+  /**
+   * Called when the handler has written the head. The observer may still set header fields.
+   *
+   * @param reason the handler's own reason phrase; `undefined` for the usual one.
+   */
+  onHead(status: number, fields: Fields, reason: string | undefined): HeadDecision
+  /** Called when the handler adds trailers, which follow the body. */
+  onTrailers(): void
   /** Called for each part of a wanted body. */
   onPart(part: Buffer): void
   /** Called when the response is complete. The body is `undefined` if it was not wanted or was over `maxBytes`. */
@@ -99,7 +107,8 @@ export class ResponseCapture {
     response.writeHead = (status: number, ...rest: readonly unknown[]) => this.#onWriteHead(status, rest)
     response.write = (...args: unknown[]) => this.#onWrite(args)
     response.end = (...args: unknown[]) => this.#onEnd(args)
-    response.once('close', () => this.#onClose())
+    this.#watchTrailers()
+    addListener(response, 'close', () => this.#onClose())
     this.#leave = new ClientLeave(response, {
       goesOn: () => !this.#hasEnded && this.#isOfUse && observer.isFollowed(),
       onStopped: () => this.#leave.release(),
@@ -117,10 +126,10 @@ export class ResponseCapture {
   }
 
   /** Sends the client another response in place of the withheld response. */
-  replace(status: number, body: Buffer | undefined): void {
+  replace(status: number, body: Buffer | undefined, reason: string | undefined): void {
     Reflect.deleteProperty(this.#response, 'headersSent')
     this.#observer.outside(() => {
-      this.#writeHead.call(this.#response, status, ...reasonOf(this.#response, status))
+      this.#writeHead.call(this.#response, status, ...reasonOf(this.#response, status, reason))
       this.#end.call(this.#response, body)
     })
   }
@@ -151,7 +160,8 @@ export class ResponseCapture {
       return response
     }
     const others = setHeadArguments(response, rest)
-    const { action, isBodyWanted } = this.#observer.onHead(status, toFields(response.getHeaders()))
+    const reason = ownReason(response, status, others[0])
+    const { action, isBodyWanted } = this.#observer.onHead(status, toFields(response.getHeaders()), reason)
     this.#action = action
     this.#isWanted = isBodyWanted
     // The handler must see a head that is sent and cannot be changed.
@@ -231,7 +241,20 @@ export class ResponseCapture {
     if (WITHOUT_CONTENT.has(response.statusCode) || response.statusCode < 200) return
     if ((response as { req?: IncomingMessage }).req?.method === 'HEAD') return
     if (response.hasHeader('content-length') || response.hasHeader('transfer-encoding')) return
+    // Trailers follow a chunked body only.
+    if (response.hasHeader('trailer')) return
     response.setHeader('Content-Length', String(lengthOf(chunk, encoding)))
+  }
+
+  /** Observes `addTrailers`, which of a response of HTTP/2 calls `setTrailer`; a virtual response has neither. */
+  #watchTrailers(): void {
+    const name = 'setTrailer' in this.#response ? 'setTrailer' : 'addTrailers'
+    const before = Reflect.get(this.#response, name) as ((...args: unknown[]) => void) | undefined
+    if (before === undefined) return
+    Reflect.set(this.#response, name, (...args: unknown[]) => {
+      this.#observer.onTrailers()
+      before.apply(this.#response, args)
+    })
   }
 
   #take([chunk, encoding]: unknown[]): void {
@@ -261,6 +284,13 @@ export class ResponseCapture {
   #onClose(): void {
     if (!this.#hasEnded) this.#giveUp()
   }
+}
+
+/** Returns the reason phrase that a handler has chosen; `undefined` for the usual one. HTTP/2 has none. */
+function ownReason(response: ServerResponse, status: number, given: string | undefined): string | undefined {
+  if ('stream' in response) return undefined
+  const reason = given ?? response.statusMessage
+  return reason === '' || reason === STATUS_CODES[status] ? undefined : reason
 }
 
 /** Returns the error that Node throws. */

@@ -41,9 +41,10 @@ export async function storePosted(
   if (now === UNAVAILABLE) return
   const raised = urlTags(exchange.url).map((tag) => engine.tagKey(tag))
   if (!engine.tags.areInvalidatedOnce(before, now, raised)) return
-  const { status, fields, removed, receivedMs, lifetimes } = fresh
+  const { status, reason, fields, removed, receivedMs, lifetimes } = fresh
   const packed = await packBody(fields, fresh.body)
-  const value = encodeRecord({ kind: 'response', key, status, fields, removed, receivedMs, lifetimes, ...packed })
+  const told = { key, status, reason, fields, removed, receivedMs, lifetimes }
+  const value = encodeRecord({ kind: 'response', ...told, ...packed })
   await engine.set(name, {
     value,
     ttlSeconds: `${freshSecondsLeft(lifetimes) + KEPT_STALE_SECONDS}s`,

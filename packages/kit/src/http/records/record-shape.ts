@@ -5,6 +5,7 @@ import type { ContentPart } from '../policy/byte-ranges.ts'
 import type { Lifetimes } from '../policy/storage-policy.ts'
 import type { StoredRecord, StoredResponse } from './stored-record.ts'
 
+const REASON = /^[\t\u0020-\u007e\u0080-\u00ff]+$/
 const TOKEN = /^[!#$%&'*+.^_`|~\da-z-]+$/
 
 /**
@@ -39,15 +40,16 @@ export function asRecord(head: unknown, key: string, body: Buffer): StoredRecord
 }
 
 function asResponse(head: Record<string, unknown>, body: Buffer): Omit<StoredResponse, 'kind' | 'key'> | undefined {
-  const { status, removed, receivedMs, compression, length } = head
+  const { status, reason, removed, receivedMs, compression, length } = head
   const fields = asFields(head['fields'])
   const lifetimes = asLifetimes(head['lifetimes'])
   if (fields === undefined || lifetimes === undefined || !isAmount(receivedMs) || !isAmount(length)) return undefined
   if (!Number.isInteger(status) || (status as number) < 200 || (status as number) > 599) return undefined
+  if (reason !== undefined && !(typeof reason === 'string' && REASON.test(reason))) return undefined
   if (!isListOf(removed, (name) => TOKEN.test(name))) return undefined
   if (compression !== 'none' && compression !== 'gzip') return undefined
   if (compression === 'none' && length !== body.length) return undefined
-  return { status: status as number, fields, removed, receivedMs, lifetimes, compression, length, body }
+  return { status: status as number, reason, fields, removed, receivedMs, lifetimes, compression, length, body }
 }
 
 function asPart(given: unknown, length: number): ContentPart | undefined {

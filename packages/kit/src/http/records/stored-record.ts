@@ -12,6 +12,8 @@ export interface StoredResponse {
   /** Its full key, since a key in memcached may be a hash. */
   readonly key: string
   readonly status: number
+  /** The handler's own reason phrase; `undefined` for the usual one. */
+  readonly reason?: string | undefined
   readonly fields: Fields
   /** Names of fields that are set before the cache and that the handler removes. */
   readonly removed: readonly string[]

@@ -1,3 +1,4 @@
+import { STATUS_CODES } from 'node:http'
 import { Readable } from 'node:stream'
 import type { BodyWriter, OpenBody, VirtualResult } from './virtual-response.ts'
 
@@ -44,7 +45,8 @@ export function toWebResponse({
   }
   return new Response(body as ConstructorParameters<typeof Response>[0], {
     status,
-    statusText: statusMessage,
+    // The usual phrase is left out, as in most handlers' responses: a hit cannot know whether the handler gave it.
+    statusText: statusMessage === STATUS_CODES[status] ? '' : statusMessage,
     headers: fields,
   })
 }
