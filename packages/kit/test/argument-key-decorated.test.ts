@@ -25,6 +25,12 @@ function raise(error: Error): never {
   throw error
 }
 
+/** Runs code as a compiler has emitted it for a target without private members. */
+function compiled(code: string): unknown {
+  // oxlint-disable-next-line typescript/no-implied-eval -- the tests are not compiled for old targets
+  return new Function(code)()
+}
+
 describe('an argument that holds more than its content', () => {
   it.each([
     ['an array with a property', Object.assign([1], { tenant: 'a' })],
@@ -47,6 +53,27 @@ describe('an argument that holds more than its content', () => {
     ['a DataView with a property', Object.assign(new DataView(new ArrayBuffer(2)), { tenant: 'a' })],
     ['bytes with a property', Object.assign(new ArrayBuffer(2), { tenant: 'a' })],
     ['a view of a class', new TenantBytes(2)],
+    ['a pattern with half of a character', new RegExp('\ud800')],
+    [
+      'private state, as esbuild emits it',
+      compiled(`const map = new WeakMap(), __privateAdd = (self, to, value) => to.set(self, value)
+      return new (class User { constructor() { __privateAdd(this, map, 'a'); this.id = 1 } })()`),
+    ],
+    [
+      'private state, as SWC emits it',
+      compiled(`const map = new WeakMap(), _class_private_field_init = (self, to, { value }) => to.set(self, value)
+      return new (class User { constructor() { _class_private_field_init(this, map, { value: 'a' }); this.id = 1 } })()`),
+    ],
+    [
+      'private state, as Babel emits it',
+      compiled(`const map = new WeakMap(), _classPrivateFieldInitSpec = (self, to, value) => to.set(self, value)
+      return new (class User { constructor() { _classPrivateFieldInitSpec(this, map, 'a'); this.id = 1 } })()`),
+    ],
+    [
+      'state in a map outside of the class',
+      compiled(`const tenants = new Map()
+      return new (class User { constructor() { tenants.set(this, 'a'); this.id = 1 } })()`),
+    ],
     ['an object that inherits properties', Object.create(Object.create(null, { tenant: { value: 'a' } }) as object)],
   ])('is refused: %s', (_, argument) => {
     expect(() => argumentParts([argument], 'find')).toThrow(/argument 1 of find .* set `key`/)
@@ -69,6 +96,15 @@ describe('an argument that holds more than its content', () => {
     ['kinds of another realm', runInNewContext('[[1], new Map([[1, 2]]), new Date(0), /a/, new Uint8Array(2), {}]')],
   ])('is its content where it holds nothing more: %s', (_, argument) => {
     expect(argumentParts([argument], 'find')).toEqual(argumentParts([argument], 'find'))
+  })
+
+  it('is told apart by where its holes are, however many', () => {
+    const sparse = (items: object, length: number): unknown[] => Object.assign([], items, { length })
+    const arrays = [{ 1: 'a' }, { 2: 'a' }, { 0: 'a', 2: 'a' }, { 1: 'a', 2: 'a' }, {}]
+      .flatMap((items) => [3, 4, 2 ** 32 - 1].map((length) => sparse(items, length)))
+      .concat([['a'], ['h', 'a'], [undefined, 'a', undefined]])
+    const keys = arrays.map((array) => JSON.stringify(argumentParts([array], 'find')))
+    expect(new Set(keys).size).toBe(arrays.length)
   })
 
   it('that is an instance of a subclass differs from an instance of the built-in class', () => {

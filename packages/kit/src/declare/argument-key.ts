@@ -95,7 +95,10 @@ class ContentWriter {
     }
     if (Array.isArray(value)) return this.#array(value, path, depth)
     if (types.isDate(value)) return this.#text('d', String(value.getTime()))
-    if (types.isRegExp(value)) return this.#text('r', `${value.flags}${value.lastIndex || ''}/${value.source}`)
+    if (types.isRegExp(value)) {
+      if (!value.source.isWellFormed()) throw this.#error(path, 'is a pattern with half of a surrogate pair')
+      return this.#text('r', `${value.flags}${value.lastIndex || ''}/${value.source}`)
+    }
     if (types.isMap(value)) {
       const pairs = [...value].map(([key, item], index) => [key, item, `${path}[${index}]`] as const)
       return this.#unordered('m', pairs, depth)
@@ -119,10 +122,16 @@ class ContentWriter {
 
   #array(value: readonly unknown[], path: string, depth: number): void {
     this.#text('a', String(value.length))
-    for (let index = 0; index < value.length; index++) {
-      if (index in value) this.write(value[index], `${path}[${index}]`, depth + 1)
-      else this.#text('h', '')
+    let next = 0
+    for (; next in value; next++) this.write(value[next], `${path}[${next}]`, depth + 1)
+    if (next === value.length) return
+    // Holes are counted, not visited: an array may be longer than it can be read.
+    for (const index of Object.keys(value).slice(next).map(Number)) {
+      if (index > next) this.#text('h', String(index - next))
+      this.write(value[index], `${path}[${index}]`, depth + 1)
+      next = index + 1
     }
+    if (next < value.length) this.#text('h', String(value.length - next))
   }
 
   #record(tag: string, name: string, value: object, path: string, depth: number): void {
@@ -276,8 +285,12 @@ function hidesStateIn(first: object | null): boolean {
 
 /** Whether a class may hide state, by its source; checked once per class. */
 const HIDING = new WeakMap<Function, boolean>()
-/** Private members in JavaScript, and as compilers emit them for older targets. */
-const PRIVATE_STATE = /#[\p{ID_Start}_$]|\bWeak(?:Map|Set)\b|__classPrivateField|_classPrivate/u
+/**
+ * Private members in JavaScript, and as TypeScript, Babel, SWC and esbuild emit them for older targets; and what a
+ * class writes about its instances into a map outside of it.
+ */
+const PRIVATE_STATE =
+  /#[\p{ID_Start}_$]|\bWeak(?:Map|Set)\b|_classPrivate|_class_private|__private[A-Z]|\.(?:set|add)\(\s*this\s*[,)]/u
 
 /**
  * Returns why the properties of an instance may not be its whole state; `undefined` for data classes, whose state is in

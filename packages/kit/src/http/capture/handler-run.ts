@@ -2,7 +2,6 @@ import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:
 import { cacheStatusField } from '../cache-status.ts'
 import type { CacheStatus, ForwardReason } from '../cache-status.ts'
 import { contentPartOf, hasContentRange } from '../policy/byte-ranges.ts'
-import type { ContentPart } from '../policy/byte-ranges.ts'
 import { CONDITIONAL_FIELDS, isHeadOf, isNotModified } from '../policy/conditional.ts'
 import { lineOf, sameValue, storableFields, toFields } from '../fields.ts'
 import type { Fields } from '../fields.ts'
@@ -15,33 +14,16 @@ import type { RequestDirectives } from '../policy/request-directives.ts'
 import { ResponseCapture } from './response-capture.ts'
 import type { CaptureObserver, ClientOutput, HeadDecision } from './response-capture.ts'
 import { storageOf, POLICY_FIELDS } from '../policy/storage-policy.ts'
-import type { Lifetimes, PolicyConditions } from '../policy/storage-policy.ts'
+import type { PolicyConditions } from '../policy/storage-policy.ts'
 import { LiveResponse } from './live-response.ts'
 import { isGoodOnError, remainingSeconds } from '../policy/freshness.ts'
 import type { ResponseClock } from '../policy/freshness.ts'
 import { sendStored } from '../send-stored.ts'
 import { combineParts, missingPart } from '../records/combine-parts.ts'
 import type { MissingPart } from '../records/combine-parts.ts'
-import type { StoredPartial, StoredResponse } from '../records/stored-record.ts'
+import type { FreshResponse, StoredPartial, StoredResponse } from '../records/stored-record.ts'
 import type { VaryRules } from '../policy/vary.ts'
 import { joinedVary, reducedPreferences, variedFields } from '../policy/vary.ts'
-
-/** A handler's response that may be stored. */
-export interface FreshResponse {
-  readonly status: number
-  /** The handler's own reason phrase; `undefined` for the usual one. */
-  readonly reason?: string | undefined
-  readonly fields: Fields
-  /** Fields that were set before the cache and that the handler removed. */
-  readonly removed: readonly string[]
-  readonly receivedMs: number
-  readonly lifetimes: Lifetimes
-  /** The request fields that it depends on. */
-  readonly names: readonly string[]
-  /** The part of the representation that the body contains; `undefined` for the whole. */
-  readonly part?: ContentPart | undefined
-  readonly body: Buffer
-}
 
 /** The error for a handler's response that is not stored and is sent to its own client only. */
 export class UnstoredError extends Error {

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import { addListener } from '../../extra-listener.ts'
 import type { StopSource } from '../../engine/engine.ts'
-import type { FreshResponse } from './handler-run.ts'
+import type { FreshResponse } from '../records/stored-record.ts'
 
 /** The head of a response that its handler is still writing, and that may be shared. */
 export interface LiveHead extends Omit<FreshResponse, 'body'> {

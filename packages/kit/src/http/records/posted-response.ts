@@ -1,6 +1,6 @@
 import { UNAVAILABLE } from '../../engine/engine.ts'
 import type { CacheEngine, Generations } from '../../engine/engine.ts'
-import type { FreshResponse, HandlerRun } from '../capture/handler-run.ts'
+import type { HandlerRun } from '../capture/handler-run.ts'
 import { lineOf } from '../fields.ts'
 import { freshSecondsLeft } from '../policy/freshness.ts'
 import { CacheDirectives } from '../policy/cache-directives.ts'
@@ -10,6 +10,7 @@ import { urlTags } from '../policy/response-tags.ts'
 import { KEPT_STALE_SECONDS } from '../response-cache-options.ts'
 import type { ResponseLookup } from '../response-lookup.ts'
 import { encodeRecord, packBody } from './stored-record.ts'
+import type { FreshResponse } from './stored-record.ts'
 
 /**
  * Returns whether the response to a POST can be stored for the GETs of its URL. If the client has set conditions, it

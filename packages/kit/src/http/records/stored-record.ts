@@ -6,6 +6,23 @@ import type { ContentPart } from '../policy/byte-ranges.ts'
 import { asRecord } from './record-shape.ts'
 import type { Lifetimes } from '../policy/storage-policy.ts'
 
+/** A handler's response that may be stored. */
+export interface FreshResponse {
+  readonly status: number
+  /** The handler's own reason phrase; `undefined` for the usual one. */
+  readonly reason?: string | undefined
+  readonly fields: Fields
+  /** Fields that were set before the cache and that the handler removed. */
+  readonly removed: readonly string[]
+  readonly receivedMs: number
+  readonly lifetimes: Lifetimes
+  /** The request fields that it depends on. */
+  readonly names: readonly string[]
+  /** The part of the representation that the body contains; `undefined` for the whole. */
+  readonly part?: ContentPart | undefined
+  readonly body: Buffer
+}
+
 /** A stored response. */
 export interface StoredResponse {
   readonly kind: 'response'
