@@ -64,10 +64,10 @@ describe('options that cannot be', () => {
     ['MemcacheModule.forRootAsync: useFactory must be a function', () => forRootAsync({ useFactory: {} })],
     ['takes a list of declared caches', () => MemcacheModule.forFeature(defineCache({ name: 'a' }) as never)],
     [
-      'take what defineCache returned, got undefined: it may be undefined if two files import each other',
+      'take a cache that defineCache returned, got undefined: if it is undefined, two files may import each other',
       () => InjectCache(undefined as never),
     ],
-    ['take what defineCache returned, got cities', () => getCacheToken('cities' as never)],
+    ['take a cache that defineCache returned, got cities', () => getCacheToken('cities' as never)],
   ])('are refused where they are written: %s', (message, write) => {
     expect(write).toThrow(message)
   })

@@ -3,6 +3,7 @@ import type { OnReadOpts } from 'node:net'
 import type { Duplex } from 'node:stream'
 import { connect as connectTls } from 'node:tls'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import { types } from 'node:util'
 import {
   kindOf,
   MAX_REQUEST_LINE_BYTES,
@@ -130,7 +131,7 @@ function openStream(
 /** Returns a chunk of a custom stream as bytes, since such streams may deliver other kinds. */
 function bytesOf(chunk: unknown): Buffer {
   if (Buffer.isBuffer(chunk)) return chunk
-  if (chunk instanceof Uint8Array) return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
+  if (types.isUint8Array(chunk)) return Buffer.from(chunk.buffer, chunk.byteOffset, chunk.byteLength)
   return Buffer.from(typeof chunk === 'string' ? chunk : `a stream's ${kindOf(chunk)}`)
 }
 

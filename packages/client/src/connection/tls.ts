@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { createSecureContext } from 'node:tls'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
+import { types } from 'node:util'
 import { kindOf, MemcacheOptionError, textOption } from 'memcache-ts-protocol'
 import { messageOf } from '../errors.ts'
 import type { ServerAddress } from '../server-address.ts'
@@ -45,7 +46,7 @@ function checkTlsOptions(options: TlsOptions): void {
   }
   for (const ca of [options.ca].flat()) {
     // Node ignores text that is no certificate, and then trusts no server.
-    const isText = typeof ca === 'string' || ca instanceof Uint8Array
+    const isText = typeof ca === 'string' || types.isUint8Array(ca)
     if (isText && !Buffer.from(ca).includes('-----BEGIN')) {
       throw new MemcacheOptionError('tls.ca must be certificates in PEM, not the name of a file: read the file first')
     }

@@ -1,4 +1,5 @@
 import type { ServerResponse } from 'node:http'
+import { types } from 'node:util'
 import type { AnyResponse, ResponseOutput } from './deferred-response.ts'
 import { IS_NODE } from './http1-output.ts'
 import { isHttp2 } from './http2-output.ts'
@@ -227,7 +228,7 @@ function byteLength([chunk, encoding]: readonly unknown[]): number {
   if (typeof chunk === 'string') {
     return Buffer.byteLength(chunk, typeof encoding === 'string' ? (encoding as BufferEncoding) : 'utf8')
   }
-  return chunk instanceof Uint8Array ? chunk.byteLength : 0
+  return types.isUint8Array(chunk) ? chunk.byteLength : 0
 }
 
 /** Calls the callback of a write as if it had been done. */

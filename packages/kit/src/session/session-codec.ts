@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { gunzipSync, gzipSync } from 'node:zlib'
+import { types } from 'node:util'
 import { ClientFlags, MemcacheOptionError } from 'memcache-ts-protocol'
 import { EncodedItem, JsonText } from '../engine/engine.ts'
 import { SessionEncryption } from './session-encryption.ts'
@@ -87,7 +88,7 @@ export class SessionCodec {
 }
 
 function isSession(value: unknown): value is SessionData {
-  return typeof value === 'object' && value !== null && !Array.isArray(value) && !(value instanceof Uint8Array)
+  return typeof value === 'object' && value !== null && !Array.isArray(value) && !types.isUint8Array(value)
 }
 
 /**

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
@@ -108,5 +109,5 @@ export function resolveStoreOptions(options: MemcacheStoreOptions): ResolvedStor
 }
 
 function isOneKey(keys: MemcacheStoreOptions['encryptionKeys']): keys is EncryptionKey {
-  return typeof keys === 'string' || keys instanceof Uint8Array
+  return typeof keys === 'string' || types.isUint8Array(keys)
 }

@@ -1,3 +1,4 @@
+import { unrefTimer } from 'memcache-ts-protocol'
 import { sumFigures, sumRates } from './figures.ts'
 import type { Figures, Rates } from './figures.ts'
 import { ServerWatch, within } from './server-watch.ts'
@@ -136,10 +137,12 @@ export class Collector {
         .catch(() => {})
         .finally(() => (isCollecting = false))
     }
-    this.#sampler = setInterval(collect, SAMPLE_MS).unref()
-    this.#prober = setInterval(() => {
-      for (const watch of this.#watches.values()) void watch.probe()
-    }, PROBE_MS).unref()
+    this.#sampler = unrefTimer(setInterval(collect, SAMPLE_MS))
+    this.#prober = unrefTimer(
+      setInterval(() => {
+        for (const watch of this.#watches.values()) void watch.probe()
+      }, PROBE_MS),
+    )
     collect()
   }
 

@@ -1,4 +1,4 @@
-import { inspect } from 'node:util'
+import { inspect, types } from 'node:util'
 import { MemcacheUnsupportedError } from 'memcache-ts-protocol'
 import type { MetaItem } from 'memcache-ts-client'
 import type { CommandContext } from '../context.ts'
@@ -60,7 +60,7 @@ function writeFacts(context: CommandContext, key: string, item: MetaItem<unknown
 }
 
 function writeValue({ terminal }: CommandContext, { value }: { readonly value: unknown }): void {
-  if (value instanceof ForeignValue || value instanceof Uint8Array) {
+  if (value instanceof ForeignValue || types.isUint8Array(value)) {
     const bytes = value instanceof ForeignValue ? value.bytes : Buffer.from(value)
     if (value instanceof ForeignValue) {
       terminal.note(`client flags ${value.clientFlags} belong to another client: these are the stored bytes`)
@@ -79,6 +79,6 @@ function writeValue({ terminal }: CommandContext, { value }: { readonly value: u
 
 function jsonValue(value: unknown): unknown {
   if (value instanceof ForeignValue) return { clientFlags: value.clientFlags, base64: value.bytes.toString('base64') }
-  if (value instanceof Uint8Array) return { base64: Buffer.from(value).toString('base64') }
+  if (types.isUint8Array(value)) return { base64: Buffer.from(value).toString('base64') }
   return value
 }

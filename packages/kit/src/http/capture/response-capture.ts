@@ -1,5 +1,6 @@
 import { STATUS_CODES } from 'node:http'
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { types } from 'node:util'
 import { addListener } from '../../extra-listener.ts'
 import { ClientLeave } from './client-leave.ts'
 import { setHeadArguments, toFields } from '../fields.ts'
@@ -310,7 +311,7 @@ function bytesOf(chunk: unknown, encoding: unknown): Buffer | undefined {
 
 /** Returns whether Node accepts a value as a chunk of a body. */
 function isChunk(chunk: unknown): boolean {
-  return typeof chunk === 'string' || chunk instanceof Uint8Array
+  return typeof chunk === 'string' || types.isUint8Array(chunk)
 }
 
 function lengthOf(chunk: unknown, encoding: unknown): number {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import { serialize } from 'node:v8'
+import { types } from 'node:util'
 import { holdContent, knownContent, NO_CONTENT, TOO_LARGE } from './request-content.ts'
 import type { KnownContent, RequestContent } from './request-content.ts'
 import { hasBody } from '../policy/request-key.ts'
@@ -56,7 +57,7 @@ const UNKNOWN: RequestContent = { kind: 'unknown', reason: 'content-read' }
  */
 function parsedContent(request: IncomingMessage, application: ApplicationRequest, maxBytes: number): RequestContent {
   const { body, rawBody } = application as { body?: unknown; rawBody?: unknown }
-  const isAll = typeof body === 'string' || body instanceof Uint8Array
+  const isAll = typeof body === 'string' || types.isUint8Array(body)
   const isParsed = body !== undefined && body !== null && PARSED_WHOLE.test(request.headers['content-type'] ?? '')
   if (!isAll && !isParsed) return UNKNOWN
   try {
