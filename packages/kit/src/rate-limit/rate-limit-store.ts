@@ -1,4 +1,5 @@
 import type { MemcachedClient } from 'memcache-ts-client'
+import { dropForeign, isForeign } from '../engine/engine.ts'
 import type { Ttl } from 'memcache-ts-protocol'
 
 /**
@@ -42,7 +43,10 @@ export interface StoredWord {
   readonly casUnique: bigint
 }
 
-/** Counts in memcached, in one round trip with meta commands; without them, a new counter takes two. */
+/**
+ * Counts in memcached, in one round trip with meta commands; without them, a new counter takes two. What another
+ * program has stored under a key of a limit counts as nothing, and is replaced.
+ */
 export class MemcachedCounters implements RateLimitStore {
   readonly #client: MemcachedClient
 
@@ -51,21 +55,20 @@ export class MemcachedCounters implements RateLimitStore {
   }
 
   incr(key: string, amount: number, ttl: Ttl, groupKey: string): Promise<number> {
-    return this.#client.incr(key, amount, { initial: amount, ttl, groupKey }) as Promise<number>
+    const adding = (): Promise<number | undefined> => this.#client.incr(key, amount, { initial: amount, ttl, groupKey })
+    return this.#replacing(key, groupKey, adding) as Promise<number>
   }
 
   async decr(key: string, amount: number, groupKey: string): Promise<number> {
-    return (await this.#client.decr(key, amount, { groupKey })) ?? 0
+    return (await this.#replacing(key, groupKey, () => this.#client.decr(key, amount, { groupKey }))) ?? 0
   }
 
   async count(key: string, groupKey: string): Promise<number> {
-    // A counter has client flags 0, like bytes, and may be padded with spaces.
-    const digits = await this.#client.get(key, { groupKey })
-    return Buffer.isBuffer(digits) ? Number(digits.toString('latin1')) : 0
+    return Number(digitsOf(await this.get(key, groupKey)) ?? 0)
   }
 
   get(key: string, groupKey: string): Promise<unknown> {
-    return this.#client.get(key, { groupKey })
+    return this.#replacing(key, groupKey, () => this.#client.get(key, { groupKey }))
   }
 
   set(key: string, value: unknown, ttl: Ttl, groupKey: string): Promise<void> {
@@ -73,7 +76,7 @@ export class MemcachedCounters implements RateLimitStore {
   }
 
   gets(key: string, groupKey: string): Promise<{ readonly value: unknown; readonly casUnique: bigint } | undefined> {
-    return this.#client.gets(key, { groupKey })
+    return this.#replacing(key, groupKey, () => this.#client.gets(key, { groupKey }))
   }
 
   async swap(key: string, value: unknown, casUnique: bigint | undefined, ttl: Ttl, groupKey: string): Promise<boolean> {
@@ -96,15 +99,17 @@ export class MemcachedCounters implements RateLimitStore {
     ttl: Ttl,
     groupKey: string,
   ): Promise<bigint | undefined> {
-    if (delta < 0n) return this.#client.decr(key, -delta, { groupKey })
-    return this.#client.incr(key, delta, { initial, ttl, groupKey })
+    return this.#replacing(key, groupKey, () =>
+      delta < 0n
+        ? this.#client.decr(key, -delta, { groupKey })
+        : this.#client.incr(key, delta, { initial, ttl, groupKey }),
+    )
   }
 
   async getsWord(key: string, groupKey: string): Promise<StoredWord | undefined> {
-    const item = await this.#client.gets(key, { groupKey })
-    if (!Buffer.isBuffer(item?.value)) return undefined
-    const digits = item.value.toString('latin1').trim()
-    return /^\d+$/.test(digits) ? { word: BigInt(digits), casUnique: item.casUnique } : undefined
+    const item = await this.gets(key, groupKey)
+    const digits = digitsOf(item?.value)
+    return item === undefined || digits === undefined ? undefined : { word: BigInt(digits), casUnique: item.casUnique }
   }
 
   async swapWord(key: string, word: bigint, casUnique: bigint, ttl: Ttl, groupKey: string): Promise<boolean> {
@@ -115,4 +120,26 @@ export class MemcachedCounters implements RateLimitStore {
   async delete(key: string, groupKey: string): Promise<void> {
     await this.#client.delete(key, { groupKey })
   }
+
+  /** Carries out a command, and again without the item if another program has stored it. */
+  async #replacing<Result>(key: string, groupKey: string, command: () => Promise<Result>): Promise<Result> {
+    try {
+      return await command()
+    } catch (error) {
+      if (!isForeign(error)) throw error
+    }
+    await dropForeign(this.#client, key, { groupKey })
+    return command()
+  }
+}
+
+/**
+ * Returns the digits of a counter; `undefined` for anything else. A counter has client flags 0, like bytes, and may be
+ * padded with spaces; memcached also counts in text that another program has stored.
+ */
+function digitsOf(value: unknown): string | undefined {
+  const isText = typeof value === 'string' || typeof value === 'number'
+  if (!isText && !Buffer.isBuffer(value)) return undefined
+  const digits = (isText ? String(value) : value.toString('latin1')).trim()
+  return /^\d+$/.test(digits) ? digits : undefined
 }

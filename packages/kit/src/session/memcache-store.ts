@@ -1,7 +1,8 @@
 // oxlint-disable typescript/no-misused-promises -- the methods of express-session's Store take callbacks; without a callback they return a promise
-import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError, textOption, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { engineOf } from '../engine/engine.ts'
+import { describeValue } from '../option-types.ts'
 import { HeldSession } from './held-session.ts'
 import { ReplacedSession } from './replaced-session.ts'
 import { newTombstone, SessionText, toJson } from './session-codec.ts'
@@ -193,7 +194,10 @@ export class MemcacheStore extends Store {
    * Destroys the sessions of one user, except the session with the id `except` ("log out everywhere else"). Returns the
    * number of destroyed sessions.
    */
-  async destroySessionsOf(userId: string | number, { except }: { except?: string | undefined } = {}): Promise<number> {
+  async destroySessionsOf(userId: string | number, options: { except?: string | undefined } = {}): Promise<number> {
+    checkOptions('destroySessionsOf', options, ['except'], { keep: 'except', not: 'except', exclude: 'except' })
+    const { except } = options
+    if (except !== undefined) textOption('except', except)
     const name = this.#indexName(userId)
     const ended = new Set<string>()
     // A session may be given a new id meanwhile, which is in the list and stored before the old one is destroyed: where
@@ -214,8 +218,10 @@ export class MemcacheStore extends Store {
    * @throws MemcacheServerError if others hold the lock for longer than `waitMs`.
    */
   async lock(id: string, options: LockOptions = {}): Promise<SessionLock> {
+    checkOptions('lock', options, ['waitMs', 'leaseSeconds'], { ttlSeconds: 'leaseSeconds', timeoutMs: 'waitMs' })
     const { waitMs = DEFAULT_LOCK.waitMs, leaseSeconds = DEFAULT_LOCK.leaseSeconds } = options
-    if (!(waitMs >= 0)) throw new MemcacheOptionError(`waitMs must be a number of at least 0, got ${waitMs}`)
+    if (typeof waitMs !== 'number' || !(waitMs >= 0))
+      throw new MemcacheOptionError(`waitMs must be a number of at least 0, got ${describeValue(waitMs)}`)
     const release = await this.#sessions.locks.take(id, {
       waitMs,
       leaseSeconds: ttlToSeconds(leaseSeconds, 'leaseSeconds'),

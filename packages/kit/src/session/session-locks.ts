@@ -1,11 +1,20 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MemcacheServerError } from 'memcache-ts-protocol'
+import { dropForeignLock, dropUnchanged } from '../engine/engine.ts'
 import { withoutKey } from './session-errors.ts'
 import type { SessionItems } from './session-index.ts'
 
 const MAX_PAUSE_MS = 32
 const TOKEN_BYTES = 12
+
+/** The value of a lock that is being released, without meta commands. It is no caller's token. */
+const RELEASED = 'A'.repeat(16)
+
+/** Returns whether a value is the token of a lock. */
+function isToken(value: unknown): boolean {
+  return typeof value === 'string' && value.length === RELEASED.length
+}
 
 /** The times of a lock. */
 export interface LockTimes {
@@ -33,6 +42,7 @@ export class SessionLocks {
     const token = randomBytes(TOKEN_BYTES).toString('base64url')
     const endMs = performance.now() + waitMs
     for (let attempt = 0; !(await withoutKey(client.add(key, token, leaseSeconds))); attempt++) {
+      if (attempt === 0 && (await withoutKey(dropForeignLock(client, key, isToken)))) continue
       if (performance.now() > endMs) {
         throw new MemcacheServerError(
           `another request has locked the session for longer than ${waitMs} ms: try again, or raise waitMs`,
@@ -46,7 +56,8 @@ export class SessionLocks {
     return async () => {
       const held = await withoutKey(client.gets(key))
       // After the lease has ended, another caller may hold the lock.
-      if (held?.value === token) await withoutKey(client.cas(key, '', held.casUnique, 1).then(() => client.delete(key)))
+      if (held?.value !== token) return
+      await withoutKey(dropUnchanged(client, key, { casUnique: held.casUnique, meanwhile: RELEASED }))
     }
   }
 }
