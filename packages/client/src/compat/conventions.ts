@@ -1,17 +1,24 @@
-import { secondsToTtl } from 'memcache-ts-protocol'
+import { kindOf, MemcacheOptionError, secondsToTtl } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { EncodedValue } from '../values/value-codec.ts'
 
 /** Node's callbacks: an error or null, and the results. */
 export type Callback<Results extends readonly unknown[]> = (error: Error | null, ...results: Results) => void
 
-/** Passes a promise's outcome to the callback; without a callback, returns the promise. */
+/**
+ * Passes a promise's outcome to the callback; without a callback, which may be `null`, returns the promise. Anything
+ * else in place of a callback rejects with a MemcacheOptionError.
+ */
 export function callBack<Result, Results extends readonly unknown[]>(
   promise: Promise<Result>,
-  callback: Callback<Results> | undefined,
+  callback: Callback<Results> | null | undefined,
   resultsOf: (result: Result) => Results,
 ): Promise<Result> | void {
-  if (callback === undefined) return promise
+  if (callback === undefined || callback === null) return promise
+  if (typeof callback !== 'function') {
+    promise.catch(() => {})
+    return Promise.reject(new MemcacheOptionError(`callback must be a function, got ${kindOf(callback)}`))
+  }
   promise.then(
     // An error that the callback throws is not the operation's: the callback must not be called again with it.
     (result) => process.nextTick(callback, null, ...resultsOf(result)),

@@ -4,7 +4,7 @@ import type { ItemWithCas } from '../call-results.ts'
 import { callBack, Encoded, expiresAtOnce, toTtl } from './conventions.ts'
 import type { Callback } from './conventions.ts'
 import { memjsCodec } from './presets/npm-clients.ts'
-import { messageOf } from '../errors.ts'
+import { messageOf, reportUncaught } from '../errors.ts'
 import type { EncodedValue, ValueCodec } from '../values/value-codec.ts'
 
 /** A serializer of memjs, which converts values to bytes and back; the opcode is that of the binary protocol's command. */
@@ -239,7 +239,7 @@ export class Client {
         }
       }),
     ).then((results) => Object.fromEntries(results))
-    if (callback === undefined)
+    if (typeof callback !== 'function')
       return flushed.then((results) => (lastError === null ? results : Promise.reject(lastError)))
     void flushed.then((results) => process.nextTick(callback, lastError, results))
   }
@@ -259,10 +259,10 @@ export class Client {
       found.then(
         (stats) => {
           const texts = Object.fromEntries(stats.map(([name, value]) => [name, String(value)]))
-          if (callback !== undefined) process.nextTick(callback, null, server, texts)
+          if (typeof callback === 'function') process.nextTick(callback, null, server, texts)
         },
         (error: Error) => {
-          if (callback !== undefined) process.nextTick(callback, error, server, null)
+          if (typeof callback === 'function') process.nextTick(callback, error, server, null)
         },
       )
     }
@@ -384,8 +384,17 @@ export class Client {
     try {
       return await run()
     } catch (error) {
-      this.options.logger?.log(`MemJS ${name}: ${messageOf(error)}`)
+      this.#log(`MemJS ${name}: ${messageOf(error)}`)
       throw error
+    }
+  }
+
+  /** Passes a message to the logger, whose exceptions are not those of the call. */
+  #log(message: string): void {
+    try {
+      this.options.logger?.log(message)
+    } catch (error) {
+      reportUncaught(error)
     }
   }
 }

@@ -20,7 +20,7 @@ export function createCodec(
   maxDecompressedBytes = DEFAULT_MAX_DECOMPRESSED_BYTES,
 ): ValueCodec {
   if (values === 'typed') return typedCodec({ compression, maxDecompressedBytes })
-  if (typeof values === 'string') return presetCodec(values, compression, maxDecompressedBytes)
+  if (typeof values === 'string') return guardedCodec(presetCodec(values, compression, maxDecompressedBytes))
   if (compression !== undefined) {
     throw new MemcacheOptionError('compression does not apply to your own codec: compress in the codec itself')
   }
@@ -35,8 +35,8 @@ const MAX_CLIENT_FLAGS = 2 ** 32 - 1
 const BYTE_LENGTH = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'byteLength')!
 
 /**
- * Wraps a custom codec, which may throw or return anything. The returned codec throws only the errors that `ValueCodec`
- * documents, and returns only valid results.
+ * Wraps a codec: a custom one may throw or return anything, and any may be given a value that throws when it is read.
+ * The returned codec throws only the errors that `ValueCodec` documents, and returns only valid results.
  */
 export function guardedCodec(codec: ValueCodec): ValueCodec {
   const encode = (value: unknown): EncodedValue => {
