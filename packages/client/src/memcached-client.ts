@@ -3,7 +3,7 @@ import { setImmediate } from 'node:timers'
 import { kindOf, MemcacheOptionError, refuseSecondOptions } from 'memcache-ts-protocol'
 import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
 import { checkCall, startBatch, wantsNoReply } from './call-deadline.ts'
-import { checkNames, hasKnownNames, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
+import { checkNames, hasKnownNames, keysOf, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
 import type { CallOptions, ClientKey, CounterOptions, WriteOptions, Written } from './call-options.ts'
 import { Commands } from './commands.ts'
 import { Discovery } from './discovery.ts'
@@ -289,8 +289,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     keys: readonly Given[],
     options?: CallOptions,
   ): Promise<MultiResult<Given, boolean>> {
-    if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
-    const all = keys.map((key: Given): readonly [Given, undefined] => [key, undefined])
+    const all = keysOf(keys).map((key: Given): readonly [Given, undefined] => [key, undefined])
     return this.#forEach('deleteMulti', all, options, ([key], options) => this.#delete(key, options))
   }
 

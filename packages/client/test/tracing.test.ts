@@ -140,14 +140,20 @@ describe('OpenTelemetry', () => {
     await expect(client.metadump(() => Promise.reject(undefined as unknown as Error))).rejects.toBe(undefined)
     stop()
     const failed = spans.getFinishedSpans().filter(({ name }) => !name.startsWith('set'))
-    expect(failed.map(({ attributes }) => attributes['error.type'])).toEqual([...reasons.map(([, type]) => type), '_OTHER'])
+    expect(failed.map(({ attributes }) => attributes['error.type'])).toEqual([
+      ...reasons.map(([, type]) => type),
+      '_OTHER',
+    ])
     expect(new Set(failed.map(({ status }) => status.code))).toEqual(new Set([SpanStatusCode.ERROR]))
   })
 
-  it.each(['tracerProvider', 'meterProvider', 'queryText', 'requireParentSpan', 'clients'])('refuses a wrong %s', (name) => {
-    for (const wrong of [null, 5, 'yes', {}, [{}]]) {
-      const options = { [name]: wrong } as InstrumentationOptions
-      expect(() => instrumentMemcachedClients(options)).toThrow(MemcacheOptionError)
-    }
-  })
+  it.each(['tracerProvider', 'meterProvider', 'queryText', 'requireParentSpan', 'clients'])(
+    'refuses a wrong %s',
+    (name) => {
+      for (const wrong of [null, 5, 'yes', {}, [{}]]) {
+        const options = { [name]: wrong } as InstrumentationOptions
+        expect(() => instrumentMemcachedClients(options)).toThrow(MemcacheOptionError)
+      }
+    },
+  )
 })

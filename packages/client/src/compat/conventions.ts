@@ -30,8 +30,13 @@ export function callBack<Result, Results extends readonly unknown[]>(
 const SECONDS_A_DAY = 86_400
 const MAX_RELATIVE_SECONDS = 30 * SECONDS_A_DAY
 
-/** Returns a lifetime in memcached's seconds as a `Ttl`: 0 never expires, and a number over 30 days is a Unix time. */
+/**
+ * Returns a lifetime in memcached's seconds as a `Ttl`: 0 never expires, and a number over 30 days is a Unix time.
+ *
+ * @throws MemcacheOptionError for NaN.
+ */
 export function toTtl(seconds: number): Ttl {
+  if (Number.isNaN(seconds)) throw new MemcacheOptionError('the lifetime must be a number of seconds, got NaN')
   if (seconds === 0) return Infinity
   if (seconds <= MAX_RELATIVE_SECONDS) return seconds
   return secondsToTtl(seconds - nowSeconds())

@@ -9,7 +9,7 @@ import type { ValueCodec } from '../values/value-codec.ts'
 import { Encoded, expiresAtOnce, toTtl } from './conventions.ts'
 import { invalidArgument, PartialResult, runCall } from './memcached-call.ts'
 import type { CallArguments, MemcachedCallback, MemcachedMultiCallback } from './memcached-call.ts'
-import { checkMemcachedOptions, DEFAULT_CONFIG } from './memcached-options.ts'
+import { DEFAULT_CONFIG, resolveMemcachedOptions } from './memcached-options.ts'
 import type { MemcachedOptions } from './memcached-options.ts'
 import { tellIssues } from './server-issues.ts'
 import type { MemcachedEvents } from './server-issues.ts'
@@ -50,8 +50,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     options: MemcachedOptions = {},
   ) {
     super()
-    checkMemcachedOptions(options)
-    this.#options = { ...DEFAULT_CONFIG, ...Memcached.config, ...options }
+    this.#options = resolveMemcachedOptions(Memcached.config, options)
     const { poolSize, timeout, idle, remove, maxQueueSize = -1 } = this.#options
     this.client = new MemcachedClient({
       servers: serverList(servers),

@@ -1,10 +1,10 @@
-import { MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { booleanOption, kindOf, MemcacheDecodeError, MemcacheOptionError, positiveOption } from 'memcache-ts-protocol'
 import { MemcachedClient } from '../memcached-client.ts'
 import type { ItemWithCas } from '../call-results.ts'
 import { callBack, Encoded, expiresAtOnce, toTtl } from './conventions.ts'
 import type { Callback } from './conventions.ts'
 import { memjsCodec } from './presets/npm-clients.ts'
-import { messageOf, reportUncaught } from '../errors.ts'
+import { messageOf, readValueOf, reportUncaught } from '../errors.ts'
 import type { EncodedValue, ValueCodec } from '../values/value-codec.ts'
 
 /** A serializer of memjs, which converts values to bytes and back; the opcode is that of the binary protocol's command. */
@@ -107,6 +107,7 @@ export class Client {
     const { hosts, username, password } = parseMemjsServers(
       servers || MEMCACHIER_SERVERS || MEMCACHE_SERVERS || 'localhost:11211',
     )
+    readValueOf('the options of memjs', () => checkMemjsOptions(options))
     const timeoutMs = (options.timeout ?? 0.5) * 1000
     const client = new MemcachedClient({
       servers: hosts,
@@ -283,6 +284,7 @@ export class Client {
   }
 
   #expires(seconds: number | undefined): number {
+    if (seconds !== undefined && typeof seconds !== 'number') throw invalidExpires(seconds)
     // Like in memjs, 0 counts as no lifetime.
     return seconds || (this.options.expires ?? 0)
   }
@@ -412,6 +414,33 @@ const VALUES: ValueCodec = {
   decode: (bytes, clientFlags) => PLAIN.decode(bytes, clientFlags),
 }
 
+/** @throws MemcacheOptionError if an option that has an effect is invalid. The client checks the credentials. */
+function checkMemjsOptions(options: MemjsOptions): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new MemcacheOptionError(`the options of memjs must be an object, got ${kindOf(options)}`)
+  }
+  const { expires, failover, serializer, logger } = options
+  for (const name of ['timeout', 'conntimeout'] as const) {
+    if (options[name] !== undefined) positiveOption(name, options[name])
+  }
+  if (expires !== undefined && !(typeof expires === 'number' && !Number.isNaN(expires))) throw invalidExpires(expires)
+  if (failover !== undefined) booleanOption('failover', failover)
+  checkMethods('serializer', serializer, ['serialize', 'deserialize'])
+  checkMethods('logger', logger, ['log'])
+}
+
+function invalidExpires(expires: unknown): MemcacheOptionError {
+  const got = typeof expires === 'number' ? expires : kindOf(expires)
+  return new MemcacheOptionError(`expires must be a number of seconds, got ${got}`)
+}
+
+function checkMethods(name: string, given: object | undefined, methods: readonly string[]): void {
+  if (given === undefined) return
+  const missing = methods.find((method) => typeof (given as Record<string, unknown> | null)?.[method] !== 'function')
+  if (missing !== undefined)
+    throw new MemcacheOptionError(`${name} must have the method ${missing}, got ${kindOf(given)}`)
+}
+
 interface MemjsServers {
   readonly hosts: string
   readonly username: string | undefined
@@ -420,6 +449,7 @@ interface MemjsServers {
 
 /** Parses `user:pass@host:port,host:port`, in which any server may have the credentials. */
 function parseMemjsServers(list: string): MemjsServers {
+  if (typeof list !== 'string') throw new MemcacheOptionError(`the servers must be text, got ${kindOf(list)}`)
   const credentials = new Set<string>()
   const hosts = list.split(',').map((server) => {
     const at = server.lastIndexOf('@')

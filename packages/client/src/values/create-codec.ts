@@ -1,4 +1,4 @@
-import { ClientFlags, kindOf, MemcacheDecodeError, MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { ClientFlags, isMemcacheError, kindOf, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { presetCodec } from '../compat/presets/preset-codec.ts'
 import type { PresetName } from '../compat/presets/preset-codec.ts'
 import { DEFAULT_MAX_DECOMPRESSED_BYTES } from './compression.ts'
@@ -25,7 +25,7 @@ export function createCodec(
     throw new MemcacheOptionError('compression does not apply to your own codec: compress in the codec itself')
   }
   if (typeof values?.encode !== 'function' || typeof values.decode !== 'function') {
-    throw new MemcacheOptionError('a codec must have the methods encode and decode')
+    throw new MemcacheOptionError(`values: a codec must have the methods encode and decode, got ${kindOf(values)}`)
   }
   return guardedCodec(values)
 }
@@ -43,7 +43,7 @@ export function guardedCodec(codec: ValueCodec): ValueCodec {
     try {
       return checkEncoded(codec.encode(value))
     } catch (cause) {
-      if (cause instanceof MemcacheError) throw cause
+      if (isMemcacheError(cause)) throw cause
       throw new MemcacheOptionError(`the codec cannot encode the value: ${messageOf(cause)}`, { cause })
     }
   }
@@ -102,7 +102,7 @@ function checkDecoded(value: unknown): unknown {
   return value
 }
 
-function refusePromise(method: string, returned: unknown, errorOf: (message: string) => MemcacheError): void {
+function refusePromise(method: string, returned: unknown, errorOf: (message: string) => Error): void {
   const { then } = Object(returned ?? {}) as Partial<PromiseLike<unknown>>
   if (typeof then !== 'function') return
   // No other code handles its rejection.

@@ -44,6 +44,7 @@ export function encodeTaggedJson(value: unknown): TaggedJson {
   return { text: JSON.stringify(encoded), isTagged: encoder.isTagged }
 }
 
+/** Values are nested up to 1000 deep: loops in place of functions for each item keep the stack short. */
 class Encoder {
   isTagged = false
   /** The objects that contain the current one. */
@@ -79,13 +80,16 @@ class Encoder {
     return encoded
   }
 
-  /** Returns the result of an object's `toJSON`, if it has one. */
   #fromJson(value: object): unknown {
-    const { toJSON } = value as { toJSON?: unknown }
-    const key = String(this.#path.at(-1) ?? '')
-    const json: unknown = typeof toJSON === 'function' ? toJSON.call(value, key) : value
+    const json = this.#jsonOf(value)
     if (json !== value) return this.encode(json)
     return Array.isArray(value) ? this.#array(value) : this.#object(value)
+  }
+
+  /** Returns the result of an object's `toJSON`, which gets its key as from `JSON.stringify`; without it, the object. */
+  #jsonOf(value: object): unknown {
+    const { toJSON } = value as { toJSON?: unknown }
+    return typeof toJSON === 'function' ? toJSON.call(value, String(this.#path.at(-1) ?? '')) : value
   }
 
   #array(value: readonly unknown[]): unknown {
@@ -95,7 +99,9 @@ class Encoder {
     if (!isWhole || hasSymbols(value)) {
       throw this.#refusal('an array with holes, or with properties besides its items')
     }
-    return Array.from({ length: value.length }, (_, index) => this.#at(index, value[index]))
+    const encoded: unknown[] = []
+    for (let index = 0; index < value.length; index++) encoded.push(this.#at(index, value[index]))
+    return encoded
   }
 
   #object(value: object): unknown {
@@ -114,21 +120,8 @@ class Encoder {
       const date = new Date(Date.prototype.getTime.call(value))
       return this.#whole('date', value, Number.isNaN(date.getTime()) ? 'invalid' : date.toISOString())
     }
-    if (types.isMap(value)) {
-      const entries = [...Map.prototype.entries.call(value)]
-      return this.#whole(
-        'map',
-        value,
-        entries.map(([key, item]) => [this.#at('key', key), this.#at('value', item)]),
-      )
-    }
-    if (types.isSet(value)) {
-      return this.#whole(
-        'set',
-        value,
-        [...Set.prototype.values.call(value)].map((item) => this.#at('item', item)),
-      )
-    }
+    if (types.isMap(value)) return this.#map(value)
+    if (types.isSet(value)) return this.#set(value)
     if (ArrayBuffer.isView(value)) return this.#view(value)
     if (types.isArrayBuffer(value)) return this.#arrayBuffer(value)
     if (types.isRegExp(value)) return this.#regExp(value)
@@ -137,6 +130,20 @@ class Encoder {
     if (value instanceof URLSearchParams)
       return this.#whole('url-search-params', value, URLSearchParams.prototype.toString.call(value))
     return undefined
+  }
+
+  #map(value: ReadonlyMap<unknown, unknown>): unknown {
+    const pairs: [unknown, unknown][] = []
+    for (const [key, item] of [...Map.prototype.entries.call(value)]) {
+      pairs.push([this.#at('key', key), this.#at('value', item)])
+    }
+    return this.#whole('map', value, pairs)
+  }
+
+  #set(value: ReadonlySet<unknown>): unknown {
+    const items: unknown[] = []
+    for (const item of [...Set.prototype.values.call(value)]) items.push(this.#at('item', item))
+    return this.#whole('set', value, items)
   }
 
   /** Encodes an object by its data only, without additional properties. */
@@ -181,7 +188,8 @@ class Encoder {
     for (const name of HIDDEN_IN_ERRORS) {
       const property = Object.getOwnPropertyDescriptor(value, name)
       const isHidden = property !== undefined && !property.enumerable
-      if (isHidden || (property === undefined && isInherited(value, name, type))) hidden[name] = this.#at(name, value[name as keyof Error])
+      if (isHidden || (property === undefined && isInherited(value, name, type)))
+        hidden[name] = this.#at(name, value[name as keyof Error])
     }
     return this.#tagged('error', [type, hidden, this.#properties(value)])
   }

@@ -1,0 +1,65 @@
+import { MemcachedServer } from 'memcache-ts-server'
+import { freePort } from 'memcache-ts-testing'
+import { afterAll, beforeAll, expect, it } from 'vitest'
+import { Client } from '../src/compat/memjs.ts'
+import { MemcachedClient, MemcacheError, MemcacheOptionError } from '../src/index.ts'
+
+/** Callbacks and loggers that applications pass by mistake, or that throw: neither ends the process. */
+
+const server = new MemcachedServer({ port: 0 })
+let address: string
+beforeAll(async () => {
+  address = `127.0.0.1:${(await server.listen()).port}`
+})
+afterAll(() => server.close())
+
+type Method = (...args: unknown[]) => unknown
+/** The methods of memjs, with the arguments before the callback. */
+const CALLS: readonly [name: string, args: readonly unknown[]][] = [
+  ['get', ['k']],
+  ['set', ['k', 'v', {}]],
+  ['add', ['k', 'v', {}]],
+  ['replace', ['k', 'v', {}]],
+  ['delete', ['k']],
+  ['increment', ['n', 1, {}]],
+  ['decrement', ['n', 1, {}]],
+  ['append', ['k', 'v']],
+  ['prepend', ['k', 'v']],
+  ['touch', ['k', 5]],
+]
+
+it.each(CALLS)('memjs refuses anything but a function as the callback of %s', async (name, args) => {
+  const memjs = Client.create(address, { timeout: 60 })
+  const method = (memjs as unknown as Record<string, Method>)[name]!.bind(memjs)
+  for (const callback of [5, 'callback', {}, [], true, Symbol('callback')]) {
+    await expect(method(...args, callback)).rejects.toThrow('callback must be a function, got ')
+    await expect(method(...args, callback)).rejects.toBeInstanceOf(MemcacheOptionError)
+  }
+  // Programs pass null where they have no callback.
+  await expect(method(...args, null)).resolves.not.toBeUndefined()
+  memjs.close()
+})
+
+it.each(CALLS)('memjs rejects %s with its own error if the logger throws', async (name, args) => {
+  const uncaught: unknown[] = []
+  const onUncaught = (error: unknown): void => void uncaught.push(error)
+  const earlier = process.listeners('uncaughtException')
+  process.removeAllListeners('uncaughtException').on('uncaughtException', onUncaught)
+  const thrown = new Error('the disk is full')
+  const log = (): never => {
+    throw thrown
+  }
+  const memjs = Client.create(`127.0.0.1:${await freePort()}`, { timeout: 60, logger: { log } })
+  const method = (memjs as unknown as Record<string, Method>)[name]!.bind(memjs)
+  await expect(method(...args)).rejects.toBeInstanceOf(MemcacheError)
+  await expect.poll(() => uncaught).toEqual([thrown])
+  memjs.close()
+  process.removeListener('uncaughtException', onUncaught)
+  for (const listener of earlier) process.on('uncaughtException', listener)
+})
+
+it('has no default for null: a missing setting is not taken for a choice', () => {
+  for (const name of ['servers', 'timeoutMs', 'prefix', 'values', 'compression', 'tls', 'username']) {
+    expect(() => new MemcachedClient({ [name]: null })).toThrow(`${name} must not be null`)
+  }
+})
