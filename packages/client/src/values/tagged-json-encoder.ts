@@ -134,7 +134,9 @@ class Encoder {
 
   #map(value: ReadonlyMap<unknown, unknown>): unknown {
     const pairs: [unknown, unknown][] = []
-    for (const [key, item] of [...Map.prototype.entries.call(value)]) {
+    // Copied, since code of the application, such as `toJSON`, may add to it meanwhile.
+    const entries = [...Map.prototype.entries.call(value)]
+    for (const [key, item] of entries) {
       pairs.push([this.#at('key', key), this.#at('value', item)])
     }
     return this.#whole('map', value, pairs)
@@ -142,7 +144,8 @@ class Encoder {
 
   #set(value: ReadonlySet<unknown>): unknown {
     const items: unknown[] = []
-    for (const item of [...Set.prototype.values.call(value)]) items.push(this.#at('item', item))
+    const found = [...Set.prototype.values.call(value)]
+    for (const item of found) items.push(this.#at('item', item))
     return this.#whole('set', value, items)
   }
 
@@ -233,8 +236,8 @@ function named(value: object): string {
 }
 
 function getterOf<Value>(prototype: object, name: string | symbol): (of: object) => Value {
-  const { get } = Object.getOwnPropertyDescriptor(prototype, name)!
-  return (of) => get!.call(of) as Value
+  const property = Object.getOwnPropertyDescriptor(prototype, name)!
+  return (of) => property.get!.call(of) as Value
 }
 
 function placeGetters(prototype: object) {
