@@ -29,7 +29,7 @@ export interface MemcacheErrorDetails {
   cause?: unknown
 }
 
-/** The base class of all errors of the kit; `code` tells them apart. */
+/** The base class of all errors of the kit; `code` distinguishes them. */
 export class MemcacheError extends Error {
   readonly code: MemcacheErrorCode
   // Only known values become fields, so that a printed error has no empty ones.

@@ -2,7 +2,7 @@ import { BoundedMap } from '../bounded-map.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
-import { BELIEVED_MS, isYoung } from './client-state.ts'
+import { FRESH_MS, isFreshAge } from './client-state.ts'
 
 interface Denial {
   readonly window: RateLimitWindow
@@ -14,7 +14,7 @@ interface Denial {
   readonly cost: number
   readonly atMs: number
   /** How long the denial is used without reading memcached again, in milliseconds. */
-  readonly believedMs: number
+  readonly freshMs: number
 }
 
 /**
@@ -41,8 +41,8 @@ export class DenialCache {
     if (this.#denials.size === 0) return undefined
     const denial = this.#denials.get(id)
     if (denial === undefined || cost !== denial.cost) return undefined
-    const believedMs = isAway ? denial.retryAtMs - denial.atMs : denial.believedMs
-    if (!isYoung(nowMs - denial.atMs, believedMs)) return undefined
+    const freshMs = isAway ? denial.retryAtMs - denial.atMs : denial.freshMs
+    if (!isFreshAge(nowMs - denial.atMs, freshMs)) return undefined
     const { window, remaining, resetAtMs, retryAtMs, nextAtMs } = denial
     return new WindowResult(window, remaining, resetAtMs - nowMs, retryAtMs - nowMs, nextAtMs - nowMs)
   }
@@ -57,7 +57,7 @@ export class DenialCache {
       nextAtMs: nowMs + WindowResult.nextMsOf(result),
       cost,
       atMs: nowMs,
-      believedMs: Math.min(retryAfterMs, resetMs, WindowResult.nextMsOf(result), BELIEVED_MS),
+      freshMs: Math.min(retryAfterMs, resetMs, WindowResult.nextMsOf(result), FRESH_MS),
     })
   }
 

@@ -29,7 +29,10 @@ export class WindowResult implements RateLimitResult {
   #atMs: number | undefined
   #limits: Limits | undefined
 
-  /** @param retryAfterMs 0 if the call is allowed. @param nextMs milliseconds until more is left; default: `resetMs`. */
+  /**
+   * @param retryAfterMs 0 if the call is allowed.
+   * @param nextMs milliseconds until more is left. Default: `resetMs`.
+   */
   constructor(
     window: RateLimitWindow,
     remaining: number,
@@ -71,7 +74,7 @@ export class WindowResult implements RateLimitResult {
     return #window in result ? result.#atMs : undefined
   }
 
-  /** The limits that have counted an allowed call; `undefined` if it was counted nowhere. */
+  /** Returns the limits that have counted an allowed call; `undefined` if it was counted nowhere. */
   static limitsOf(result: RateLimitResult): Limits | undefined {
     return #window in result && result.allowed ? result.#limits : undefined
   }

@@ -47,7 +47,7 @@ export class SlidingLimits implements Limits {
     const { store } = this.#options
     const state = this.#stateOf(id, nowMs)
     // Sent first: responses come in order, and this one is awaited last.
-    const reading = state.isBelieved(nowMs) ? undefined : this.#read(state, nowMs)
+    const reading = state.isFresh(nowMs) ? undefined : this.#read(state, nowMs)
     const { keys, groupKey } = state
     const raw =
       keys.length === 1
@@ -55,7 +55,7 @@ export class SlidingLimits implements Limits {
         : await Promise.all(keys.map((key, index) => store.incr(key, cost, this.#ttls[index]!, groupKey)))
     if (reading !== undefined) await reading
     const marks = marksIn(raw[0]!)
-    if (marks !== state.marks) await this.#blocks.heed(state, marks, nowMs)
+    if (marks !== state.marks) await this.#blocks.readIfMarked(state, marks, nowMs)
     const result = this.#resultOf(state, raw, cost, cost, nowMs)
     if (!result.allowed) return this.#deny(state, result, cost, nowMs)
     return result
@@ -197,7 +197,7 @@ export class SlidingLimits implements Limits {
   }
 }
 
-/** Returns the count in a counter that may have marks; below 0 if more was given back than it had. */
+/** Returns the count in a counter that may have marks; below 0 if more was given back than was counted. */
 function countIn(raw: number): number {
   return raw < BLOCK_MARK / 2 ? raw : ((raw + BLOCK_MARK / 2) % BLOCK_MARK) - BLOCK_MARK / 2
 }

@@ -39,7 +39,11 @@ export function readId(
   return signedIds.verify(cookies?.[name], secrets)
 }
 
-/** Returns the `Set-Cookie` field that carries an id. @throws TypeError if an attribute is invalid. */
+/**
+ * Returns the `Set-Cookie` field that carries an id.
+ *
+ * @throws TypeError if an attribute is invalid.
+ */
 export function idCookie(name: string, id: string, secret: Secret, data: CookieData): string {
   return serializeCookie(name, SIGNED + sign(id, secret), data)
 }

@@ -33,29 +33,29 @@ export type ApplicationRequest = object
 
 /** Returns whether the application has identified the user of a request, by any of the known properties. */
 export function hasIdentity(request: ApplicationRequest): boolean {
-  return tellsSomebody(request) || tellsSomebody(localsOf((request as { res?: object }).res))
+  return identifiesUser(request) || identifiesUser(localsOf((request as { res?: object }).res))
 }
 
-function tellsSomebody(holder: object | undefined): boolean {
-  return holder !== undefined && IDENTITY_PROPERTIES.some((name) => holdsSomebody(holder, name))
+function identifiesUser(holder: object | undefined): boolean {
+  return holder !== undefined && IDENTITY_PROPERTIES.some((name) => hasIdentityAt(holder, name))
 }
 
-function holdsSomebody(holder: object, name: string): boolean {
+function hasIdentityAt(holder: object, name: string): boolean {
   try {
-    return isSomebody((holder as Record<string, unknown>)[name])
+    return isPresent((holder as Record<string, unknown>)[name])
   } catch {
     // A getter that throws may hide a user, so the response must not be shared.
     return true
   }
 }
 
-/** Express's `locals` for the views of a response. */
+/** Returns Express's `locals`, the values for the views of a response; `undefined` if it has none. */
 function localsOf(response: object | undefined): object | undefined {
   const { locals } = (response ?? {}) as { locals?: unknown }
   return typeof locals === 'object' && locals !== null ? locals : undefined
 }
 
-function isSomebody(value: unknown): boolean {
+function isPresent(value: unknown): boolean {
   return value !== undefined && value !== null && value !== false && value !== ''
 }
 
@@ -104,7 +104,7 @@ export class IdentityWatch {
 
   /** Whether the response may depend on the user. */
   get sees(): boolean {
-    return this.#isUsed || this.#requests.some(hasIdentity) || tellsSomebody(localsOf(this.#response))
+    return this.#isUsed || this.#requests.some(hasIdentity) || identifiesUser(localsOf(this.#response))
   }
 
   /** Whether the handler could still identify the user, since there is a session to read. */
@@ -138,7 +138,7 @@ export class IdentityWatch {
     const seen = own ?? inheritedProperty(request, name)
     if (seen === undefined) return
     const isAccessor = seen.get !== undefined || seen.set !== undefined
-    if (!isAccessor && !isSomebody(seen.value)) return
+    if (!isAccessor && !isPresent(seen.value)) return
     this.#maySee = true
     if (own?.configurable === false || (own === undefined && !Object.isExtensible(request))) {
       // The property cannot be watched, so assume that it is used.
@@ -172,7 +172,7 @@ export class IdentityWatch {
   #watchSet(request: ApplicationRequest, name: string): void {
     const own = Object.getOwnPropertyDescriptor(request, name)
     if (own === undefined ? name in request || !Object.isExtensible(request) : own.configurable !== true) return
-    if (own?.get !== undefined || own?.set !== undefined || isSomebody(own?.value)) return
+    if (own?.get !== undefined || own?.set !== undefined || isPresent(own?.value)) return
     const restore = (): void => {
       if (own === undefined) Reflect.deleteProperty(request, name)
       else Object.defineProperty(request, name, own)
@@ -184,7 +184,7 @@ export class IdentityWatch {
       get: (): unknown => own?.value,
       set: (value: unknown) => {
         isWatched = false
-        this.#isUsed ||= isSomebody(value) && this.#isHandler
+        this.#isUsed ||= isPresent(value) && this.#isHandler
         restore()
         Reflect.set(request, name, value)
       },

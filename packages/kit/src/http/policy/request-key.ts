@@ -73,7 +73,7 @@ export function isIdentified(target: RequestTarget, vary: readonly string[]): bo
   if (hasCredentials(request.headers, vary)) return true
   // A key of the application's own contains what its responses depend on.
   if (target.key === undefined && hasClientFields(request.headers, vary)) return true
-  return !tellsUsersApart(target, vary) && (hasClientCertificate(request) || isKnownUser(request, application))
+  return !distinguishesUsers(target, vary) && (hasClientCertificate(request) || isKnownUser(request, application))
 }
 
 function isKnownUser(request: IncomingMessage, application: ApplicationRequest): boolean {
@@ -84,7 +84,7 @@ function isKnownUser(request: IncomingMessage, application: ApplicationRequest):
  * Returns whether the application distinguishes its users in the key: by its own `key`, or by a credential field in
  * `vary`.
  */
-export function tellsUsersApart({ key }: Pick<RequestTarget, 'key'>, vary: readonly string[]): boolean {
+export function distinguishesUsers({ key }: Pick<RequestTarget, 'key'>, vary: readonly string[]): boolean {
   return key !== undefined || vary.includes('cookie') || vary.some(isCredentialField)
 }
 
