@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { MAX_TIMER_MS, unrefTimer } from 'memcache-ts-protocol'
 import { EMPTY_STATE, stateOf, takeTurn, withCurrentLeases } from './concurrency-state.ts'
 import type { ConcurrencyRules, ConcurrencyTurn, TurnRequests } from './concurrency-state.ts'
+import { aloneKey } from './rate-limit-store.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
 import { lifetimeOver, MAX_CLOCK_SKEW_MS } from './rate-limit-window.ts'
 
@@ -129,16 +130,17 @@ export class ConcurrencyRoom {
 
   async #swap(store: RateLimitStore, requests: TurnRequests): Promise<ConcurrencyTurn | 'busy'> {
     const { rules } = this.#host
-    const key = this.#key
+    const key = aloneKey(this.#key)
     const keptMs = Math.max(rules.leaseMs, rules.waitLeaseMs)
     const ttl = lifetimeOver(keptMs)
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const found = await store.gets(key, key)
+      const found = await store.gets(key)
       const stored = found === undefined ? EMPTY_STATE : stateOf(found.value)
       const nowMs = this.#laterMs(stored.atMs)
-      const turn = takeTurn(withCurrentLeases(stored, nowMs, keptMs + MAX_OVERDUE_MS), requests, rules, nowMs)
+      const before = withCurrentLeases(stored, nowMs, keptMs + MAX_OVERDUE_MS)
+      const turn = takeTurn(before, { requests, nowMs }, rules)
       if (!turn.isChange) return turn
-      if (await store.swap(key, turn.state, found?.casUnique, ttl, key)) return turn
+      if (await store.swap(key, { value: turn.state, casUnique: found?.casUnique }, ttl)) return turn
       if (attempt > 0) await delay(Math.random() * Math.min(attempt, MAX_PAUSE_MS))
     }
     return 'busy'

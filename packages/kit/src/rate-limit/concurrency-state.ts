@@ -19,6 +19,12 @@ export interface TurnRequests {
   readonly wanted: readonly { readonly token: string; readonly mayWait: boolean }[]
 }
 
+/** The requests of a process, with the time of its turn. */
+export interface DatedRequests {
+  readonly requests: TurnRequests
+  readonly nowMs: number
+}
+
 /** The rules by which slots are given. */
 export interface ConcurrencyRules {
   readonly max: number
@@ -46,9 +52,8 @@ export interface ConcurrencyTurn {
  */
 export function takeTurn(
   before: ConcurrencyState,
-  requests: TurnRequests,
+  { requests, nowMs }: DatedRequests,
   rules: ConcurrencyRules,
-  nowMs: number,
 ): ConcurrencyTurn {
   const held = new Set(requests.held)
   const gone = new Set([...requests.released, ...held])

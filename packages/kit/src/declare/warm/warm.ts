@@ -101,7 +101,7 @@ export async function warm<Id, Value>(
     for (let next = await batches.next(); next.done !== true; next = await batches.next()) {
       signal?.throwIfAborted()
       const isPatient = withoutResponse < MAX_WITHOUT_RESPONSE
-      const counts = await source.namespace.warmMany(next.value, source.load, declared, { vary, isPatient })
+      const counts = await source.namespace.warmMany(next.value, source.load, { ...declared, vary, isPatient })
       withoutResponse = counts.unanswered === next.value.length ? withoutResponse + 1 : 0
       progressReport.add(counts)
     }
