@@ -432,7 +432,8 @@ export class ItemStore extends ItemFields {
     let piece = this.slabs.allocate(classId)
     if (piece === 0) {
       // Large items are in the LRU of the largest class, where an item can always be evicted, so its chunks also
-      // serve for smaller pieces. The item itself is not linked yet, so that no part of it can be evicted for this piece.
+      // serve for smaller pieces. The item itself is not linked yet, so that no part of it can be evicted for this
+      // piece.
       classId = this.slabs.largestClass
       piece = this.#allocate(classId)
       if (piece === 0) return false
