@@ -56,7 +56,7 @@ export class Discovery {
   #timer: LongTimer | undefined
 
   constructor(options: DiscoveryOptions, observer: DiscoveryObserver) {
-    this.#endpoints = options.servers.map((address) => new ServerPool(address, 1, options, NOBODY))
+    this.#endpoints = options.servers.map((address) => new ServerPool(address, { ...options, poolSize: 1 }, NOBODY))
     this.#timeoutMs = options.connectTimeoutMs
     this.#redact = redactorOf(options.credentials)
     this.#intervalMs = options.discoveryIntervalMs
@@ -140,7 +140,7 @@ export class Discovery {
     if (refusal !== undefined) throw refusal
     try {
       return await new Promise((resolve, reject) => {
-        this.#operation = new LinesOperation(request, undefined, resolve, reject)
+        this.#operation = new LinesOperation(request, resolve, reject)
         connection.send(this.#operation, this.#timeoutMs)
       })
     } catch (error) {

@@ -258,7 +258,8 @@ describe('a turn at the slots', () => {
           for (const each of [me, ...processes.filter((other) => other !== me)]) {
             const wanted = each.wanted.map((token) => ({ token, mayWait: true }))
             const mine = each === me ? released : []
-            const turn = takeTurn(state, { held: each.held, released: mine, wanted }, RULES, nowMs)
+            const wishes = { held: each.held, released: mine, wanted }
+            const turn = takeTurn(state, { wishes, nowMs }, RULES)
             state = turn.state
             expect(turn.lost.size).toBe(0)
             for (const token of turn.granted) {

@@ -7,7 +7,7 @@ import { cannotWrite } from './presets/preset.ts'
 import { guardedCodec } from '../values/create-codec.ts'
 import type { ValueCodec } from '../values/value-codec.ts'
 import { Encoded, expiresAtOnce, toTtl } from './conventions.ts'
-import { invalidArgument, PartialResult, runCall } from './memcached-call.ts'
+import { invalidArgument, PartialResult, runCall, runMultiCall } from './memcached-call.ts'
 import type { CallArguments, MemcachedCallback, MemcachedMultiCallback } from './memcached-call.ts'
 import { checkMemcachedOptions, DEFAULT_CONFIG } from './memcached-options.ts'
 import type { MemcachedOptions } from './memcached-options.ts'
@@ -317,19 +317,14 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   }
 
   #getMulti(keys: readonly Name[], callback: unknown): unknown {
-    return runCall(
-      'get',
-      { key: keys, callback },
-      async (isCalledBack) => {
-        const names = keys.map((key) => this.#key(key))
-        const hits = await this.client.getMulti<unknown, string>([...new Set(names)])
-        const found = keys.flatMap((key, index) => (hits.has(names[index]!) ? [[key, hits.get(names[index]!)]] : []))
-        const values: Record<string, unknown> = Object.fromEntries(found)
-        if (hits.errors.size > 0 && isCalledBack) throw new PartialResult([...hits.errors.values()], values)
-        return values
-      },
-      (error) => new PartialResult([error], {}),
-    )
+    return runMultiCall({ key: keys, callback }, async (isCalledBack) => {
+      const names = keys.map((key) => this.#key(key))
+      const hits = await this.client.getMulti<unknown, string>([...new Set(names)])
+      const found = keys.flatMap((key, index) => (hits.has(names[index]!) ? [[key, hits.get(names[index]!)]] : []))
+      const values: Record<string, unknown> = Object.fromEntries(found)
+      if (hits.errors.size > 0 && isCalledBack) throw new PartialResult([...hits.errors.values()], values)
+      return values
+    })
   }
 
   #store(

@@ -49,7 +49,7 @@ export class Link {
     const opened = (): void => {
       if (!this.#isEnded) events.opened()
     }
-    const stream = openStream(address, tls, opened, received)
+    const stream = openStream(address, tls, { opened, received })
     const gone = (cause?: Error): void => {
       if (!this.#isEnded) events.gone(cause)
     }
@@ -95,8 +95,7 @@ export class Link {
 function openStream(
   address: ServerAddress,
   tls: TlsOptions | undefined,
-  opened: () => void,
-  received: (buffer: Buffer, length: number) => void,
+  { opened, received }: Pick<LinkEvents, 'opened' | 'received'>,
 ): Duplex {
   if (address.stream !== undefined) {
     const stream = address.stream.connect()

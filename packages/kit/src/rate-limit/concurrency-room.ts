@@ -3,6 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { MAX_TIMER_MS, unrefTimer } from 'memcache-ts-protocol'
 import { NOBODY, stateOf, takeTurn, withCurrentLeases } from './concurrency-state.ts'
 import type { ConcurrencyRules, ConcurrencyTurn, Wishes } from './concurrency-state.ts'
+import { aloneKey } from './rate-limit-store.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
 import { lifetimeOver, MAX_CLOCK_SKEW_MS } from './rate-limit-window.ts'
 
@@ -129,16 +130,17 @@ export class ConcurrencyRoom {
 
   async #swap(store: RateLimitStore, wishes: Wishes): Promise<ConcurrencyTurn | 'busy'> {
     const { rules } = this.#host
-    const key = this.#key
+    const key = aloneKey(this.#key)
     const keptMs = Math.max(rules.leaseMs, rules.waitLeaseMs)
     const ttl = lifetimeOver(keptMs)
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const found = await store.gets(key, key)
+      const found = await store.gets(key)
       const stored = found === undefined ? NOBODY : stateOf(found.value)
       const nowMs = this.#laterMs(stored.atMs)
-      const turn = takeTurn(withCurrentLeases(stored, nowMs, keptMs + MAX_OVERDUE_MS), wishes, rules, nowMs)
+      const before = withCurrentLeases(stored, nowMs, keptMs + MAX_OVERDUE_MS)
+      const turn = takeTurn(before, { wishes, nowMs }, rules)
       if (!turn.isChange) return turn
-      if (await store.swap(key, turn.state, found?.casUnique, ttl, key)) return turn
+      if (await store.swap(key, { value: turn.state, casUnique: found?.casUnique }, ttl)) return turn
       if (attempt > 0) await delay(Math.random() * Math.min(attempt, MAX_PAUSE_MS))
     }
     return 'busy'

@@ -19,6 +19,12 @@ export interface Wishes {
   readonly wanted: readonly { readonly token: string; readonly mayWait: boolean }[]
 }
 
+/** The requests of a process, and the time of its turn. */
+export interface TurnRequest {
+  readonly wishes: Wishes
+  readonly nowMs: number
+}
+
 /** The rules by which slots are given. */
 export interface ConcurrencyRules {
   readonly max: number
@@ -46,9 +52,8 @@ export interface ConcurrencyTurn {
  */
 export function takeTurn(
   before: ConcurrencyState,
-  wishes: Wishes,
+  { wishes, nowMs }: TurnRequest,
   rules: ConcurrencyRules,
-  nowMs: number,
 ): ConcurrencyTurn {
   const held = new Set(wishes.held)
   const gone = new Set([...wishes.released, ...held])

@@ -17,6 +17,12 @@ interface Denial {
   readonly believedMs: number
 }
 
+/** A call that was denied. */
+interface DeniedCall {
+  readonly cost: number
+  readonly result: RateLimitResult
+}
+
 /**
  * Remembers denied ids until the end of their denial, so that a flood costs no round trips. Memcached is read again
  * every second, since an id may have been reset.
@@ -31,23 +37,26 @@ export class DenialCache {
     this.#denials = new BoundedMap(maxIds)
   }
 
-  /**
-   * Returns the denial of a call if it is known that the call would be denied.
-   *
-   * @param isAway whether memcached is away: then a denial is used until its end, so that an outage lets no denied or
-   *   blocked client in.
-   */
-  find(id: string, cost: number, nowMs: number, isAway: boolean = false): RateLimitResult | undefined {
-    if (this.#denials.size === 0) return undefined
-    const denial = this.#denials.get(id)
-    if (denial === undefined || cost !== denial.cost) return undefined
-    const believedMs = isAway ? denial.retryAtMs - denial.atMs : denial.believedMs
-    if (!isYoung(nowMs - denial.atMs, believedMs)) return undefined
-    const { window, remaining, resetAtMs, retryAtMs, nextAtMs } = denial
-    return new WindowResult(window, remaining, resetAtMs - nowMs, retryAtMs - nowMs, nextAtMs - nowMs)
+  /** Returns the denial of a call if it is known that the call would be denied. */
+  find(id: string, cost: number, nowMs: number): RateLimitResult | undefined {
+    const denial = this.#of(id, cost)
+    return denial !== undefined && isYoung(nowMs - denial.atMs, denial.believedMs) ? resultAt(denial, nowMs) : undefined
   }
 
-  remember(id: string, cost: number, result: RateLimitResult, nowMs: number): void {
+  /** Like `find`, until the end of the denial, so that an outage of memcached lets no denied or blocked client in. */
+  findWhileAway(id: string, cost: number, nowMs: number): RateLimitResult | undefined {
+    const denial = this.#of(id, cost)
+    const isDenied = denial !== undefined && isYoung(nowMs - denial.atMs, denial.retryAtMs - denial.atMs)
+    return isDenied ? resultAt(denial, nowMs) : undefined
+  }
+
+  #of(id: string, cost: number): Denial | undefined {
+    if (this.#denials.size === 0) return undefined
+    const denial = this.#denials.get(id)
+    return cost === denial?.cost ? denial : undefined
+  }
+
+  remember(id: string, { cost, result }: DeniedCall, nowMs: number): void {
     const { remaining, resetMs, retryAfterMs } = result
     this.#denials.set(id, {
       window: WindowResult.windowOf(result, this.#windows),
@@ -64,4 +73,9 @@ export class DenialCache {
   forget(id: string): void {
     this.#denials.delete(id)
   }
+}
+
+function resultAt({ window, remaining, resetAtMs, retryAtMs, nextAtMs }: Denial, nowMs: number): RateLimitResult {
+  const times = { resetMs: resetAtMs - nowMs, retryAfterMs: retryAtMs - nowMs, nextMs: nextAtMs - nowMs }
+  return new WindowResult(window, { remaining, ...times })
 }

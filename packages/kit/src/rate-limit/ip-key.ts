@@ -67,9 +67,10 @@ function ipv4(high: number, low: number): string {
 /** Returns the eight groups of an IPv6 address. */
 function expand(address: string): number[] {
   // The last two groups may be written as an IPv4 address.
-  const plain = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a: string, b: string, c: string, d: string) =>
-    [Number(a) * 256 + Number(b), Number(c) * 256 + Number(d)].map((group) => group.toString(16)).join(':'),
-  )
+  const plain = address.replace(/(?:\d+\.){3}\d+$/, (quad) => {
+    const [a = 0, b = 0, c = 0, d = 0] = quad.split('.').map(Number)
+    return [a * 256 + b, c * 256 + d].map((group) => group.toString(16)).join(':')
+  })
   const [head = '', tail] = plain.split('::')
   const left = head === '' ? [] : head.split(':')
   const right = tail === undefined || tail === '' ? [] : tail.split(':')

@@ -146,14 +146,15 @@ function draft6(limiter: DescribedLimiter): WriteRateLimitHeaders {
   const policies = unnamedPolicies(limiter)
   return (target, result) => {
     append(target, 'RateLimit-Policy', policies)
-    writeThree(target, 'RateLimit', result, resetSeconds(result))
+    writeThree(target, result, { prefix: 'RateLimit', reset: resetSeconds(result) })
   }
 }
 
 /** `X-RateLimit-Limit`, `X-RateLimit-Remaining`, and `X-RateLimit-Reset` in seconds since 1970. */
 function legacy(limiter: DescribedLimiter): WriteRateLimitHeaders {
   return (target, result) => {
-    writeThree(target, 'X-RateLimit', result, Math.ceil((limiter.nowMs() + result.resetMs) / 1000))
+    const reset = Math.ceil((limiter.nowMs() + result.resetMs) / 1000)
+    writeThree(target, result, { prefix: 'X-RateLimit', reset })
   }
 }
 
@@ -162,7 +163,11 @@ function resetSeconds(result: RateLimitResult): number {
 }
 
 /** Writes three fields that describe one limit: of several limiters, the limit with the least remaining. */
-function writeThree(target: HeaderTarget, prefix: string, result: RateLimitResult, reset: number): void {
+function writeThree(
+  target: HeaderTarget,
+  result: RateLimitResult,
+  { prefix, reset }: { readonly prefix: string; readonly reset: number },
+): void {
   const said = target.getHeader(`${prefix}-Remaining`)
   if (said !== undefined && Number(said) <= result.remaining) return
   target.setHeader(`${prefix}-Limit`, String(result.limit))

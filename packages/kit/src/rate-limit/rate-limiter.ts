@@ -167,7 +167,9 @@ export class RateLimiter {
     if (atMs !== undefined && !Number.isFinite(atMs)) {
       throw new MemcacheOptionError(`atMs must be milliseconds since 1970, got ${describeValue(atMs)}`)
     }
-    return this.#change(id, (limits, ofId, nowMs) => limits.reward(ofId, counted, atMs ?? nowMs, nowMs))
+    return this.#change(id, (limits, ofId, nowMs) =>
+      limits.reward(ofId, { amount: counted, atMs: atMs ?? nowMs }, nowMs),
+    )
   }
 
   /**
@@ -182,7 +184,7 @@ export class RateLimiter {
     const ofId = this.#idOf(id)
     const nowMs = this.nowMs()
     try {
-      await limits.reward(ofId, cost, WindowResult.atMsOf(result)!, nowMs)
+      await limits.reward(ofId, { amount: cost, atMs: WindowResult.atMsOf(result)! }, nowMs)
       this.#denials.forget(ofId)
     } catch (error) {
       this.#insurance.noteAll(this.#cache!, error)
@@ -240,14 +242,14 @@ export class RateLimiter {
         const limits = this.#limits!
         let result = await limits.consume(id, cost, nowMs)
         if (isNever && !result.allowed) result = WindowResult.never(result, this.windows)
-        if (!result.allowed) this.#denials.remember(id, cost, result, nowMs)
+        if (!result.allowed) this.#denials.remember(id, { cost, result }, nowMs)
         return WindowResult.at(result, nowMs, limits)
       } catch (error) {
         this.#insurance.note(cache, error)
       }
     }
     if (this.#options.onCacheDown === 'local') {
-      const denied = this.#denials.find(id, cost, nowMs, true)
+      const denied = this.#denials.findWhileAway(id, cost, nowMs)
       if (denied !== undefined) return WindowResult.at(denied, nowMs)
     }
     const result = await this.#withoutMemcached(nowMs, (limits) => limits.consume(id, cost, nowMs))
@@ -315,8 +317,8 @@ export class RateLimiter {
     const window = this.windows[0]!
     const resetMs = window.windowMs - (nowMs % window.windowMs)
     return onCacheDown === 'open'
-      ? new WindowResult(window, window.limit, resetMs, 0)
-      : new WindowResult(window, 0, CLOSED_RETRY_MS, CLOSED_RETRY_MS)
+      ? new WindowResult(window, { remaining: window.limit, resetMs, retryAfterMs: 0 })
+      : new WindowResult(window, { remaining: 0, resetMs: CLOSED_RETRY_MS, retryAfterMs: CLOSED_RETRY_MS })
   }
 
   /** Returns the cache with its limits; in tests, the default cache may have been replaced. */

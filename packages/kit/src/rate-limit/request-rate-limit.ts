@@ -127,7 +127,7 @@ export class RequestRateLimit<Request extends object, Response extends object> {
     if (typeof id !== 'string') throw new MemcacheOptionError(this.#noString(limiter.name, id))
     const cost = this.#fixedCost ?? (await this.#costOf(request, response))
     const call = this.#framework.callOf?.(request, response) ?? request
-    const counted = await CountedCall.consume(call, limiter, id, cost)
+    const counted = await CountedCall.consume(call, limiter, { id, cost })
     const { result } = counted
     this.#tell(request, result)
     const headers = this.#framework.headersOf(response)

@@ -28,6 +28,13 @@ type TouchKind = 'nothing' | 'renewal' | 'write'
 const MAX_LOOKS = 16
 const DEFAULT_LOCK = { waitMs: 10_000, leaseSeconds: 30 }
 
+/** A session after a write. */
+interface WrittenState {
+  readonly snapshot: SessionSnapshot
+  readonly stored: SessionData
+  readonly ttlSet: Ttl | undefined
+}
+
 /**
  * Stores sessions in memcached, for `memcacheSession` and express-session. No write is lost: each is merged, by path,
  * with the writes of parallel requests. A destroyed session stays destroyed. A request that only reads takes one round
@@ -335,9 +342,9 @@ export class MemcacheStore extends Store {
     const earlier = this.#writing.get(session)
     const writing =
       earlier === undefined
-        ? this.#store(id, session, stored, nowMs)
+        ? this.#store(id, session, { stored, nowMs })
         : // A copy of the current state: the request may change the session before this write starts.
-          this.#storeAfter(earlier, id, session, JSON.parse(JSON.stringify(stored)) as Record<string, unknown>)
+          this.#storeAfter(earlier, id, { session, stored: JSON.parse(JSON.stringify(stored)) as SessionData })
     this.#writing.set(session, writing)
     const settle = (): void => {
       if (this.#writing.get(session) === writing) this.#writing.delete(session)
@@ -346,25 +353,27 @@ export class MemcacheStore extends Store {
     return writing
   }
 
-  // oxlint-disable-next-line max-params -- as `#store`, after another
   async #storeAfter(
     earlier: Promise<void>,
     id: string,
-    session: object,
-    stored: Record<string, unknown>,
+    { session, stored }: { readonly session: object; readonly stored: SessionData },
   ): Promise<void> {
     await earlier.catch(() => {})
-    await this.#store(id, session, stored, Date.now())
+    await this.#store(id, session, { stored, nowMs: Date.now() })
   }
 
-  // oxlint-disable-next-line max-params -- a session, as it is and as it is stored
-  async #store(id: string, session: object, stored: Record<string, unknown>, nowMs: number): Promise<void> {
+  async #store(
+    id: string,
+    session: object,
+    { stored, nowMs }: { readonly stored: SessionData; readonly nowMs: number },
+  ): Promise<void> {
     const held = this.#heldAs(id, session)
     // Computed from the merged data: another request may have changed the lifetime.
     const ttlOf = (merged: Record<string, unknown>): Ttl | undefined => this.#lifetime.cappedTtlOf(merged, nowMs)
     if (this.#userId !== undefined) await this.#noteUser(id, stored, held)
     const written = await this.#sessions.write(id, stored, held?.snapshot, ttlOf)
-    if (written !== undefined) this.#hold(id, session, written, stored, this.#lifetime.ttlOf(stored, nowMs))
+    if (written === undefined) return
+    this.#hold(id, session, { snapshot: written, stored, ttlSet: this.#lifetime.ttlOf(stored, nowMs) })
   }
 
   /**
@@ -388,7 +397,8 @@ export class MemcacheStore extends Store {
     if (written === undefined) return undefined
     // The request has not seen the merged data.
     const seen = SessionText.ofJson(JSON.stringify(stored))
-    this.#hold(id, session, { ...written, seen }, stored, this.#lifetime.ttlOf(stored, nowMs))
+    const ttlSet = this.#lifetime.ttlOf(stored, nowMs)
+    this.#hold(id, session, { snapshot: { ...written, seen }, stored, ttlSet })
     return written
   }
 
@@ -434,7 +444,7 @@ export class MemcacheStore extends Store {
     }
     // The time when it expires is part of its value. A request that has written it meanwhile has stored that too.
     const written = snapshot.seen === snapshot.stored ? await this.#sessions.renew(stored, snapshot, ttlSet) : undefined
-    if (written !== undefined) this.#hold(id, session, written, stored, ttlSet)
+    if (written !== undefined) this.#hold(id, session, { snapshot: written, stored, ttlSet })
   }
 
   /** Touches a session that was not read by this store; express-session never does that. */
@@ -468,13 +478,7 @@ export class MemcacheStore extends Store {
    * Remembers the stored state of a session after a write. Plain objects, which express-session never passes, are
    * always stored unconditionally.
    */
-  #hold(
-    id: string,
-    session: object,
-    snapshot: SessionSnapshot,
-    stored: Record<string, unknown>,
-    ttlSet: Ttl | undefined,
-  ): void {
+  #hold(id: string, session: object, { snapshot, stored, ttlSet }: WrittenState): void {
     if (typeof (session as Partial<Session>).save !== 'function') return
     const { createdMs, ...cookie } = (stored['cookie'] ?? {}) as { createdMs?: number }
     const held = { store: this, id, snapshot, cookie, ttlSet, leftSeconds: Infinity, createdMs, isRenewed: false }

@@ -25,6 +25,14 @@ import { PendingWrites, STEPS } from './session-writes.ts'
 import type { WriteKind } from './session-writes.ts'
 import type { SessionStep } from './session-errors.ts'
 
+/** The application's call that has caused a write. */
+interface WriteCaller {
+  /** The application's callback, if it has passed one. */
+  readonly callback: Callback | undefined
+  /** Returns whether the caller handles a failure. */
+  readonly isTold: () => boolean
+}
+
 /**
  * The session of one request, from its cookie to the last write, in any framework. It decides what to store and which
  * cookie to send by express-session's rules. The session object is created when the application first reads it; a
@@ -73,7 +81,7 @@ export class RequestSession implements SessionActions {
     this.holder = holder
     setActions(holder, this)
     holder.sessionStore = settings.store
-    holder.sessionID = this.#cookieId = readId(carrier, settings.name, secrets, settings.signedIds)
+    holder.sessionID = this.#cookieId = readId(carrier, settings, secrets)
   }
 
   /** The session; it is created from the stored data at the first access. `undefined` after it was destroyed. */
@@ -128,7 +136,7 @@ export class RequestSession implements SessionActions {
         if (!isError(error) && session.id !== this.#cookieId) this.#stored = session
         done(error)
       })
-    this.#write('save', save, callback, isTold)
+    this.#write('save', save, { callback, isTold })
   }
 
   destroy(session: Session, callback: Callback | undefined, isTold: () => boolean = always): void {
@@ -141,7 +149,7 @@ export class RequestSession implements SessionActions {
       this.#isExposed = false
     }
     this.#isDestroyed = true
-    this.#afterWrites(() => this.#write('destroy', this.#destroyer(session), callback, isTold))
+    this.#afterWrites(() => this.#write('destroy', this.#destroyer(session), { callback, isTold }))
   }
 
   reload(session: Session, callback: Callback): void {
@@ -164,7 +172,7 @@ export class RequestSession implements SessionActions {
       this.#savedText = undefined
       callback(error)
     }
-    this.#afterWrites(() => this.#write('destroy', this.#destroyer(session), begin, isTold))
+    this.#afterWrites(() => this.#write('destroy', this.#destroyer(session), { callback: begin, isTold }))
   }
 
   rotate(session: Session, callback: Callback, isTold: () => boolean = always): void {
@@ -174,7 +182,7 @@ export class RequestSession implements SessionActions {
       return
     }
     const rotation = (this.#rotations ??= this.#newRotations()).rotate(session)
-    this.#write('destroy', (done) => void rotation.then(() => done(), done), callback, isTold)
+    this.#write('destroy', (done) => void rotation.then(() => done(), done), { callback, isTold })
   }
 
   async lock(session: Session, options: LockOptions | undefined): Promise<SessionLock> {
@@ -195,9 +203,10 @@ export class RequestSession implements SessionActions {
     })
   }
 
-  /** Starts the write that the session needs. @param isEnd whether the response has ended, rather than only its head. */
-  commit(isEnd: boolean): void {
+  /** Starts the write that the session needs. @param at whether the response has ended, or only its head is written. */
+  commit(at: 'head' | 'end'): void {
     if (this.#isUntouched()) return
+    const isEnd = at === 'end'
     const { holder } = this
     const { store, unsetDestroys } = this.#settings
     const session = this.#current
@@ -208,7 +217,7 @@ export class RequestSession implements SessionActions {
         const id = holder.sessionID
         this.#isDestroyed = true
         this.#stored = undefined
-        this.#write('destroy', (done) => this.#destroyIn(store, id, done), undefined, always)
+        this.#write('destroy', (done) => this.#destroyIn(store, id, done), NO_CALLER)
       }
       return
     }
@@ -223,7 +232,7 @@ export class RequestSession implements SessionActions {
         this.#isSavingAtEnd = false
       }
     } else if (isEnd && !this.#isSaved && store.touch !== undefined && isAsSent) {
-      this.#write('renewal', (done) => store.touch!(session.id, session, done), undefined, always)
+      this.#write('renewal', (done) => store.touch!(session.id, session, done), NO_CALLER)
     }
   }
 
@@ -268,7 +277,7 @@ export class RequestSession implements SessionActions {
       return undefined
     }
     this.#touch(session)
-    return idCookie(name, holder.sessionID!, this.#secrets[0]!, session.cookie.data)
+    return idCookie(name, { id: holder.sessionID!, secret: this.#secrets[0]! }, session.cookie.data)
   }
 
   /**
@@ -282,7 +291,7 @@ export class RequestSession implements SessionActions {
     const stored = this.#stored
     if (stored === undefined || !this.#canSend(stored)) return undefined
     try {
-      return idCookie(this.#settings.name, stored.id, this.#secrets[0]!, stored.cookie.data)
+      return idCookie(this.#settings.name, { id: stored.id, secret: this.#secrets[0]! }, stored.cookie.data)
     } catch {
       // An attribute of the cookie is invalid.
       return undefined
@@ -440,19 +449,8 @@ export class RequestSession implements SessionActions {
     return 'session' in this.holder && HeldSession.of(data)?.isRenewed === true
   }
 
-  /**
-   * Starts a write that the response waits for.
-   *
-   * @param callback the application's callback, if it has passed one.
-   * @param isTold returns whether the caller handles a failure.
-   */
-  // oxlint-disable-next-line max-params -- a write, and the caller that receives its outcome
-  #write(
-    kind: WriteKind,
-    start: (done: Callback) => void,
-    callback: Callback | undefined,
-    isTold: () => boolean,
-  ): void {
+  /** Starts a write that the response waits for. */
+  #write(kind: WriteKind, start: (done: Callback) => void, { callback, isTold }: WriteCaller): void {
     const writes = (this.#writes ??= new PendingWrites())
     writes.start({
       kind,
@@ -505,3 +503,5 @@ export class RequestSession implements SessionActions {
 
 const always = (): boolean => true
 const never = (): boolean => false
+/** For writes that the application has not asked for: every failure is reported to the response. */
+const NO_CALLER: WriteCaller = { callback: undefined, isTold: always }

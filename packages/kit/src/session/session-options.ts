@@ -112,13 +112,13 @@ const ID_BYTES = 24
  * Returns the settings for the given options.
  *
  * @param owner the name of the public function that takes the options, for error messages.
- * @param givesPromises whether the methods of sessions return promises if they are called without a callback.
+ * @param methods.givesPromises whether the methods of sessions return promises if they are called without a callback.
  * @throws MemcacheOptionError if an option is unknown or invalid, or if a secret is needed and not set.
  */
 export function sessionSettings<Request>(
   owner: string,
   options: SessionOptions<Request>,
-  givesPromises: boolean,
+  { givesPromises }: { readonly givesPromises: boolean },
 ): SessionSettings<Request> {
   checkOptions(owner, options, OPTION_NAMES, HINTS)
   const { cache, genid, unset, onCacheDown = 'error', skip } = options

@@ -44,16 +44,27 @@ export interface SessionRepositoryOptions {
   hasChanged?: HasChanged | undefined
 }
 
-/** A write of a request, with the state that the request had read before. */
-interface Change {
+/** A session to be written. */
+interface NewState {
   readonly id: string
   /** The session as its request has it. */
   readonly data: SessionData
+  readonly lifetime: Ttl | LifetimeOf
+}
+
+/** A write of a request, with the state that the request had read before. */
+interface Change extends NewState {
   readonly text: string
   /** The same, merged with the changes of others that were known when the session was read. */
   readonly wanted: string
   readonly base: SessionSnapshot
-  readonly lifetime: Ttl | LifetimeOf
+}
+
+/** A session after a write: as its request has seen it, and as it is stored. */
+interface StoredTexts {
+  readonly seen: string
+  readonly stored: string
+  readonly casUnique: bigint
 }
 
 /** The resources of a repository, opened at its first use. */
@@ -152,26 +163,21 @@ export class SessionRepository {
    * @throws MemcacheOptionError if the session is not JSON, MemcacheDecodeError if it was overwritten by data that this
    *   process cannot read, MemcacheServerError if too many requests write it at once.
    */
+  // oxlint-disable-next-line max-params -- a public method
   write(
     id: string,
     data: object,
     base: SessionSnapshot | undefined,
     lifetime: Ttl | LifetimeOf,
   ): Promise<SessionSnapshot | undefined> {
-    return withoutKey(this.#write(id, data as SessionData, base, lifetime))
+    return withoutKey(this.#write({ id, data: data as SessionData, lifetime }, base))
   }
 
-  // oxlint-disable-next-line max-params -- as `write`
-  async #write(
-    id: string,
-    data: SessionData,
-    base: SessionSnapshot | undefined,
-    lifetime: Ttl | LifetimeOf,
-  ): Promise<SessionSnapshot | undefined> {
-    const text = toJson(data)
-    if (base === undefined) return this.#create(id, data, text, lifetime)
+  async #write(session: NewState, base: SessionSnapshot | undefined): Promise<SessionSnapshot | undefined> {
+    const text = toJson(session.data)
+    if (base === undefined) return this.#create(session, text)
     const wanted = base.stored === base.seen ? text : this.#merge(base, text, base.stored.whole)
-    const change: Change = { id, data, text, wanted, base, lifetime }
+    const change: Change = { ...session, text, wanted, base }
     const outcome = await this.#compareAndSwap(change, wanted, base.casUnique)
     if (outcome !== CONFLICT) return outcome
     // Writers of one session in this process take turns: otherwise each would need more attempts, the more writers
@@ -223,7 +229,7 @@ export class SessionRepository {
     }
     const condition = compareCas === undefined ? ({ mode: 'add' } as const) : { compareCas }
     const { status, casUnique } = await this.#store(base, wanted, { ttl, ...condition })
-    return status === 'stored' ? this.#snapshot(base, text, wanted, casUnique) : CONFLICT
+    return status === 'stored' ? this.#snapshot(base, { seen: text, stored: wanted, casUnique }) : CONFLICT
   }
 
   /**
@@ -234,7 +240,7 @@ export class SessionRepository {
     const text = toJson(data)
     const storing = this.#store(base, text, { ttl, compareCas: base.casUnique })
     const { status, casUnique } = await withoutKey(storing)
-    return status === 'stored' ? this.#snapshot(base, text, text, casUnique) : undefined
+    return status === 'stored' ? this.#snapshot(base, { seen: text, stored: text, casUnique }) : undefined
   }
 
   /** Destroys a session. Its tombstone stops requests that still want to write it. */
@@ -354,13 +360,7 @@ export class SessionRepository {
     await this.#directory.clear()
   }
 
-  // oxlint-disable-next-line max-params -- a session, as data and as text
-  async #create(
-    id: string,
-    data: SessionData,
-    text: string,
-    lifetime: Ttl | LifetimeOf,
-  ): Promise<SessionSnapshot | undefined> {
+  async #create({ id, data, lifetime }: NewState, text: string): Promise<SessionSnapshot | undefined> {
     const ttl = lifetimeOf(lifetime, data)
     if (ttl === undefined) {
       await this.destroy(id)
@@ -368,7 +368,7 @@ export class SessionRepository {
     }
     return this.#inCurrentPlace(id, async (place) => {
       const { casUnique } = await this.#store(place, text, { ttl })
-      return this.#snapshot(place, text, text, casUnique)
+      return this.#snapshot(place, { seen: text, stored: text, casUnique })
     })
   }
 
@@ -419,8 +419,7 @@ export class SessionRepository {
     return { key, groupKey, data, seen: text, stored: text, casUnique, ...this.#now(), ttlSeconds, touched }
   }
 
-  // oxlint-disable-next-line max-params -- a place, and the session that it now holds
-  #snapshot({ key, groupKey }: Place, seen: string, stored: string, casUnique: bigint): SessionSnapshot {
+  #snapshot({ key, groupKey }: Place, { seen, stored, casUnique }: StoredTexts): SessionSnapshot {
     const text = SessionText.ofJson(seen)
     return {
       key,
@@ -466,7 +465,7 @@ export class SessionRepository {
 
   #merge(base: SessionSnapshot, mine: string, theirs: string): string {
     const [before, own, others] = [base.seen.whole, mine, theirs].map((text) => JSON.parse(text) as SessionData)
-    return JSON.stringify(mergeSessions(before!, own!, others!, this.#hasChanged))
+    return JSON.stringify(mergeSessions({ base: before!, mine: own!, theirs: others! }, this.#hasChanged))
   }
 
   /**

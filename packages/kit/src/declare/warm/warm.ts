@@ -101,7 +101,7 @@ export async function warm<Id, Value>(
     for (let next = await batches.next(); next.done !== true; next = await batches.next()) {
       signal?.throwIfAborted()
       const isPatient = unanswered < MAX_UNANSWERED
-      const counts = await source.namespace.warmMany(next.value, source.load, declared, { vary, isPatient })
+      const counts = await source.namespace.warmMany(next.value, source.load, { ...declared, vary, isPatient })
       unanswered = counts.unanswered === next.value.length ? unanswered + 1 : 0
       progressReport.add(counts)
     }

@@ -42,6 +42,12 @@ export interface MemoryItem {
   readonly tagEpoch: number
 }
 
+/** A value that memcached has. */
+export interface KnownValue extends Pick<MemoryItem, 'value' | 'facts' | 'casUnique' | 'size'> {
+  /** The remaining fresh time of the stored value. */
+  readonly freshSeconds: number
+}
+
 /**
  * The state before a request is sent to memcached: its response does not reflect invalidations that this process makes
  * afterwards.
@@ -148,20 +154,9 @@ export class MemoryTier {
     return { askedAtMs: this.#nowMs(), tagEpoch, deletions: this.#deletions }
   }
 
-  /**
-   * Keeps a copy of a value, unless its key was deleted here after the stamp was taken.
-   *
-   * @param about `freshSeconds` is the remaining fresh time of the stored value.
-   */
-  put(
-    key: string,
-    value: unknown,
-    facts: EntryFacts,
-    about: { casUnique: bigint | undefined; size: number; freshSeconds: number },
-    stamp: MemoryStamp,
-  ): void {
+  /** Keeps a copy of a value, unless its key was deleted here after the stamp was taken. */
+  put(key: string, { value, facts, casUnique, size, freshSeconds }: KnownValue, stamp: MemoryStamp): void {
     if (this.#isOutdated(key, stamp)) return
-    const { casUnique, size, freshSeconds } = about
     const { askedAtMs, tagEpoch } = stamp
     const isPlain = typeof value !== 'object' || value === null
     const shared = isPlain || (this.#freezes && canFreeze(value))

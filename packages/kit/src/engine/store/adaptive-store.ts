@@ -36,7 +36,7 @@ export class AdaptiveStore {
     const store = this.#storeOf(key)
     if (store === this.#classic) return store.fetch(key, request, failed)
     return store.fetch(key, request, (error) =>
-      this.#retried(key, error, (using) => using.fetch(key, request, failed), failed),
+      this.#retried(key, error, { task: (using) => using.fetch(key, request, failed), failed }),
     )
   }
 
@@ -45,7 +45,7 @@ export class AdaptiveStore {
     const store = this.#storeOf(key)
     if (store === this.#classic) return store.fill(key, filling, failed)
     return store.fill(key, filling, (error) =>
-      this.#retried(key, error, (using) => using.fill(key, filling, failed), failed),
+      this.#retried(key, error, { task: (using) => using.fill(key, filling, failed), failed }),
     )
   }
 
@@ -67,8 +67,7 @@ export class AdaptiveStore {
   #retried<Result, Failed>(
     key: string,
     error: unknown,
-    task: (store: CacheStore) => Promise<Result>,
-    failed: (error: unknown) => Failed,
+    { task, failed }: Attempt<Result, Failed>,
   ): Promise<Result> | Failed {
     if (!(error instanceof MemcacheUnsupportedError)) return failed(error)
     this.#giveUpMeta(key, error)
@@ -89,6 +88,12 @@ export class AdaptiveStore {
       `memcache-ts: ${server} has no meta commands: leases use add and cas there, markStale() deletes, and a miss takes two more round trips; memcached 1.6 supports them`,
     )
   }
+}
+
+/** A task with a store, and the result of its failure. */
+interface Attempt<Result, Failed> {
+  readonly task: (store: CacheStore) => Promise<Result>
+  readonly failed: (error: unknown) => Failed
 }
 
 /** memcached takes a number over 30 days for a Unix time, also in flag R. */
