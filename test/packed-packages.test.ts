@@ -100,7 +100,7 @@ describe('the packages as they are published', () => {
   })
 
   it('run in a bundle of any format: no file that an entry loads asks where it is', async () => {
-    const files = publicEntryFiles().flatMap((file) => [...filesLoadedBy(file)])
+    const files = publicEntryFiles().flatMap((file) => Array.from(filesLoadedBy(file)))
     expect(files.length).toBeGreaterThan(20)
     const asking = files.filter((file) =>
       /\bimport\.meta\b|\b__(?:dirname|filename)\b/.test(readFileSync(file, 'utf8')),
