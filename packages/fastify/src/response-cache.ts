@@ -114,7 +114,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
     return status === 304 ? emptyStream() : payload
   })
 
-  /** The options of a route, with those of the plugin as defaults. */
+  /** Returns the cache of a route, whose options have those of the plugin as defaults. */
   function ofRoute(url: string | undefined, own: Ttl | CacheResponsesOptions): RouteCache {
     return routeCache('cacheResponses', {
       ...options,
@@ -122,7 +122,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
     })
   }
 
-  /** A route that was added before the plugin. */
+  /** Returns the cache of a route that was added before the plugin; `false` if it has none. */
   function findCache(request: FastifyRequest, option: Ttl | CacheResponsesOptions | false): RouteCache | false {
     const { config, url } = request.routeOptions
     let cache = ofRoutes.get(config)

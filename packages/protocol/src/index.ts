@@ -76,6 +76,7 @@ export {
   choiceOption,
   kindOf,
   positiveOption,
+  positiveWholeOption,
   rangeOption,
   refuseSecondOptions,
   textOption,

@@ -14,18 +14,18 @@ import type { HttpExchange } from './response-lookup.ts'
  * 9875). The response is sent after that, so that a client that has received it never sees an older state. To the
  * application, the response looks sent as soon as it is written.
  *
- * @returns a promise that resolves when this is done.
+ * @returns a function whose promise resolves when the invalidation that has begun until then has ended.
  */
 export function invalidateOnSuccess(
   { request, response, url, defer }: HttpExchange,
   cache: () => Memcache,
 ): () => Promise<unknown> {
   let invalidated: Promise<unknown> = Promise.resolve()
-  let isTold = false
+  let hasBegun = false
   makeHoldable(response)
   beforeHead(response, (status, fields) => {
-    if (isTold || status < 200 || status >= 400) return
-    isTold = true
+    if (hasBegun || status < 200 || status >= 400) return
+    hasBegun = true
     // An invalidation that cannot be confirmed is repeated later, and delays no response.
     const invalidating = cache()
       .invalidateTags(changedTags(request, url, fields))

@@ -39,7 +39,7 @@ export function sessionMiddleware(settings: SessionSettings, property: string): 
         new MemcacheOptionError('secret option required for sessions: set SESSION_SECRET, or pass the option secret'),
       )
     const session = new RequestSession(settings, secrets, { carrier: request, request, holder, connection: response })
-    new ResponseSession(settings, session, response, next).open()
+    new ResponseSession(settings, session, { response, next }).open()
   }
 }
 

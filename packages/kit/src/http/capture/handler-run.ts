@@ -74,7 +74,7 @@ export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
   readonly watchesIdentity: boolean
   /** Whether the handler's response is stored if it may be. */
   readonly stores: boolean
-  /** Whether memcached has granted the right to store it; if memcached is away, it has not. */
+  /** Whether memcached has granted the lease, so that the response can be stored; `false` while memcached is away. */
   readonly hasLease: boolean
   readonly clock: ResponseClock
 }
@@ -184,9 +184,9 @@ export class HandlerRun implements CaptureObserver {
     this.#identity === undefined ? run() : this.#identity.outside(run)
 
   /**
-   * Called when an inner cache gets the same request. With the same key, it leaves the response to this cache, which
-   * takes over its tags and lifetimes. With another key, the inner cache serves the request, and this cache stores
-   * nothing.
+   * Called when an inner cache gets the same request. If its key is the same, the inner cache leaves the response to
+   * this cache, which takes over its tags and lifetimes. If its key differs, the inner cache serves the request, and
+   * this cache stores nothing.
    *
    * @returns whether this cache keeps the response.
    */
@@ -202,7 +202,7 @@ export class HandlerRun implements CaptureObserver {
     return true
   }
 
-  /** Keeps the response from being stored, since an inner cache says so. */
+  /** Prevents the response from being stored, at the request of an inner cache. */
   refuse(why: string): void {
     this.#fail('refused', why)
   }
@@ -216,7 +216,7 @@ export class HandlerRun implements CaptureObserver {
     return this.live.isFollowed
   }
 
-  /** Called when the handler was not run, or its response will not come. */
+  /** Called if the handler was not run, or did not complete its response. */
   onAbort(): void {
     this.#endView()
     this.#fail('aborted', 'it ended before it was complete')
@@ -255,7 +255,7 @@ export class HandlerRun implements CaptureObserver {
     }
     const isBodyWanted = this.#decideStoring(status, fields, reason)
     const { forward, hasLease } = this.#conditions
-    // Tells whether the response will be stored; for a body without a length, this is not known yet.
+    // `stored` states that the response will be stored; for a body without a length, this is not known yet.
     const stored = isBodyWanted && hasLease && this.#expectedLength !== undefined
     this.#response.setHeader(
       'Cache-Status',
@@ -454,7 +454,7 @@ export class HandlerRun implements CaptureObserver {
     })
   }
 
-  /** A HEAD of the same version freshens the stored response (RFC 9111, section 4.3.5). */
+  /** Freshens the stored response by a HEAD of the same version (RFC 9111, section 4.3.5). */
   #freshenByHead(status: number, fields: Fields): false {
     const { stale } = this.#conditions
     if (stale !== undefined && status === stale.status && isHeadOf(fields, stale))

@@ -215,7 +215,7 @@ export class ResponseCapture {
       const [chunk] = args
       const isNone = chunk === undefined || chunk === null || typeof chunk === 'function'
       if (!isNone && !isChunk(chunk)) return this.#observer.outside(() => this.#end.apply(response, args))
-      this.#tellLength(args)
+      this.#setLength(args)
       response.writeHead(response.statusCode)
     }
     this.#hasEnded = true
@@ -238,7 +238,7 @@ export class ResponseCapture {
   }
 
   /** Sets the length of a body that is written at once, as Node does if it writes the head and the body together. */
-  #tellLength([chunk, encoding]: unknown[]): void {
+  #setLength([chunk, encoding]: unknown[]): void {
     const response = this.#response
     const status = statusOf(response.statusCode)
     if (WITHOUT_CONTENT.has(status) || status < 200) return

@@ -5,11 +5,11 @@ import {
   IDENTITY_PROPERTIES,
   isMessageName,
   isOrdinaryName,
-  isSomebody,
+  isPresent,
   isStateName,
   isUserName,
   localsOf,
-  tellsSomebody,
+  identifiesUser,
 } from './identity.ts'
 import type { ApplicationRequest } from './identity.ts'
 
@@ -65,7 +65,7 @@ export class IdentityWatch {
   get sees(): boolean {
     // The properties are read here, and not by the handler.
     return (
-      this.#isUsed || this.outside(() => this.#holders.some(hasIdentity) || tellsSomebody(localsOf(this.#response)))
+      this.#isUsed || this.outside(() => this.#holders.some(hasIdentity) || identifiesUser(localsOf(this.#response)))
     )
   }
 
@@ -111,7 +111,7 @@ export class IdentityWatch {
     const seen = own ?? inheritedProperty(request, name)
     if (seen === undefined) return
     const isAccessor = seen.get !== undefined || seen.set !== undefined
-    if (!isAccessor && !isSomebody(seen.value)) return
+    if (!isAccessor && !isPresent(seen.value)) return
     this.#maySee = true
     if (own?.configurable === false || (own === undefined && !Object.isExtensible(request))) {
       // The property cannot be watched, so assume that it is used.
@@ -145,7 +145,7 @@ export class IdentityWatch {
   #watchSet(request: ApplicationRequest, name: string): void {
     const own = Object.getOwnPropertyDescriptor(request, name)
     if (own === undefined ? name in request || !Object.isExtensible(request) : own.configurable !== true) return
-    if (own?.get !== undefined || own?.set !== undefined || isSomebody(own?.value)) return
+    if (own?.get !== undefined || own?.set !== undefined || isPresent(own?.value)) return
     const restore = (): void => {
       if (own === undefined) Reflect.deleteProperty(request, name)
       else Object.defineProperty(request, name, own)
@@ -157,7 +157,7 @@ export class IdentityWatch {
       get: (): unknown => own?.value,
       set: (value: unknown) => {
         isWatched = false
-        this.#isUsed ||= isSomebody(value) && this.#isHandler
+        this.#isUsed ||= isPresent(value) && this.#isHandler
         restore()
         Reflect.set(request, name, value)
       },

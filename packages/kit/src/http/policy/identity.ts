@@ -134,13 +134,13 @@ const CONTEXTS = ['locals', 'state', 'context', 'ctx'] as const
  * with a word for a user in its name, or by `isAuthenticated()`, as passport and others have it.
  */
 export function hasIdentity(request: ApplicationRequest): boolean {
-  if (tellsSomebody(request) || tellsSomebody(localsOf((request as { res?: object }).res))) return true
-  return CONTEXTS.some((name) => Object.hasOwn(request, name) && holdsContext(request, name))
+  if (identifiesUser(request) || identifiesUser(localsOf((request as { res?: object }).res))) return true
+  return CONTEXTS.some((name) => Object.hasOwn(request, name) && identifiesUserAt(request, name))
 }
 
-function holdsContext(request: ApplicationRequest, name: string): boolean {
+function identifiesUserAt(request: ApplicationRequest, name: string): boolean {
   try {
-    return tellsSomebody(objectIn(request, name))
+    return identifiesUser(objectIn(request, name))
   } catch {
     return true
   }
@@ -150,7 +150,7 @@ function holdsContext(request: ApplicationRequest, name: string): boolean {
  * Returns whether an object that a handler gets besides the request identifies the user, or has sent a certificate: to
  * Node, or to Cloudflare Workers (`request.cf`).
  */
-export function tellsUser(context: object): boolean {
+export function isOfKnownUser(context: object): boolean {
   try {
     const { cf } = context as { cf?: { tlsClientAuth?: { certPresented?: unknown } } }
     return hasClientCertificate(context) || cf?.tlsClientAuth?.certPresented === '1' || hasIdentity(context)
@@ -160,25 +160,25 @@ export function tellsUser(context: object): boolean {
   }
 }
 
-export function tellsSomebody(holder: object | undefined): boolean {
+export function identifiesUser(holder: object | undefined): boolean {
   if (holder === undefined) return false
-  if (isAuthenticated(holder) || IDENTITY_PROPERTIES.some((name) => holdsSomebody(holder, name))) return true
-  return Object.keys(holder).some((name) => isUserName(name) && holdsUser(holder, name))
+  if (isAuthenticated(holder) || IDENTITY_PROPERTIES.some((name) => hasIdentityAt(holder, name))) return true
+  return Object.keys(holder).some((name) => isUserName(name) && hasUserAt(holder, name))
 }
 
 /** Returns the result of a holder's `isAuthenticated()`, if it has that method. */
 function isAuthenticated(holder: object): boolean {
   try {
     const { isAuthenticated: method } = holder as { isAuthenticated?: unknown }
-    return typeof method === 'function' && isSomebody(method.call(holder))
+    return typeof method === 'function' && isPresent(method.call(holder))
   } catch {
     return true
   }
 }
 
-function holdsSomebody(holder: object, name: string): boolean {
+function hasIdentityAt(holder: object, name: string): boolean {
   try {
-    return isSomebody((holder as Record<string, unknown>)[name])
+    return isPresent((holder as Record<string, unknown>)[name])
   } catch {
     // A getter that throws may hide a user, so the response must not be shared.
     return true
@@ -189,10 +189,10 @@ function holdsSomebody(holder: object, name: string): boolean {
  * Returns whether a property that is only known by its name holds a user. Libraries set some such properties for every
  * request: methods, empty objects, and objects that tell by `isAuthenticated()`.
  */
-function holdsUser(holder: object, name: string): boolean {
+function hasUserAt(holder: object, name: string): boolean {
   try {
     const value = (holder as Record<string, unknown>)[name]
-    if (!isSomebody(value) || typeof value === 'function') return false
+    if (!isPresent(value) || typeof value === 'function') return false
     if (typeof value !== 'object') return true
     if (typeof (value as { isAuthenticated?: unknown }).isAuthenticated === 'function') return isAuthenticated(value!)
     return !isEmpty(value!)
@@ -213,11 +213,11 @@ function objectIn(holder: object, name: string): object | undefined {
   return typeof value === 'object' && value !== null ? value : undefined
 }
 
-/** Express's `locals` for the views of a response. */
+/** Returns Express's `locals`, the values for the views of a response; `undefined` if it has none. */
 export function localsOf(response: object | undefined): object | undefined {
   return response === undefined || response === null ? undefined : objectIn(response, 'locals')
 }
 
-export function isSomebody(value: unknown): boolean {
+export function isPresent(value: unknown): boolean {
   return value !== undefined && value !== null && value !== false && value !== ''
 }

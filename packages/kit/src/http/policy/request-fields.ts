@@ -105,7 +105,7 @@ const CLIENT_WORD = new RegExp(
 /** Fields that have such a word and are the same for all clients, or that a hosting platform sets in every request. */
 const NO_CLIENT_FIELD = /user-agent|^cf-visitor$|^x-(?:vercel|nf)-|^(?:x-)?idempotency-key$|^sec-websocket-|cache-key$/
 
-/** Whether a request has a field by which applications commonly tell clients apart, and that is not in its key. */
+/** Returns whether a request has a field by which applications commonly distinguish clients, and that is not in its key. */
 export function hasClientFields(headers: IncomingHttpHeaders, vary: readonly string[]): boolean {
   for (const name in headers) {
     if (ORDINARY_FIELDS.has(name) || !CLIENT_WORD.test(name) || vary.includes(name)) continue

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { lineOf } from '../fields.ts'
-import { hasClientCertificate, hasIdentity, tellsUser } from './identity.ts'
+import { hasClientCertificate, hasIdentity, isOfKnownUser } from './identity.ts'
 import type { ApplicationRequest } from './identity.ts'
 import { isSplitByAmpersand, parameterName, searchedUrl } from './no-vary-search.ts'
 import type { SearchRule } from './no-vary-search.ts'
@@ -75,10 +75,10 @@ export function isIdentified(target: RequestTarget, vary: readonly string[]): bo
   if (hasCredentials(request.headers, vary)) return true
   // A key of the application's own contains what its responses depend on.
   if (target.key === undefined && hasClientFields(request.headers, vary)) return true
-  if (tellsUsersApart(target, vary)) return false
+  if (distinguishesUsers(target, vary)) return false
   if (hasClientCertificate(request) || hasIdentity(request)) return true
   if (application !== request && hasIdentity(application)) return true
-  return target.contexts?.some(tellsUser) === true
+  return target.contexts?.some(isOfKnownUser) === true
 }
 
 /**
@@ -86,7 +86,7 @@ export function isIdentified(target: RequestTarget, vary: readonly string[]): bo
  * that `vary` names. If a request does not have that field, its user may be known by other means, which are not in the
  * key.
  */
-export function tellsUsersApart(
+export function distinguishesUsers(
   { key, request }: Pick<RequestTarget, 'key' | 'request'>,
   vary: readonly string[],
 ): boolean {

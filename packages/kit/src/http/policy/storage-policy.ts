@@ -45,9 +45,9 @@ export interface Lifetimes {
   readonly freshSeconds: number
   /** How old it was when it was received, in seconds. */
   readonly initialAgeSeconds: number
-  /** How long after that it may be served while it is reloaded (RFC 5861, section 3). */
+  /** How long it may be served stale while it is reloaded, in seconds (RFC 5861, section 3). */
   readonly whileRevalidateSeconds: number
-  /** How long after that it may be served if the reload fails (RFC 5861, section 4). */
+  /** How long it may be served stale if the reload fails, in seconds (RFC 5861, section 4). */
   readonly ifErrorSeconds: number
   /** Whether it must never be served stale. */
   readonly mustRevalidate: boolean
