@@ -46,6 +46,20 @@ export interface MemcachedClientEvents {
   discoveryError: [error: MemcacheError]
 }
 
+/** A call that stores a value on a condition, or joins bytes to it. */
+interface StoreCall<Options> {
+  readonly mode: 'add' | 'replace' | 'append' | 'prepend'
+  readonly ttl?: Ttl | undefined
+  readonly options: Options | undefined
+}
+
+/** A call for each of many keys. */
+interface BatchCall<Given> {
+  readonly operation: string
+  readonly items: readonly (readonly [Given, unknown])[]
+  readonly options: CallOptions | undefined
+}
+
 /**
  * A memcached client: pipelined on few connections, with one write per turn of the event loop; a response never reaches
  * another request. Errors reject with a `MemcacheError`; a miss is `undefined`.
@@ -128,25 +142,29 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Returns the value with its cas unique; `undefined` is a miss. */
   gets<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
-    const request = { value: true, casUnique: true }
+    const wish = { value: true, casUnique: true, build: withCas<Value> }
     return this.#tracing.run({ operation: 'gets', key, options }, (options) =>
-      this.#commands.retrieve(key, request, options, withCas<Value>),
+      this.#commands.retrieve(key, wish, options),
     )
   }
 
   /** Returns the value and sets its lifetime; `undefined` is a miss. */
   gat<Value = unknown>(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<Value | undefined> {
     return this.#tracing.run({ operation: 'gat', key, options }, async (options) => {
-      const request = { value: true, touchExptime: this.#commands.exptime(ttl) }
-      return this.#commands.retrieve(key, request, options, hitValue<Value>)
+      const wish = { value: true, touchExptime: this.#commands.exptime(ttl), build: hitValue<Value> }
+      return this.#commands.retrieve(key, wish, options)
     })
   }
 
   /** Returns the value with its cas unique, and sets its lifetime; `undefined` is a miss. */
   gats<Value = unknown>(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
     return this.#tracing.run({ operation: 'gats', key, options }, async (options) => {
-      const request = { value: true, casUnique: true, touchExptime: this.#commands.exptime(ttl) }
-      return this.#commands.retrieve(key, request, options, withCas<Value>)
+      const touchExptime = this.#commands.exptime(ttl)
+      return this.#commands.retrieve(
+        key,
+        { value: true, casUnique: true, touchExptime, build: withCas<Value> },
+        options,
+      )
     })
   }
 
@@ -200,7 +218,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     ttl?: Ttl,
     options?: CallOptions,
   ): Promise<MultiResult<Given, true>> {
-    return this.#forEach('setMulti', pairsOf(items), options, ([key, value], options) =>
+    return this.#forEach({ operation: 'setMulti', items: pairsOf(items), options }, ([key, value], options) =>
       this.#commands.store(key, value, { mode: 'set', ttl, options, build: yes }),
     )
   }
@@ -212,7 +230,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     ttl?: Ttl,
     options?: Options,
   ): Promise<Written<Options, boolean>> {
-    return this.#store('add', key, value, ttl, options)
+    return this.#store(key, value, { mode: 'add', ttl, options })
   }
 
   /** Stores a value if the key has one; returns whether it did. */
@@ -222,7 +240,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     ttl?: Ttl,
     options?: Options,
   ): Promise<Written<Options, boolean>> {
-    return this.#store('replace', key, value, ttl, options)
+    return this.#store(key, value, { mode: 'replace', ttl, options })
   }
 
   /**
@@ -235,7 +253,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     value: string | Uint8Array,
     options?: Options,
   ): Promise<Written<Options, boolean>> {
-    return this.#store('append', key, value, undefined, options)
+    return this.#store(key, value, { mode: 'append', options })
   }
 
   /**
@@ -248,7 +266,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     value: string | Uint8Array,
     options?: Options,
   ): Promise<Written<Options, boolean>> {
-    return this.#store('prepend', key, value, undefined, options)
+    return this.#store(key, value, { mode: 'prepend', options })
   }
 
   /** Stores a value in place of the one that `gets` returned; returns `exists` if the value has changed since. */
@@ -289,8 +307,8 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     keys: readonly Given[],
     options?: CallOptions,
   ): Promise<MultiResult<Given, boolean>> {
-    const all = keysOf(keys).map((key: Given): readonly [Given, undefined] => [key, undefined])
-    return this.#forEach('deleteMulti', all, options, ([key], options) => this.#delete(key, options))
+    const items = keysOf(keys).map((key: Given): readonly [Given, undefined] => [key, undefined])
+    return this.#forEach({ operation: 'deleteMulti', items, options }, ([key], options) => this.#delete(key, options))
   }
 
   // Counters
@@ -305,7 +323,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
     return this.#written(
-      this.#tracing.run({ operation: 'incr', key, options }, (options) => this.#count('incr', key, delta, options)),
+      this.#tracing.run({ operation: 'incr', key, options }, (options) =>
+        this.#count(key, { mode: 'incr', delta }, options),
+      ),
       options,
     )
   }
@@ -317,7 +337,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
     return this.#written(
-      this.#tracing.run({ operation: 'decr', key, options }, (options) => this.#count('decr', key, delta, options)),
+      this.#tracing.run({ operation: 'decr', key, options }, (options) =>
+        this.#count(key, { mode: 'decr', delta }, options),
+      ),
       options,
     )
   }
@@ -431,11 +453,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   #store<Options extends WriteOptions>(
-    mode: 'add' | 'replace' | 'append' | 'prepend',
     key: ClientKey,
     value: unknown,
-    ttl: Ttl | undefined,
-    options: Options | undefined,
+    { mode, ttl, options }: StoreCall<Options>,
   ): Promise<Written<Options, boolean>> {
     const stored = this.#tracing.run({ operation: mode, key, options }, (options) =>
       this.#commands.store(key, value, { mode, ttl, options, build: isStored }),
@@ -449,9 +469,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Makes a call for each of many keys, with one deadline for all. */
   #forEach<Given extends ClientKey, Result>(
-    operation: string,
-    items: readonly (readonly [Given, unknown])[],
-    options: CallOptions | undefined,
+    { operation, items, options }: BatchCall<Given>,
     begin: (item: readonly [Given, unknown], options: CallOptions) => Promise<Result>,
   ): Promise<MultiResult<Given, Result>> {
     const keys = items.map(([key]) => key)
@@ -462,9 +480,8 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   async #count<Amount extends number | bigint>(
-    mode: 'incr' | 'decr',
     key: ClientKey,
-    delta: Amount | undefined,
+    { mode, delta }: { readonly mode: 'incr' | 'decr'; readonly delta: Amount | undefined },
     options: CounterOptions | undefined,
   ): Promise<Widened<Amount> | undefined> {
     const initial = uint64Option('initial', options?.initial)

@@ -7,6 +7,7 @@ import {
   kindOf,
   MemcacheOptionError,
   positiveOption,
+  positiveWholeOption,
   systemClock,
   textOption,
 } from 'memcache-ts-protocol'
@@ -207,7 +208,7 @@ function resolved(given: MemcachedClientOptions): ResolvedClientOptions {
     connectTimeoutMs: positiveOption('connectTimeoutMs', options.connectTimeoutMs ?? 1000),
     idleTimeoutMs: positiveOption('idleTimeoutMs', options.idleTimeoutMs ?? Infinity),
     poolSize: poolSizeOf(options.poolSize ?? 2),
-    maxQueue: positiveOption('maxQueue', options.maxQueue ?? 10_000, options.maxQueue !== Infinity),
+    maxQueue: options.maxQueue === Infinity ? Infinity : positiveWholeOption('maxQueue', options.maxQueue ?? 10_000),
     profile: choiceOption('profile', options.profile ?? 'memcached', ['memcached', 'hosted']),
     hash: choiceOption('hash', options.hash ?? 'ketama', HASH_STRATEGIES),
     hashWithPrefix: booleanOption('hashWithPrefix', options.hashWithPrefix ?? false),
@@ -223,9 +224,9 @@ function resolved(given: MemcachedClientOptions): ResolvedClientOptions {
     codec: createCodec(
       options.values ?? 'typed',
       compressionOf(options.compression),
-      positiveOption('maxDecompressedBytes', options.maxDecompressedBytes ?? DEFAULT_MAX_DECOMPRESSED_BYTES, true),
+      positiveWholeOption('maxDecompressedBytes', options.maxDecompressedBytes ?? DEFAULT_MAX_DECOMPRESSED_BYTES),
     ),
-    chunkBytes: positiveOption('chunkBytes', options.chunkBytes ?? Infinity, options.chunkBytes !== undefined),
+    chunkBytes: options.chunkBytes === undefined ? Infinity : positiveWholeOption('chunkBytes', options.chunkBytes),
     itemMaxBytes: options.itemMaxBytes === undefined ? undefined : positiveOption('itemMaxBytes', options.itemMaxBytes),
     unreadable: choiceOption('unreadable', options.unreadable ?? 'error', ['error', 'miss']),
     clock: clockOf(options.clock),
@@ -288,7 +289,7 @@ function tlsOf(given: MemcachedClientOptions, fromUrl: ServerListOptions): TlsOp
 const MAX_POOL_SIZE = 1024
 
 function poolSizeOf(given: number): number {
-  const size = positiveOption('poolSize', given, true)
+  const size = positiveWholeOption('poolSize', given)
   if (size <= MAX_POOL_SIZE) return size
   throw new MemcacheOptionError(
     `poolSize must be at most ${MAX_POOL_SIZE}, got ${size}: requests are pipelined, few connections are enough`,

@@ -43,8 +43,8 @@ export class ServerCommands {
   #onEach(request: LinesRequest, options: CallOptions | undefined): Map<string, Promise<string[]>> {
     const ask = (pool: ServerPool): Promise<string[]> =>
       new Promise((resolve, reject) => {
-        const operation = new LinesOperation(request, undefined, resolve, reject)
-        this.#dispatcher.sendTo(pool, operation, '', options)
+        const operation = new LinesOperation(request, resolve, reject)
+        this.#dispatcher.sendBy(pool.for(''), operation, options)
       })
     const { pools } = this.#dispatcher
     const asked = options?.server === undefined ? pools : [this.#dispatcher.poolFor('', options)]

@@ -77,6 +77,7 @@ export {
   choiceOption,
   kindOf,
   positiveOption,
+  positiveWholeOption,
   rangeOption,
   refuseSecondOptions,
   textOption,

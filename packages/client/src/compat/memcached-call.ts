@@ -26,16 +26,28 @@ export type MemcachedMultiCallback<Result> = (this: MemcachedCall, errors: Error
 /** The arguments of a call by their names, including the callback. */
 export type CallArguments = Readonly<Record<string, unknown>> & { readonly callback: unknown }
 
+type Run = (isCalledBack: boolean) => Promise<unknown>
+
+/** The command of a call, and what its callback gets if it fails. */
+interface CallKind {
+  readonly type: string
+  readonly outcomeOf: (error: Error) => Error
+}
+
 /**
  * Runs a call, and calls its callback or returns a promise. Any argument that is a function counts as the callback, so
  * that a call without its lifetime receives an error.
  */
-export function runCall(
-  type: string,
-  args: CallArguments,
-  run: (isCalledBack: boolean) => Promise<unknown>,
-  partial?: (error: Error) => PartialResult,
-): unknown {
+export function runCall(type: string, args: CallArguments, run: Run): unknown {
+  return start({ type, outcomeOf: (error) => error }, args, run)
+}
+
+/** Runs a `get` of several keys, whose callback gets an array of errors, and an object in any case. */
+export function runMultiCall(args: CallArguments, run: Run): unknown {
+  return start({ type: 'get', outcomeOf: (error) => new PartialResult([error], {}) }, args, run)
+}
+
+function start({ type, outcomeOf }: CallKind, args: CallArguments, run: Run): unknown {
   const given = [args.callback, ...Object.values(args)].find((value) => typeof value === 'function')
   const callback = given as MemcachedCallback<unknown> | undefined
   const call: MemcachedCall = { ...args, type, callback, start: Date.now(), execution: 0 }
@@ -60,7 +72,7 @@ export function runCall(
   promise.then(
     (result) => tell(undefined, result),
     (error: Error) => {
-      const outcome = error instanceof PartialResult ? error : (partial?.(error) ?? error)
+      const outcome = error instanceof PartialResult ? error : outcomeOf(error)
       if (outcome instanceof PartialResult) tell(outcome.errors, outcome.results)
       else tell(outcome, isRefusal(outcome) ? false : undefined)
     },

@@ -4,6 +4,7 @@ import {
   kindOf,
   MemcacheOptionError,
   positiveOption,
+  positiveWholeOption,
   textOption,
 } from 'memcache-ts-protocol'
 import { readValueOf } from '../errors.ts'
@@ -116,7 +117,7 @@ export function resolveMemcachedOptions(config: MemcachedOptions, given: Memcach
 /** Checks the values of the options that have an effect. */
 function checkValues(options: MemcachedOptions): void {
   for (const name of ['poolSize', 'maxKeySize'] as const) {
-    if (options[name] !== undefined) positiveOption(name, options[name], true)
+    if (options[name] !== undefined) positiveWholeOption(name, options[name])
   }
   for (const name of ['timeout', 'idle', 'maxValue'] as const) {
     if (options[name] !== undefined) positiveOption(name, options[name])

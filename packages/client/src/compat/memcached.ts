@@ -7,11 +7,11 @@ import { cannotWrite } from './presets/preset.ts'
 import { guardedCodec } from '../values/create-codec.ts'
 import type { ValueCodec } from '../values/value-codec.ts'
 import { Encoded, expiresAtOnce, toTtl } from './conventions.ts'
-import { invalidArgument, PartialResult, runCall } from './memcached-call.ts'
+import { invalidArgument, PartialResult, runCall, runMultiCall } from './memcached-call.ts'
 import type { CallArguments, MemcachedCallback, MemcachedMultiCallback } from './memcached-call.ts'
 import { DEFAULT_CONFIG, resolveMemcachedOptions } from './memcached-options.ts'
 import type { MemcachedOptions } from './memcached-options.ts'
-import { tellIssues } from './server-issues.ts'
+import { reportIssues } from './server-issues.ts'
 import type { MemcachedEvents } from './server-issues.ts'
 
 export type { MemcachedCall, MemcachedCallback, MemcachedMultiCallback } from './memcached-call.ts'
@@ -62,7 +62,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
       failover: remove === true ? 'next' : 'none',
       longKeys: this.#options.keyCompression === false ? 'refuse' : 'hash',
     })
-    tellIssues(this.client, remove === true, (event, details) => this.emit(event, details))
+    reportIssues(this.client, remove === true, (event, details) => this.emit(event, details))
   }
 
   /** The servers, as `host:port`. */
@@ -152,7 +152,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     )
   }
 
-  /** False for a miss. */
+  /** Sets the lifetime of a key; the result is `false` on a miss. */
   touch(key: Name, lifetime: number, callback: MemcachedCallback<boolean>): void
   touch(key: Name, lifetime: number): Promise<boolean>
   touch(key: Name, lifetime: unknown, callback?: unknown): unknown {
@@ -163,7 +163,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     })
   }
 
-  /** False for a miss. */
+  /** Deletes a key; the result is `false` on a miss. */
   del(key: Name, callback: MemcachedCallback<boolean>): void
   del(key: Name): Promise<boolean>
   del(key: Name, callback?: unknown): unknown {
@@ -178,7 +178,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
 
   // Counters
 
-  /** False for a miss. */
+  /** Increments a counter; the result is `false` on a miss. */
   incr(key: Name, amount: number, callback: MemcachedCallback<number | false>): void
   incr(key: Name, amount: number): Promise<number | false>
   incr(key: Name, value: unknown, callback?: unknown): unknown {
@@ -187,7 +187,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     })
   }
 
-  /** False for a miss. */
+  /** Decrements a counter; the result is `false` on a miss. */
   decr(key: Name, amount: number, callback: MemcachedCallback<number | false>): void
   decr(key: Name, amount: number): Promise<number | false>
   decr(key: Name, value: unknown, callback?: unknown): unknown {
@@ -317,20 +317,15 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   }
 
   #getMulti(keys: readonly Name[], callback: unknown): unknown {
-    return runCall(
-      'get',
-      { key: keys, callback },
-      async (isCalledBack) => {
-        if (!Array.isArray(keys)) throw invalidArgument('keys', 'Array')
-        const names = keys.map((key) => this.#key(key))
-        const hits = await this.client.getMulti<unknown, string>([...new Set(names)])
-        const found = keys.flatMap((key, index) => (hits.has(names[index]!) ? [[key, hits.get(names[index]!)]] : []))
-        const values: Record<string, unknown> = Object.fromEntries(found)
-        if (hits.errors.size > 0 && isCalledBack) throw new PartialResult([...hits.errors.values()], values)
-        return values
-      },
-      (error) => new PartialResult([error], {}),
-    )
+    return runMultiCall({ key: keys, callback }, async (isCalledBack) => {
+      if (!Array.isArray(keys)) throw invalidArgument('keys', 'Array')
+      const names = keys.map((key) => this.#key(key))
+      const hits = await this.client.getMulti<unknown, string>([...new Set(names)])
+      const found = keys.flatMap((key, index) => (hits.has(names[index]!) ? [[key, hits.get(names[index]!)]] : []))
+      const values: Record<string, unknown> = Object.fromEntries(found)
+      if (hits.errors.size > 0 && isCalledBack) throw new PartialResult([...hits.errors.values()], values)
+      return values
+    })
   }
 
   #store(
@@ -387,7 +382,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     })
   }
 
-  /** Returns a value as it is stored, which is what `maxValue` counts. */
+  /** Returns a value as it is stored; `maxValue` limits its length. */
   #encoded(value: unknown): Encoded {
     const { maxValue = Infinity } = this.#options
     const { bytes, clientFlags } = CODEC.encode(value)

@@ -69,6 +69,28 @@ export interface MemjsCount {
 type Stored = string | Buffer
 type Done = Callback<[success: boolean]>
 type Counted = Callback<[success: boolean, value: number]>
+type StoreMode = 'set' | 'add' | 'replace'
+
+/** The arguments of a store: (key, value, options, callback), or in its old order (key, value, callback, expires). */
+interface StoreArguments {
+  readonly key: string
+  readonly value: Stored
+  readonly given: StoreOptions | Done | undefined
+  readonly last: Done | number | undefined
+}
+
+/**
+ * The arguments of a count: (key, amount, options, callback), or in its old order (key, amount, callback, expires,
+ * initial).
+ */
+interface CountArguments {
+  readonly key: string
+  readonly amount: number
+  readonly given: CountOptions | Counted | undefined
+  readonly last: Counted | number | undefined
+  readonly initial: number | undefined
+}
+
 type GotStats = Callback<[server: string, stats: Record<string, string> | null]>
 
 const OPCODES = { get: 0, set: 1, add: 2, replace: 3, append: 0x0e, prepend: 0x0f } as const
@@ -140,14 +162,14 @@ export class Client {
   set(key: string, value: Stored, options: StoreOptions | undefined, callback: Done): void
   set(key: string, value: Stored, callback: Done, expires?: number): void
   set(key: string, value: Stored, options?: StoreOptions | Done, callback?: Done | number): Promise<boolean> | void {
-    return this.#store('set', key, value, options, callback)
+    return this.#store('set', { key, value, given: options, last: callback })
   }
 
   add(key: string, value: Stored, options?: StoreOptions): Promise<boolean>
   add(key: string, value: Stored, options: StoreOptions | undefined, callback: Done): void
   add(key: string, value: Stored, callback: Done, expires?: number): void
   add(key: string, value: Stored, options?: StoreOptions | Done, callback?: Done | number): Promise<boolean> | void {
-    return this.#store('add', key, value, options, callback)
+    return this.#store('add', { key, value, given: options, last: callback })
   }
 
   replace(key: string, value: Stored, options?: StoreOptions): Promise<boolean>
@@ -159,7 +181,7 @@ export class Client {
     options?: StoreOptions | Done,
     callback?: Done | number,
   ): Promise<boolean> | void {
-    return this.#store('replace', key, value, options, callback)
+    return this.#store('replace', { key, value, given: options, last: callback })
   }
 
   delete(key: string): Promise<boolean>
@@ -179,7 +201,7 @@ export class Client {
     callback?: Counted | number,
     initial?: number,
   ): Promise<MemjsCount> | void {
-    return this.#count('incr', key, amount, options, callback, initial)
+    return this.#count('incr', { key, amount, given: options, last: callback, initial })
   }
 
   decrement(key: string, amount: number, options?: CountOptions): Promise<MemjsCount>
@@ -192,7 +214,7 @@ export class Client {
     callback?: Counted | number,
     initial?: number,
   ): Promise<MemjsCount> | void {
-    return this.#count('decr', key, amount, options, callback, initial)
+    return this.#count('decr', { key, amount, given: options, last: callback, initial })
   }
 
   append(key: string, value: Stored): Promise<boolean>
@@ -289,32 +311,19 @@ export class Client {
     return seconds || (this.options.expires ?? 0)
   }
 
-  #store(
-    mode: 'set' | 'add' | 'replace',
-    key: string,
-    value: unknown,
-    given: StoreOptions | Done | undefined,
-    last: Done | number | undefined,
-  ): Promise<boolean> | void {
-    // Its old order was (key, value, callback, expires).
+  #store(mode: StoreMode, { key, value, given, last }: StoreArguments): Promise<boolean> | void {
     const isOld = typeof given === 'function'
     const options = isOld ? { expires: last as number | undefined } : given
     const callback = isOld ? given : (last as Done | undefined)
     const stored = this.#call(mode.toUpperCase(), () => {
-      const { bytes, clientFlags, exptime } = this.#serialized(OPCODES[mode], value, this.#expires(options?.expires))
-      return this.#storeUnless(expiresAtOnce(exptime), mode, key, new Encoded(bytes, clientFlags), exptime)
+      return this.#storeEncoded(mode, key, this.#serialized(OPCODES[mode], value, this.#expires(options?.expires)))
     })
     return callBack(stored, callback, alone)
   }
 
-  async #storeUnless(
-    isOver: boolean,
-    mode: 'set' | 'add' | 'replace',
-    key: string,
-    value: Encoded,
-    exptime: number,
-  ): Promise<boolean> {
-    if (!isOver) {
+  async #storeEncoded(mode: StoreMode, key: string, { bytes, clientFlags, exptime }: Serialized): Promise<boolean> {
+    if (!expiresAtOnce(exptime)) {
+      const value = new Encoded(bytes, clientFlags)
       if (mode !== 'set') return this.client[mode](key, value, toTtl(exptime))
       await this.client.set(key, value, toTtl(exptime))
       return true
@@ -324,17 +333,9 @@ export class Client {
     return mode === 'set' || wasThere
   }
 
-  #count(
-    mode: 'incr' | 'decr',
-    key: string,
-    amount: number,
-    given: CountOptions | Counted | undefined,
-    last: Counted | number | undefined,
-    oldInitial: number | undefined,
-  ): Promise<MemjsCount> | void {
-    // Its old order was (key, amount, callback, expires, initial).
+  #count(mode: 'incr' | 'decr', { key, amount, given, last, initial }: CountArguments): Promise<MemjsCount> | void {
     const isOld = typeof given === 'function'
-    const options = isOld ? { expires: last as number | undefined, initial: oldInitial } : given
+    const options = isOld ? { expires: last as number | undefined, initial } : given
     const callback = isOld ? given : (last as Counted | undefined)
     const counted = this.#call(mode === 'incr' ? 'INCREMENT' : 'DECREMENT', async () => {
       const made = { initial: options?.initial ?? 0, ttl: toTtl(this.#expires(options?.expires)) }

@@ -6,6 +6,7 @@ import { messageOf } from '../errors.ts'
 import { isPlainJson } from './json-kinds.ts'
 import { decodeJson, decodeTaggedJson } from './tagged-json-decoder.ts'
 import { encodeTaggedJson, isDetached } from './tagged-json-encoder.ts'
+import { OWNED } from './value-codec.ts'
 import type { EncodedValue, ValueCodec, ValueReader } from './value-codec.ts'
 
 /** Options of `typedCodec`. */
@@ -46,7 +47,7 @@ export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueR
       return bytes === undefined ? plain : { bytes, clientFlags: plain.clientFlags | compression!.flag }
     },
     decode(bytes, clientFlags) {
-      return this.read(bytes, 0, bytes.length, clientFlags, true)
+      return this.read(bytes, 0, bytes.length, clientFlags, OWNED)
     },
     copies: (clientFlags) => clientFlags !== ClientFlags.bytes && clientFlags !== ClientFlags.kitBytes,
     read(buffer, start, end, clientFlags, owned) {
@@ -66,7 +67,7 @@ export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueR
           const plainFlags = clientFlags & ~ClientFlags.compression
           if (plainFlags === clientFlags || plainFlags > ClientFlags.kitBytes) throw unknownFlags(clientFlags)
           const bytes = decompress(buffer.subarray(start, end), clientFlags, maxDecompressedBytes)
-          return this.read(bytes, 0, bytes.length, plainFlags, true)
+          return this.read(bytes, 0, bytes.length, plainFlags, OWNED)
         }
       }
     },

@@ -39,7 +39,7 @@ const ONE = '1'.charCodeAt(0)
  */
 export function javaCodec(options: PresetOptions): ValueCodec {
   return {
-    encode: (value) => compressOver(encodePlain(value), options, COMPRESSED, gzip),
+    encode: (value) => compressOver(encodePlain(value), options, { flag: COMPRESSED, compress: gzip }),
     decode: (bytes, clientFlags) => {
       if ((clientFlags & SERIALIZED) !== 0) {
         throw nativeFormat("Java's serialization", 'store strings, such as JSON, in Java')

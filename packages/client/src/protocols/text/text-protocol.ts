@@ -141,7 +141,7 @@ function writeLine(operation: StoreOperation, requests: RequestBuffer, length: n
 /** delete (protocol.txt, "Deletion"). */
 const textDelete: LineCodec<DeleteOperation> = {
   write({ request }: DeleteOperation, requests: RequestBuffer): void {
-    const { wireKey, ...flags } = request
+    const { wireKey, name: _, ...flags } = request
     if (Object.values(flags).some((flag) => flag !== undefined && flag !== false)) refuse('a delete on a condition')
     requests.append(`delete ${textKey(wireKey)}\r\n`)
   },
@@ -160,7 +160,7 @@ const textDelete: LineCodec<DeleteOperation> = {
  */
 const textArithmetic: LineCodec<ArithmeticOperation> = {
   write(operation: ArithmeticOperation, requests: RequestBuffer): void {
-    const { wireKey, mode, delta, details, initial, vivifyExptime, ...flags } = operation.request
+    const { wireKey, name: _, mode, delta, details, initial, vivifyExptime, ...flags } = operation.request
     if (details || Object.values(flags).some((flag) => flag !== undefined)) refuse('a flag of ma')
     if ((initial === undefined) !== (vivifyExptime === undefined)) refuse('a flag of ma')
     const key = textKey(wireKey)
