@@ -1,6 +1,9 @@
 import { booleanOption, choiceOption, kindOf, MemcacheOptionError, MemcacheTimeoutError } from 'memcache-ts-protocol'
 import type { CallOptions, WriteOptions } from './call-options.ts'
 
+/** The parts of a `CallDeadline`. */
+type CallLimits = Pick<CallDeadline, 'at' | 'timeoutMs' | 'signal'> & Partial<Pick<CallDeadline, 'batchSize'>>
+
 /** The limits of an operation under way. */
 interface Limits {
   readonly deadline: number
@@ -28,16 +31,27 @@ export class CallDeadline {
    */
   readonly batchSize: number
 
-  constructor(at: number, timeoutMs: number, signal: AbortSignal | undefined, batchSize = 0) {
+  private constructor({ at, timeoutMs, signal, batchSize = 0 }: CallLimits) {
     this.at = at
     this.timeoutMs = timeoutMs
     this.signal = signal
     this.batchSize = batchSize
   }
 
+  /** Returns the deadline of a call whose time begins now. */
+  static fromNow(timeoutMs: number, signal?: AbortSignal): CallDeadline {
+    return new CallDeadline({ at: performance.now() + timeoutMs, timeoutMs, signal })
+  }
+
+  /** Returns the same call's deadline, for a batch that begins so many operations at once. */
+  forBatch(batchSize: number): CallDeadline {
+    const { at, timeoutMs, signal } = this
+    return new CallDeadline({ at, timeoutMs, signal, batchSize })
+  }
+
   /** Returns the deadline of an operation under way, for the steps that follow from its response. */
   static of({ deadline, timeoutMs, signal, call }: Limits): CallDeadline {
-    return call ?? new CallDeadline(deadline, timeoutMs, signal)
+    return call ?? new CallDeadline({ at: deadline, timeoutMs, signal })
   }
 
   /**
@@ -69,15 +83,13 @@ export interface StepOptions extends CallOptions {
 export function startCall(options: CallOptions | undefined, defaultTimeoutMs: number): StepOptions {
   if (deadlineOf(options) !== undefined) return options!
   checkCall(options)
-  const timeoutMs = options?.timeoutMs ?? defaultTimeoutMs
-  return { ...options, deadline: new CallDeadline(performance.now() + timeoutMs, timeoutMs, options?.signal) }
+  return { ...options, deadline: CallDeadline.fromNow(options?.timeoutMs ?? defaultTimeoutMs, options?.signal) }
 }
 
 /** Returns the options for the operations of a batch, which begin at once; see `startCall`. */
 export function startBatch(options: CallOptions | undefined, defaultTimeoutMs: number, batchSize: number): StepOptions {
   const step = startCall(options, defaultTimeoutMs)
-  const { at, timeoutMs, signal } = step.deadline!
-  return { ...step, deadline: new CallDeadline(at, timeoutMs, signal, batchSize) }
+  return { ...step, deadline: step.deadline!.forBatch(batchSize) }
 }
 
 /** Returns the same call's options for a step on another key, which goes to its own server. */

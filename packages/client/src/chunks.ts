@@ -8,9 +8,9 @@ import { DeleteOperation, StoreOperation } from './operations/write-operations.t
 import { MultiGetOperation } from './operations/multi-get-operation.ts'
 import { RetrievalOperation } from './operations/retrieval-operation.ts'
 import type { WireKey } from './client-key.ts'
-import { ChunkList } from './values/chunk-list.ts'
+import { CHUNK, LIST } from './values/chunk-list.ts'
+import type { ChunkList } from './values/chunk-list.ts'
 import type { CutValue } from './values/chunked-values.ts'
-import type { ValueReader } from './values/value-codec.ts'
 
 /** The number of chunks that are requested or sent together. */
 export const ROUND = 200
@@ -65,7 +65,9 @@ export class Chunks {
     try {
       for (const keys of list.rounds(ROUND)) {
         // Waits for all chunks, so that none is stored after it was removed.
-        const stored = await Promise.allSettled(keys.map((key) => this.#storeOne(key, chunkAt(index++), exptime, step)))
+        const stored = await Promise.allSettled(
+          keys.map((key) => this.#storeOne({ key, bytes: chunkAt(index++), exptime }, step)),
+        )
         const failed = stored.find(({ status }) => status === 'rejected')
         if (failed !== undefined) throw (failed as PromiseRejectedResult).reason
       }
@@ -110,11 +112,11 @@ export class Chunks {
   listOf(wireKey: WireKey, options: StepOptions): Promise<ChunkList | undefined> {
     return new Promise<ChunkList | undefined>((resolve, reject) => {
       let found: ChunkList | undefined
-      const sink = { hit: (_: WireKey, value: unknown) => (found = value as ChunkList | undefined), failed: ignore }
+      const hit = (_: WireKey, value: unknown): void => void (found = value as ChunkList | undefined)
       // A classic get if the key is text: unlike mg, it never takes the right to recache a stale item.
       const operation =
         typeof wireKey === 'string'
-          ? new MultiGetOperation<WireKey>(sink, LIST, () => resolve(found), reject)
+          ? new MultiGetOperation<WireKey>({ reader: LIST, hit, failed: ignore }, () => resolve(found), reject)
           : new RetrievalOperation(
               { wireKey, name: '', request: { value: true }, reader: LIST, build: valueOf<ChunkList> },
               resolve,
@@ -161,31 +163,24 @@ export class Chunks {
         keys.map((key) => this.#retrieve({ key, value: true, touchExptime, build: valueOf<Buffer> }, step)),
       )
     }
-    const found = await this.#multiGet.get<string, Buffer>(keys, step, CHUNK, CHUNKS)
+    const found = await this.#multiGet.get<string, Buffer>(keys, step, CHUNKS)
     // A failed request for chunks is not a miss.
     for (const error of found.errors.values()) throw error
     return keys.map((key) => found.get(key))
   }
 
-  #storeOne(key: string, chunk: Buffer, exptime: number, step: StepOptions): Promise<void> {
+  #storeOne({ key, bytes, exptime }: ChunkStore, step: StepOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       const wireKey = this.#dispatcher.textKey(key)
-      this.#dispatcher.send(
-        new StoreOperation(
-          { wireKey, name: key, mode: 'set', bytes: chunk, clientFlags: ClientFlags.bytes, exptime, build: ignore },
-          resolve,
-          reject,
-        ),
-        wireKey,
-        step,
-      )
+      const store = { wireKey, name: key, mode: 'set', clientFlags: ClientFlags.bytes, build: ignore } as const
+      this.#dispatcher.send(new StoreOperation({ ...store, bytes, exptime }, resolve, reject), wireKey, step)
     })
   }
 
   #deleteOne(key: string, step: StepOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       const wireKey = this.#dispatcher.textKey(key)
-      this.#dispatcher.send(new DeleteOperation({ wireKey }, key, () => resolve(), reject), wireKey, step)
+      this.#dispatcher.send(new DeleteOperation({ wireKey, name: key }, () => resolve(), reject), wireKey, step)
     })
   }
 
@@ -200,13 +195,20 @@ export class Chunks {
 
   /** Changes chunks in the background: no caller waits, and chunks on a server that is away expire or are evicted. */
   #cleanUp(list: ChunkList, each: (key: string, step: StepOptions) => Promise<unknown>): void {
-    const deadline = new CallDeadline(performance.now() + this.#timeoutMs, this.#timeoutMs, undefined)
+    const deadline = CallDeadline.fromNow(this.#timeoutMs)
     const cleanup = (async (): Promise<void> => {
       for (const keys of list.rounds(ROUND)) await Promise.allSettled(keys.map((key) => each(key, { deadline })))
     })()
     this.#cleanups.add(cleanup)
     void cleanup.finally(() => this.#cleanups.delete(cleanup))
   }
+}
+
+/** A chunk to be stored. */
+interface ChunkStore {
+  readonly key: string
+  readonly bytes: Buffer
+  readonly exptime: number
 }
 
 /** A request that sets the lifetime of a chunk, and reads the chunk if its value is requested. */
@@ -217,23 +219,7 @@ interface ChunkRead<Result> {
   readonly build: (item: ItemResponse, value: unknown) => Result
 }
 
-/** Reads the bytes of a chunk. Any other value under its key is not a chunk. */
-const CHUNK: ValueReader = {
-  read: (buffer, start, end, clientFlags, owned) => {
-    if (clientFlags !== ClientFlags.bytes) return undefined
-    const bytes = buffer.subarray(start, end)
-    return owned ? bytes : Buffer.from(bytes)
-  },
-}
-
-const CHUNKS = { withCas: false }
-
-/** Reads a list of chunks; any other value counts as none. */
-export const LIST: ValueReader = {
-  unreadable: 'miss',
-  read: (buffer, start, end, clientFlags) =>
-    clientFlags === ClientFlags.chunks ? ChunkList.read(buffer, start, end) : undefined,
-}
+const CHUNKS = { reader: CHUNK, withCas: false }
 
 function valueOf<Value>(item: ItemResponse, value: unknown): Value | undefined {
   return item.isFound ? (value as Value) : undefined

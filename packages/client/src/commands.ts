@@ -13,10 +13,11 @@ import { checkCall, CallDeadline, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import { isBytes, nameOf } from './client-key.ts'
-import { Chunks, LIST, ROUND } from './chunks.ts'
+import { Chunks, ROUND } from './chunks.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { ItemLimits } from './item-limits.ts'
 import { fragmentOf, Joins } from './joins.ts'
+import type { Join } from './joins.ts'
 import { KeyOrder } from './key-order.ts'
 import { MultiGet } from './multi-get.ts'
 import type { MultiGetWish } from './multi-get.ts'
@@ -31,7 +32,7 @@ import type {
   StoreRequest,
   StoreStatus,
 } from './operations/write-operations.ts'
-import type { GetCall } from './operations/key-list-operation.ts'
+import type { GetCall, GetReading } from './operations/key-list-operation.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
 import type { MultiResult } from './call-results.ts'
@@ -39,6 +40,7 @@ import type { WireKey } from './client-key.ts'
 import type { Operation } from './operations/operation.ts'
 import { RetrievalOperation } from './operations/retrieval-operation.ts'
 import type { ResolvedClientOptions } from './options.ts'
+import { LIST } from './values/chunk-list.ts'
 import type { ChunkList } from './values/chunk-list.ts'
 import { ChunkedValues } from './values/chunked-values.ts'
 import type { EncodedValue, ValueReader } from './values/value-codec.ts'
@@ -50,7 +52,7 @@ const FINISH_LIMIT_MS = 5000
 /** Besides its chunks, a value in chunks has a list, which is read before it is replaced or deleted. */
 const LIST_OPERATIONS = 2
 
-type CounterRequest = Omit<ArithmeticRequest, 'wireKey'>
+type CounterRequest = Omit<ArithmeticRequest, 'wireKey' | 'name'>
 
 /** A value to be stored, before it is encoded. */
 type Storing<Result> = Omit<StoreRequest<Result>, 'bytes' | 'clientFlags' | 'refused'>
@@ -66,6 +68,20 @@ interface StoreWish<Result> {
   readonly build: (status: StoreStatus, casUnique: Uint64) => Result
 }
 
+/** The parts of an item that are requested, and how they become a result. */
+interface RetrievalWish<Result> extends RetrievalRequest {
+  /** Reads the value. Default: the client's values. */
+  readonly reader?: ValueReader
+  /** Makes the result from the response. */
+  readonly build: (item: ItemResponse, value: unknown) => Result
+}
+
+/** How a call that waits for its turn is sent, or fails without having been sent. */
+interface WaitingStep {
+  readonly send: (step: StepOptions | undefined) => void
+  readonly reject: (error: unknown) => void
+}
+
 /** The primitive commands; the text and meta APIs are built on these. */
 export class Commands {
   readonly #dispatcher: Dispatcher
@@ -77,19 +93,21 @@ export class Commands {
   readonly #chunks: Chunks
   readonly #joins: Joins
   readonly #limits: ItemLimits
-  readonly #readAgain = (call: GetCall): void => this.#getExactly(call)
+  readonly #gets: GetReading
+  /** For `getMulti`: the values without their cas uniques. */
+  readonly #bare: MultiGetWish<unknown>
 
   constructor(dispatcher: Dispatcher, options: ResolvedClientOptions) {
-    const { codec, chunkBytes, unreadable, clock, timeoutMs, itemMaxBytes } = options
+    const { clock, timeoutMs, itemMaxBytes } = options
     this.#dispatcher = dispatcher
     this.#clock = clock
     this.#timeoutMs = timeoutMs
     this.#multiGet = new MultiGet(dispatcher, this.#order, timeoutMs)
     const chunks = new Chunks(dispatcher, this.#multiGet, timeoutMs)
     this.#chunks = chunks
-    this.#values = new ChunkedValues(codec, chunkBytes, unreadable, (list, call, exptime) =>
-      chunks.fetch(list, call, exptime),
-    )
+    this.#values = new ChunkedValues(options, (list, call, exptime) => chunks.fetch(list, call, exptime))
+    this.#gets = { reader: this.#values, again: (call) => this.#getExactly(call) }
+    this.#bare = { reader: this.#values, withCas: false }
     this.#joins = new Joins(dispatcher, this.#values, timeoutMs)
     this.#limits = new ItemLimits(dispatcher, itemMaxBytes, timeoutMs)
   }
@@ -101,34 +119,29 @@ export class Commands {
 
   /** Returns a value; a miss is `undefined`. */
   get<Value>(key: ClientKey, options: CallOptions | undefined): Promise<Value | undefined> {
-    if (typeof key !== 'string' && isBytes(key)) return this.retrieve(key, { value: true }, options, valueOf<Value>)
-    if (this.#order.isIdle) return this.#dispatcher.get(key, options, this.#values, this.#readAgain)
+    if (typeof key !== 'string' && isBytes(key))
+      return this.retrieve(key, { value: true, build: valueOf<Value> }, options)
+    if (this.#order.isIdle) return this.#dispatcher.get(key, options, this.#gets)
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
-      const send = (step: StepOptions | undefined): void =>
-        resolve(this.#dispatcher.get(key, step, this.#values, this.#readAgain))
-      if (this.#order.isBusy(wireKey)) this.#inOrder(wireKey, options, reject, send)
+      const send = (step: StepOptions | undefined): void => resolve(this.#dispatcher.get(key, step, this.#gets))
+      if (this.#order.isBusy(wireKey)) this.#inOrder(wireKey, options, { send, reject })
       else send(options)
     })
   }
 
   /** Returns the caller's result for an item. */
-  retrieve<Result>(
-    key: ClientKey,
-    request: RetrievalRequest,
-    options: CallOptions | undefined,
-    build: (item: ItemResponse, value: unknown) => Result,
-    reader: ValueReader = this.#values,
-  ): Promise<Result> {
+  retrieve<Result>(key: ClientKey, wish: RetrievalWish<Result>, options: CallOptions | undefined): Promise<Result> {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
       const { unreadable } = options ?? {}
-      const asked = unreadable === undefined ? request : { ...request, unreadable }
+      const request = unreadable === undefined ? wish : { ...wish, unreadable }
+      const { reader = this.#values, build } = wish
       const name = nameOf(key)
-      const operation = new RetrievalOperation({ wireKey, name, request: asked, reader, build }, resolve, reject)
-      this.#send(operation, wireKey, options, reject)
+      const operation = new RetrievalOperation({ wireKey, name, request, reader, build }, resolve, reject)
+      this.#send(operation, wireKey, options)
     })
   }
 
@@ -137,7 +150,7 @@ export class Commands {
     keys: readonly Given[],
     options: CallOptions | undefined,
   ): Promise<MultiResult<Given, Value>> {
-    return this.#multiGet.get<Given, Value>(keys, options, this.#values, BARE)
+    return this.#multiGet.get<Given, Value>(keys, options, this.#bare as MultiGetWish<Value>)
   }
 
   /** Returns the caller's result for each hit; see `getMulti`. */
@@ -146,7 +159,7 @@ export class Commands {
     options: CallOptions | undefined,
     build: NonNullable<MultiGetWish<Result>['build']>,
   ): Promise<MultiResult<Given, Result>> {
-    return this.#multiGet.get(keys, options, this.#values, { withCas: true, build })
+    return this.#multiGet.get(keys, options, { reader: this.#values, withCas: true, build })
   }
 
   /** Stores a value, and returns the caller's result; a value over the chunks' size is stored in chunks. */
@@ -159,7 +172,7 @@ export class Commands {
       const exptime = ttl === undefined ? 0 : this.exptime(ttl)
       const joins = mode === 'append' || mode === 'prepend'
       if (joins) {
-        resolve(this.#join({ wireKey, name, mode, exptime, conditions, build }, mode, value, options))
+        resolve(this.#join({ wireKey, name, mode, exptime, conditions, build }, value, options))
         return
       }
       const encoded = this.#values.encode(value)
@@ -169,7 +182,7 @@ export class Commands {
       const { refused } = limits
       const store = { wireKey, name, mode, bytes, clientFlags, exptime, conditions, build, refused }
       if (!isLarge && (!limits.mayExceed(wireKey, bytes, clientFlags) || limits.isChecked(store, options))) {
-        this.#send(new StoreOperation(store, resolve, reject), wireKey, options, reject)
+        this.#send(new StoreOperation(store, resolve, reject), wireKey, options)
         return
       }
       const storing: Storing<Result> = { wireKey, name, mode, exptime, conditions, build }
@@ -179,13 +192,8 @@ export class Commands {
 
   /** Sets the lifetime of an item and of its chunks; returns whether there was an item. */
   async touch(key: ClientKey, exptime: number, options: CallOptions | undefined): Promise<boolean> {
-    const item = await this.retrieveAndTouch(
-      key,
-      { value: false, touchExptime: exptime },
-      options,
-      (item) => item.isFound,
-    )
-    return item === true
+    const wish = { value: false, touchExptime: exptime, build: isFound }
+    return (await this.retrieveAndTouch(key, wish, options)) === true
   }
 
   /**
@@ -194,46 +202,39 @@ export class Commands {
    */
   async retrieveAndTouch<Result>(
     key: ClientKey,
-    request: RetrievalRequest & { readonly touchExptime: number },
+    wish: RetrievalWish<Result> & { readonly touchExptime: number },
     options: CallOptions | undefined,
-    build: (item: ItemResponse, value: unknown) => Result,
   ): Promise<Result | undefined> {
     const step = startCall(options, this.#timeoutMs)
     // If chunks are enabled, the list is read by the same request, so that no other call can come between.
-    const { makesChunks } = this.#values
+    const value = this.#values.makesChunks || wish.value
     let list: ChunkList | undefined
     let clientFlags = 0
-    const result = await this.retrieve(
-      key,
-      makesChunks ? { ...request, value: true } : request,
-      step,
-      (item, value) => {
-        list = value as ChunkList | undefined
-        clientFlags = item.isFound ? item.clientFlags : 0
-        return build(item, undefined)
-      },
-      LIST,
-    )
+    const build = (item: ItemResponse, value: unknown): Result => {
+      list = value as ChunkList | undefined
+      clientFlags = item.isFound ? item.clientFlags : 0
+      return wish.build(item, undefined)
+    }
+    const result = await this.retrieve(key, { ...wish, value, reader: LIST, build }, step)
     if (clientFlags !== ClientFlags.chunks) return result
     list ??= await this.#chunks.listOf(this.#dispatcher.wireKey(key), step)
-    const isWhole = list !== undefined && (await this.#chunks.touch(list, request.touchExptime, step))
+    const isWhole = list !== undefined && (await this.#chunks.touch(list, wish.touchExptime, step))
     return isWhole ? result : undefined
   }
 
   /** Deletes an item, marks it stale or empties it; the chunks of a deleted value are removed. */
   delete(
     key: ClientKey,
-    request: Omit<DeleteRequest, 'wireKey'>,
+    request: Omit<DeleteRequest, 'wireKey' | 'name'>,
     options: CallOptions | undefined,
   ): Promise<DeleteStatus> {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
-      const name = nameOf(key)
+      const named = { ...request, wireKey, name: nameOf(key) }
       const removes = this.#values.makesChunks && (request.invalidate !== true || request.removeValue === true)
       if (!removes) {
-        const operation = new DeleteOperation({ ...request, wireKey }, name, resolve, reject)
-        this.#send(operation, wireKey, options, reject)
+        this.#send(new DeleteOperation(named, resolve, reject), wireKey, options)
         return
       }
       const send = (step: StepOptions | undefined): void => {
@@ -244,9 +245,9 @@ export class Commands {
           if (status === 'deleted') remove()
           resolve(status)
         }
-        this.#dispatcher.send(new DeleteOperation({ ...request, wireKey }, name, deleted, reject), wireKey, step)
+        this.#dispatcher.send(new DeleteOperation(named, deleted, reject), wireKey, step)
       }
-      if (this.#order.isBusyForWrite(wireKey)) this.#inOrder(wireKey, options, reject, send)
+      if (this.#order.isBusyForWrite(wireKey)) this.#inOrder(wireKey, options, { send, reject })
       else send(options)
     })
   }
@@ -255,8 +256,8 @@ export class Commands {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
-      const operation = new ArithmeticOperation({ ...request, wireKey }, nameOf(key), resolve, reject)
-      this.#send(operation, wireKey, options, reject)
+      const operation = new ArithmeticOperation({ ...request, wireKey, name: nameOf(key) }, resolve, reject)
+      this.#send(operation, wireKey, options)
     })
   }
 
@@ -276,41 +277,28 @@ export class Commands {
   // Calls of several steps
 
   /** Sends a call of one step, after the earlier calls on its key. */
-  #send(
-    operation: Operation,
-    wireKey: WireKey,
-    options: CallOptions | undefined,
-    reject: (error: unknown) => void,
-  ): void {
+  #send(operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
     const isBusy = operation.writes ? this.#order.isBusyForWrite(wireKey) : this.#order.isBusy(wireKey)
-    if (isBusy) {
-      this.#inOrder(wireKey, options, reject, (step) => this.#dispatcher.send(operation, wireKey, step))
-    } else {
+    if (!isBusy) {
       this.#dispatcher.send(operation, wireKey, options)
+      return
     }
+    this.#inOrder(wireKey, options, {
+      send: (step) => this.#dispatcher.send(operation, wireKey, step),
+      reject: (error) => operation.fail(error),
+    })
   }
 
   /** Sends a request after the earlier calls on its key, which is busy. */
-  #inOrder(
-    wireKey: WireKey,
-    options: CallOptions | undefined,
-    reject: (error: unknown) => void,
-    send: (step: StepOptions | undefined) => void,
-  ): void {
+  #inOrder(wireKey: WireKey, options: CallOptions | undefined, { send, reject }: WaitingStep): void {
     const step = startCall(options, this.#timeoutMs)
-    this.#order.after(wireKey, step.deadline!, () => send(step), reject)
+    this.#order.after(wireKey, step.deadline!, { begin: () => send(step), reject })
   }
 
-  #storeStep<Result>(
-    storing: Storing<unknown>,
-    encoded: EncodedValue,
-    build: (status: StoreStatus, casUnique: Uint64) => Result,
-    step: StepOptions,
-  ): Promise<Result> {
+  #storeStep<Result>(store: Storing<Result> & EncodedValue, step: StepOptions): Promise<Result> {
     return new Promise((resolve, reject) => {
       const { refused } = this.#limits
-      const operation = new StoreOperation({ ...storing, ...encoded, build, refused }, resolve, reject)
-      this.#dispatcher.send(operation, storing.wireKey, step)
+      this.#dispatcher.send(new StoreOperation({ ...store, refused }, resolve, reject), store.wireKey, step)
     })
   }
 
@@ -323,7 +311,7 @@ export class Commands {
     const step = startCall(options, this.#timeoutMs)
     return this.#order.alone(storing.wireKey, step.deadline!, async () => {
       await this.#limits.check({ ...encoded, wireKey: storing.wireKey }, step)
-      return this.#storeStep(storing, encoded, storing.build, step)
+      return this.#storeStep({ ...storing, ...encoded }, step)
     })
   }
 
@@ -339,17 +327,13 @@ export class Commands {
       const list = await this.#chunks.store(cut, storing.exptime, step)
       const replaced = storing.mode === 'add' ? undefined : this.#chunks.listOf(storing.wireKey, step)
       let isStoredNow = false
-      const built = (status: StoreStatus, casUnique: Uint64): Result => {
+      const build = (status: StoreStatus, casUnique: Uint64): Result => {
         isStoredNow = status === 'stored'
         return storing.build(status, casUnique)
       }
       try {
-        const result = await this.#storeStep(
-          storing,
-          { bytes: list.toBytes(), clientFlags: ClientFlags.chunks },
-          built,
-          step,
-        )
+        const value = { bytes: list.toBytes(), clientFlags: ClientFlags.chunks }
+        const result = await this.#storeStep({ ...storing, ...value, build }, step)
         if (isStoredNow) void replaced?.then((found) => found && this.#chunks.retire(found))
         else this.#chunks.remove(list)
         return result
@@ -362,12 +346,11 @@ export class Commands {
   }
 
   #join<Result>(
-    storing: Storing<Result>,
-    mode: 'append' | 'prepend',
+    storing: Storing<Result> & Pick<Join, 'mode'>,
     value: unknown,
     options: CallOptions | undefined,
   ): Promise<Result> {
-    const { wireKey, name, conditions = {} } = storing
+    const { wireKey, name, mode, conditions = {} } = storing
     const join = { wireKey, name, mode, fragment: fragmentOf(mode, value), conditions }
     const step = startCall(options, this.#timeoutMs)
     return this.#order.alone(wireKey, step.deadline!, async () => {
@@ -405,8 +388,8 @@ export class Commands {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
-      const operation = new LinesOperation(request(wireKey), nameOf(key), resolve, reject)
-      this.#send(operation, wireKey, options, reject)
+      const operation = new LinesOperation({ ...request(wireKey), name: nameOf(key) }, resolve, reject)
+      this.#send(operation, wireKey, options)
     })
   }
 
@@ -449,5 +432,6 @@ function valueOf<Value>(item: ItemResponse, value: unknown): Value | undefined {
   return item.isFound ? (value as Value) : undefined
 }
 
-/** Requests values without cas uniques. */
-const BARE = { withCas: false }
+function isFound(item: ItemResponse): boolean {
+  return item.isFound
+}

@@ -27,13 +27,13 @@ interface DiscoveryOptions extends ConnectionOptions {
 
 /** The owner of a discovery, which is notified of its events. */
 export interface DiscoveryObserver {
-  /** A request for the servers was sent; operations may wait for the response. */
+  /** Called when a request for the servers was sent; operations may wait for the response. */
   requested(): void
-  /** No endpoint has returned the servers; the next request follows later. */
+  /** Called if no endpoint has returned the servers; the next request follows later. */
   failed(error: MemcacheError): void
-  /** As `failed`, but only the first time since an endpoint responded, and not while the client closes. */
+  /** Called like `failed`, but only the first time since an endpoint responded, and not while the client closes. */
   lost(error: MemcacheError): void
-  /** The servers that are used from now on were found. */
+  /** Called when the servers that are used from now on were found. */
   found(servers: readonly ServerAddress[]): void
 }
 
@@ -56,7 +56,7 @@ export class Discovery {
   #timer: LongTimer | undefined
 
   constructor(options: DiscoveryOptions, observer: DiscoveryObserver) {
-    this.#endpoints = options.servers.map((address) => new ServerPool(address, 1, options, NOBODY))
+    this.#endpoints = options.servers.map((address) => new ServerPool(address, { ...options, poolSize: 1 }, NOBODY))
     this.#timeoutMs = options.connectTimeoutMs
     this.#redact = redactorOf(options.credentials)
     this.#intervalMs = options.discoveryIntervalMs
@@ -140,7 +140,7 @@ export class Discovery {
     if (refusal !== undefined) throw refusal
     try {
       return await new Promise((resolve, reject) => {
-        this.#operation = new LinesOperation(request, undefined, resolve, reject)
+        this.#operation = new LinesOperation(request, resolve, reject)
         connection.send(this.#operation, this.#timeoutMs)
       })
     } catch (error) {

@@ -17,6 +17,7 @@ import type { ConnectionOptions, ConnectionReport } from './connection/connectio
 import { Connection } from './connection/connection.ts'
 import { errorForKey } from './errors.ts'
 import { GetCall } from './operations/key-list-operation.ts'
+import type { GetReading } from './operations/key-list-operation.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
 import type { Operation } from './operations/operation.ts'
 import { watch } from './operations/waiter.ts'
@@ -24,7 +25,6 @@ import type { ResolvedClientOptions } from './options.ts'
 import { createRouter } from './routing/create-router.ts'
 import type { Router } from './routing/router.ts'
 import type { ServerAddress } from './server-address.ts'
-import type { ValueReader } from './values/value-codec.ts'
 
 /** Finds the connection for a key, and passes operations to it. */
 export class Dispatcher {
@@ -58,7 +58,7 @@ export class Dispatcher {
     this.#pools = servers.map((address) => {
       const kept = before.get(identity(address))
       before.delete(identity(address))
-      return kept ?? new ServerPool(address, this.#options.poolSize, this.#options, this.#observer)
+      return kept ?? new ServerPool(address, this.#options, this.#observer)
     })
     // A single server needs no hashing.
     this.#router = servers.length > 1 ? createRouter(this.#options, servers) : undefined
@@ -140,16 +140,7 @@ export class Dispatcher {
    */
   send(operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
     const routed = this.routedBy(wireKey, options)
-    this.sendTo(this.poolOf(routed, options?.server), operation, routed, options)
-  }
-
-  /**
-   * Sends an operation to a server, by the connection of a key.
-   *
-   * @throws MemcacheError if the server cannot take an operation now.
-   */
-  sendTo(pool: ServerPool, operation: Operation, wireKey: WireKey, options: CallOptions | undefined): void {
-    this.sendBy(pool.for(wireKey), operation, options)
+    this.sendBy(this.poolOf(routed, options?.server).for(routed), operation, options)
   }
 
   /**
@@ -168,12 +159,7 @@ export class Dispatcher {
   }
 
   /** Sends a plain `get` together with the other gets of the same turn of the event loop. */
-  get<Value>(
-    key: Key,
-    options: CallOptions | undefined,
-    reader: ValueReader,
-    again: (call: GetCall) => void,
-  ): Promise<Value | undefined> {
+  get<Value>(key: Key, options: CallOptions | undefined, reading: GetReading): Promise<Value | undefined> {
     return new Promise((resolve, reject) => {
       if (options !== undefined) checkCall(options)
       const wireKey = this.textKey(key)
@@ -185,7 +171,7 @@ export class Dispatcher {
       const timeoutMs = deadline?.timeoutMs ?? options?.timeoutMs ?? this.#options.timeoutMs
       const call = new GetCall(key, wireKey, timeoutMs, options, resolve as (value: unknown) => void, reject)
       call.call = deadline
-      connection.get(call, reader, again)
+      connection.get(call, reading)
       if (options?.signal !== undefined) watch(options.signal, call)
     })
   }
@@ -226,6 +212,12 @@ export interface PoolObserver {
   rejoined(server: string): void
 }
 
+/** Options of a `ServerPool`. */
+interface PoolOptions extends ConnectionOptions {
+  /** The number of connections. */
+  readonly poolSize: number
+}
+
 /**
  * The connections to one server. A key always uses the same connection, so that operations on it keep their order.
  * While that connection is down, all of its keys use another one, and return when their operations there are done. The
@@ -234,7 +226,7 @@ export interface PoolObserver {
  */
 export class ServerPool {
   readonly address: ServerAddress
-  readonly #options: ConnectionOptions
+  readonly #options: PoolOptions
   readonly #observer: PoolObserver
   readonly #connections: Connection[]
   /** The connection that serves the keys of a connection that is down, by the index of the latter. */
@@ -244,13 +236,13 @@ export class ServerPool {
   #ejected = false
   #closed = false
 
-  constructor(address: ServerAddress, size: number, options: ConnectionOptions, observer: PoolObserver) {
+  constructor(address: ServerAddress, options: PoolOptions, observer: PoolObserver) {
     this.address = address
     this.#options = options
     this.#observer = observer
     this.#connections = []
-    this.#detours = Array.from({ length: size })
-    for (let place = 0; place < size; place++) this.#connections.push(this.#connect(place))
+    this.#detours = Array.from({ length: options.poolSize })
+    for (let place = 0; place < options.poolSize; place++) this.#connections.push(this.#connect(place))
   }
 
   /** Whether the server is away. A connection that the server refused says nothing about connections that are not open. */
@@ -312,30 +304,26 @@ export class ServerPool {
   #connect(place: number, downBy?: MemcacheError): Connection {
     const { address } = this
     const observer = this.#observer
-    const connection: Connection = new Connection(
-      address,
-      this.#options,
-      {
-        connected: () => {
-          observer.connected(address.name)
-          this.#checkRejoined()
-        },
-        disconnected: (error) => {
-          observer.disconnected(address.name, error)
-          this.#checkEjected(error)
-        },
-        retrying: (delayMs) => observer.retrying(address.name, delayMs),
-        silent: () => this.#probeOthers(place),
-        retired: (reason, isSilent) => this.#replace(place, reason, isSilent),
-        successor: () => this.#detour(place),
-        returned: () => {
-          const detour = this.#detours[place]
-          this.#detours[place] = undefined
-          return detour?.whenDone()
-        },
+    const connection = new Connection(address, this.#options, {
+      connected: () => {
+        observer.connected(address.name)
+        this.#checkRejoined()
       },
-      downBy,
-    )
+      disconnected: (error) => {
+        observer.disconnected(address.name, error)
+        this.#checkEjected(error)
+      },
+      retrying: (delayMs) => observer.retrying(address.name, delayMs),
+      silent: () => this.#probeOthers(place),
+      retired: (reason, isSilent) => this.#replace(place, reason, isSilent),
+      successor: () => this.#detour(place),
+      returned: () => {
+        const detour = this.#detours[place]
+        this.#detours[place] = undefined
+        return detour?.whenDone()
+      },
+    })
+    if (downBy !== undefined) connection.beginDown(downBy)
     return connection
   }
 

@@ -137,14 +137,13 @@ export class ItemLimits {
 
   /** Requests the limit of a server. It is requested again before a value is refused, since a restart may change it. */
   async #request(pool: ServerPool): Promise<void> {
-    const timeoutMs = this.#timeoutMs
-    const step: StepOptions = { deadline: new CallDeadline(performance.now() + timeoutMs, timeoutMs, undefined) }
+    const step: StepOptions = { deadline: CallDeadline.fromNow(this.#timeoutMs) }
     let failure: unknown
     const lines = await new Promise<string[]>((resolve, reject) => {
-      const operation = new LinesOperation(SETTINGS_REQUEST, undefined, resolve, reject)
+      const operation = new LinesOperation(SETTINGS_REQUEST, resolve, reject)
       // A proxy may hang up on it.
       operation.mayRepeat = false
-      this.#dispatcher.sendTo(pool, operation, '', step)
+      this.#dispatcher.sendBy(pool.for(''), operation, step)
     }).catch((error: unknown) => void (failure = error))
     const isSilent = failure instanceof MemcacheTimeoutError
     // The limit of a server that cannot be reached is requested when the server is back.

@@ -19,7 +19,7 @@ import { StoreOperation } from './operations/write-operations.ts'
 import type { StoreConditions, StoreRequest, StoreStatus } from './operations/write-operations.ts'
 import type { ChunkedValues } from './values/chunked-values.ts'
 import { messageOf } from './errors.ts'
-import type { ValueReader } from './values/value-codec.ts'
+import { BYTES, LENT } from './values/value-codec.ts'
 
 /** The lifetime of a restored value: the classic text protocol does not report the original one. */
 const RESTORED_SECONDS = 60
@@ -131,7 +131,7 @@ export class Joins {
    * @returns whether the bytes were joined to a value, and not to a lease.
    */
   async #restore(join: Join, { server, groupKey }: StepOptions): Promise<boolean> {
-    const deadline = new CallDeadline(performance.now() + this.#timeoutMs, this.#timeoutMs, undefined)
+    const deadline = CallDeadline.fromNow(this.#timeoutMs)
     const options = { server, groupKey, deadline }
     const base = await this.#base(join, options)
     if (base?.bytes === undefined) return true
@@ -157,7 +157,7 @@ export class Joins {
 
   #isReadable(bytes: Buffer, clientFlags: number): boolean {
     try {
-      readValue(this.#values, bytes, 0, bytes.length, clientFlags, false)
+      readValue(this.#values, bytes, 0, bytes.length, clientFlags, LENT)
       return true
     } catch {
       return false
@@ -247,14 +247,6 @@ function tooLarge(key: string, mode: 'append' | 'prepend'): MemcacheTooLargeErro
     `${key}: the server cannot store the value that ${mode} would make, and keeps the stored one: raise its item limit (-I), or go on with another key`,
     { key },
   )
-}
-
-/** Reads the stored bytes of any value. */
-const BYTES: ValueReader = {
-  read: (buffer, start, end, _, owned) => {
-    const bytes = buffer.subarray(start, end)
-    return owned ? bytes : Buffer.from(bytes)
-  },
 }
 
 function joinedOf(status: StoreStatus, casUnique: Uint64): Joined {

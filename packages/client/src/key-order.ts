@@ -39,9 +39,9 @@ export class KeyOrder {
   /**
    * Begins a call of one step after the earlier calls on its key. Must be called only while the key is busy.
    *
-   * @param begin passes the request to its connection immediately; if it throws, the call is rejected.
+   * @param steps.begin passes the request to its connection immediately; if it throws, the call is rejected.
    */
-  after(key: WireKey, call: CallDeadline, begin: () => void, reject: (error: unknown) => void): void {
+  after(key: WireKey, call: CallDeadline, { begin, reject }: Steps): void {
     this.#wait(this.#lanes.get(laneOf(key))!, new Turn({ call, isAlone: false, begin, reject }))
   }
 
@@ -115,12 +115,16 @@ export class KeyOrder {
   }
 }
 
-interface WaitingCall {
+/** How a call that waits for its turn begins, or ends without having begun. */
+interface Steps {
+  readonly begin: () => void
+  readonly reject: (error: unknown) => void
+}
+
+interface WaitingCall extends Steps {
   readonly call: CallDeadline
   /** Whether the call has several steps, so that later calls wait for it. */
   readonly isAlone: boolean
-  readonly begin: () => void
-  readonly reject: (error: unknown) => void
 }
 
 /** A call that waits for an earlier one on its key. */

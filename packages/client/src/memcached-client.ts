@@ -1,19 +1,11 @@
 import { EventEmitter } from 'node:events'
 import { setImmediate } from 'node:timers'
-import {
-  formatFlushAll,
-  formatVerbosity,
-  kindOf,
-  MemcacheOptionError,
-  Opcode,
-  refuseSecondOptions,
-} from 'memcache-ts-protocol'
+import { kindOf, MemcacheOptionError, refuseSecondOptions } from 'memcache-ts-protocol'
 import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
 import { checkCall, startBatch, wantsNoReply } from './call-deadline.ts'
-import { checkNames, hasKnownNames, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
+import { checkNames, hasKnownNames, keysOf, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
 import type { CallOptions, ClientKey, CounterOptions, WriteOptions, Written } from './call-options.ts'
 import { Commands } from './commands.ts'
-import { VERSION_REQUEST } from './connection/handshake.ts'
 import { Discovery } from './discovery.ts'
 import { Opening } from './waiting-calls.ts'
 import type { ConnectionReport } from './connection/connection-contract.ts'
@@ -27,7 +19,14 @@ import { MetaCommands } from './meta-commands.ts'
 import type { Widened } from './meta-commands.ts'
 import { resolveClientOptions } from './options.ts'
 import type { MemcachedClientOptions, ResolvedClientOptions } from './options.ts'
-import { readStatistics, ServerCommands, statisticsRequest } from './server-commands.ts'
+import {
+  flushRequest,
+  readStatistics,
+  ServerCommands,
+  statisticsRequest,
+  verbosityRequest,
+  VERSION_OF_SERVER,
+} from './server-commands.ts'
 import type { ServerStatistics } from './server-commands.ts'
 import { operationChannel, Tracing } from './tracing.ts'
 
@@ -45,6 +44,20 @@ export interface MemcachedClientEvents {
   servers: [servers: string[]]
   /** No endpoint returns the servers: the last list is used. Emitted once until an endpoint responds again. */
   discoveryError: [error: MemcacheError]
+}
+
+/** A call that stores a value on a condition, or joins bytes to it. */
+interface StoreCall<Options> {
+  readonly mode: 'add' | 'replace' | 'append' | 'prepend'
+  readonly ttl?: Ttl | undefined
+  readonly options: Options | undefined
+}
+
+/** A call for each of many keys. */
+interface BatchCall<Given> {
+  readonly operation: string
+  readonly items: readonly (readonly [Given, unknown])[]
+  readonly options: CallOptions | undefined
 }
 
 /**
@@ -129,25 +142,29 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Returns the value with its cas unique; `undefined` is a miss. */
   gets<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
-    const request = { value: true, casUnique: true }
+    const wish = { value: true, casUnique: true, build: withCas<Value> }
     return this.#tracing.run({ operation: 'gets', key, options }, (options) =>
-      this.#commands.retrieve(key, request, options, withCas<Value>),
+      this.#commands.retrieve(key, wish, options),
     )
   }
 
   /** Returns the value and sets its lifetime; `undefined` is a miss. */
   gat<Value = unknown>(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<Value | undefined> {
     return this.#tracing.run({ operation: 'gat', key, options }, async (options) => {
-      const request = { value: true, touchExptime: this.#commands.exptime(ttl) }
-      return this.#commands.retrieve(key, request, options, hitValue<Value>)
+      const wish = { value: true, touchExptime: this.#commands.exptime(ttl), build: hitValue<Value> }
+      return this.#commands.retrieve(key, wish, options)
     })
   }
 
   /** Returns the value with its cas unique, and sets its lifetime; `undefined` is a miss. */
   gats<Value = unknown>(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
     return this.#tracing.run({ operation: 'gats', key, options }, async (options) => {
-      const request = { value: true, casUnique: true, touchExptime: this.#commands.exptime(ttl) }
-      return this.#commands.retrieve(key, request, options, withCas<Value>)
+      const touchExptime = this.#commands.exptime(ttl)
+      return this.#commands.retrieve(
+        key,
+        { value: true, casUnique: true, touchExptime, build: withCas<Value> },
+        options,
+      )
     })
   }
 
@@ -201,7 +218,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     ttl?: Ttl,
     options?: CallOptions,
   ): Promise<MultiResult<Given, true>> {
-    return this.#forEach('setMulti', pairsOf(items), options, ([key, value], options) =>
+    return this.#forEach({ operation: 'setMulti', items: pairsOf(items), options }, ([key, value], options) =>
       this.#commands.store(key, value, { mode: 'set', ttl, options, build: yes }),
     )
   }
@@ -213,7 +230,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     ttl?: Ttl,
     options?: Options,
   ): Promise<Written<Options, boolean>> {
-    return this.#store('add', key, value, ttl, options)
+    return this.#store(key, value, { mode: 'add', ttl, options })
   }
 
   /** Stores a value if the key has one; returns whether it did. */
@@ -223,7 +240,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     ttl?: Ttl,
     options?: Options,
   ): Promise<Written<Options, boolean>> {
-    return this.#store('replace', key, value, ttl, options)
+    return this.#store(key, value, { mode: 'replace', ttl, options })
   }
 
   /**
@@ -236,7 +253,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     value: string | Uint8Array,
     options?: Options,
   ): Promise<Written<Options, boolean>> {
-    return this.#store('append', key, value, undefined, options)
+    return this.#store(key, value, { mode: 'append', options })
   }
 
   /**
@@ -249,7 +266,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     value: string | Uint8Array,
     options?: Options,
   ): Promise<Written<Options, boolean>> {
-    return this.#store('prepend', key, value, undefined, options)
+    return this.#store(key, value, { mode: 'prepend', options })
   }
 
   /** Stores a value in place of the one that `gets` returned; returns `exists` if the value has changed since. */
@@ -290,9 +307,8 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     keys: readonly Given[],
     options?: CallOptions,
   ): Promise<MultiResult<Given, boolean>> {
-    if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
-    const all = keys.map((key: Given): readonly [Given, undefined] => [key, undefined])
-    return this.#forEach('deleteMulti', all, options, ([key], options) => this.#delete(key, options))
+    const items = keysOf(keys).map((key: Given): readonly [Given, undefined] => [key, undefined])
+    return this.#forEach({ operation: 'deleteMulti', items, options }, ([key], options) => this.#delete(key, options))
   }
 
   // Counters
@@ -307,7 +323,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
     return this.#written(
-      this.#tracing.run({ operation: 'incr', key, options }, (options) => this.#count('incr', key, delta, options)),
+      this.#tracing.run({ operation: 'incr', key, options }, (options) =>
+        this.#count(key, { mode: 'incr', delta }, options),
+      ),
       options,
     )
   }
@@ -319,7 +337,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
     return this.#written(
-      this.#tracing.run({ operation: 'decr', key, options }, (options) => this.#count('decr', key, delta, options)),
+      this.#tracing.run({ operation: 'decr', key, options }, (options) =>
+        this.#count(key, { mode: 'decr', delta }, options),
+      ),
       options,
     )
   }
@@ -329,15 +349,15 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** Invalidates all items on all servers, now or after this many seconds. */
   async flushAll(delaySeconds = 0, options?: CallOptions): Promise<void> {
     const delay = this.#commands.exptimeIn(wholeNumber('delaySeconds', delaySeconds) || Infinity)
-    const extra = delay > 0 ? { extra: delay } : {}
-    const request = { text: formatFlushAll(delay), writes: true, binary: { opcode: Opcode.flush, ...extra } }
-    await this.#tracing.run({ operation: 'flushAll', options }, (options) => this.#servers.onAll(request, options))
+    await this.#tracing.run({ operation: 'flushAll', options }, (options) =>
+      this.#servers.onAll(flushRequest(delay), options),
+    )
   }
 
   /** Returns each server's version. */
   async version(options?: CallOptions): Promise<Map<string, string>> {
     const lines = await this.#tracing.run({ operation: 'version', options }, (options) =>
-      this.#servers.onAll(VERSION_REQUEST, options),
+      this.#servers.onAll(VERSION_OF_SERVER, options),
     )
     return new Map([...lines].map(([server, [line]]) => [server, line?.replace('VERSION ', '') ?? '']))
   }
@@ -346,7 +366,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   async ping(options?: CallOptions): Promise<Map<string, Error | undefined>> {
     try {
       return await this.#tracing.run({ operation: 'version', options }, (options) =>
-        this.#servers.failuresOn(VERSION_REQUEST, options),
+        this.#servers.failuresOn(VERSION_OF_SERVER, options),
       )
     } catch (error) {
       // The client was closed, or no servers are known yet: all servers have the same error.
@@ -396,8 +416,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Sets the log level of every server: 0 for errors only, 1 for warnings too, 2 for commands too. */
   async verbosity(level: number, options?: CallOptions): Promise<void> {
-    wholeNumber('level', level)
-    const request = { text: formatVerbosity(level), writes: true, binary: { opcode: Opcode.verbosity, extra: level } }
+    const request = verbosityRequest(wholeNumber('level', level))
     await this.#tracing.run({ operation: 'verbosity', options }, (options) => this.#servers.onAll(request, options))
   }
 
@@ -434,11 +453,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   #store<Options extends WriteOptions>(
-    mode: 'add' | 'replace' | 'append' | 'prepend',
     key: ClientKey,
     value: unknown,
-    ttl: Ttl | undefined,
-    options: Options | undefined,
+    { mode, ttl, options }: StoreCall<Options>,
   ): Promise<Written<Options, boolean>> {
     const stored = this.#tracing.run({ operation: mode, key, options }, (options) =>
       this.#commands.store(key, value, { mode, ttl, options, build: isStored }),
@@ -452,9 +469,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Makes a call for each of many keys, with one deadline for all. */
   #forEach<Given extends ClientKey, Result>(
-    operation: string,
-    items: readonly (readonly [Given, unknown])[],
-    options: CallOptions | undefined,
+    { operation, items, options }: BatchCall<Given>,
     begin: (item: readonly [Given, unknown], options: CallOptions) => Promise<Result>,
   ): Promise<MultiResult<Given, Result>> {
     const keys = items.map(([key]) => key)
@@ -465,9 +480,8 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   async #count<Amount extends number | bigint>(
-    mode: 'incr' | 'decr',
     key: ClientKey,
-    delta: Amount | undefined,
+    { mode, delta }: { readonly mode: 'incr' | 'decr'; readonly delta: Amount | undefined },
     options: CounterOptions | undefined,
   ): Promise<Widened<Amount> | undefined> {
     const initial = uint64Option('initial', options?.initial)

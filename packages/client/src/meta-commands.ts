@@ -56,23 +56,24 @@ export class MetaCommands {
       { operation: 'meta.get', key, options },
       (options): Promise<MetaItem<Value> | undefined> => {
         const compareCas = uint64Option('compareCas', options?.compareCas)
-        const request = {
-          value: flag('value', options?.value, true),
+        const { value = true, access = false, noBump = false } = options ?? {}
+        const item = access ? itemWithAccess<Value> : itemOf<Value>
+        const wish = {
+          value: booleanOption('value', value),
           casUnique: true,
           details: true,
-          access: flag('access', options?.access, false),
-          noBump: flag('noBump', options?.noBump, false),
+          access: booleanOption('access', access),
+          noBump: booleanOption('noBump', noBump),
           touchExptime: options?.touchTtl === undefined ? undefined : this.#commands.exptime(options.touchTtl),
           vivifySeconds: seconds('vivifySeconds', options?.vivifySeconds),
           recacheSeconds: seconds('recacheSeconds', options?.recacheSeconds),
           newCas: uint64Option('newCas', options?.newCas),
           compareCas,
+          build: compareCas === undefined ? item : unlessUnchanged(item, compareCas),
         }
-        const item = request.access ? itemWithAccess<Value> : itemOf<Value>
-        const build = compareCas === undefined ? item : unlessUnchanged(item, compareCas)
-        const { touchExptime, value } = request
-        if (touchExptime === undefined || value) return this.#commands.retrieve(key, request, options, build)
-        return this.#commands.retrieveAndTouch(key, { ...request, touchExptime }, options, build)
+        const { touchExptime } = wish
+        if (touchExptime === undefined || value) return this.#commands.retrieve(key, wish, options)
+        return this.#commands.retrieveAndTouch(key, { ...wish, touchExptime }, options)
       },
     )
   }
@@ -81,11 +82,12 @@ export class MetaCommands {
   set(key: ClientKey, value: unknown, options?: MetaSetOptions): Promise<MetaSetResult> {
     return this.#tracing.run({ operation: 'meta.set', key, options }, (options) => {
       const mode = choiceOption('mode', options?.mode ?? 'set', STORE_MODES)
+      const { invalidate = false } = options ?? {}
       const conditions = {
         returnCas: true,
         compareCas: uint64Option('compareCas', options?.compareCas),
         newCas: uint64Option('newCas', options?.newCas),
-        invalidate: flag('invalidate', options?.invalidate, false),
+        invalidate: booleanOption('invalidate', invalidate),
         vivifyExptime: options?.vivifyTtl === undefined ? undefined : this.#commands.exptime(options.vivifyTtl),
       }
       return this.#commands.store(key, value, { mode, ttl: options?.ttl, conditions, options, build: setResult })
@@ -95,11 +97,12 @@ export class MetaCommands {
   /** md: deletes an item, marks it stale, or empties it. */
   delete(key: ClientKey, options?: MetaDeleteOptions): Promise<'deleted' | 'exists' | 'notFound'> {
     return this.#tracing.run({ operation: 'meta.delete', key, options }, (options) => {
+      const { invalidate = false, removeValue = false } = options ?? {}
       const request = {
         compareCas: uint64Option('compareCas', options?.compareCas),
         newCas: uint64Option('newCas', options?.newCas),
-        invalidate: flag('invalidate', options?.invalidate, false),
-        removeValue: flag('removeValue', options?.removeValue, false),
+        invalidate: booleanOption('invalidate', invalidate),
+        removeValue: booleanOption('removeValue', removeValue),
         exptime: options?.ttl === undefined ? undefined : this.#commands.exptime(options.ttl),
       }
       return this.#commands.delete(key, request, options)
@@ -142,6 +145,7 @@ export class MetaCommands {
         key,
         (wireKey) => ({
           text: typeof wireKey === 'string' ? `me ${wireKey}\r\n` : `me ${wireKey.toString('base64')} b\r\n`,
+          line: /^(?:ME|EN)\b/,
           meta: true,
         }),
         options,
@@ -154,14 +158,9 @@ export class MetaCommands {
   /** mn: resolves when every server has responded. */
   noop(options?: CallOptions): Promise<void> {
     return this.#tracing.run({ operation: 'meta.noop', options }, async (options) => {
-      await this.#servers.onAll({ text: 'mn\r\n', meta: true }, options)
+      await this.#servers.onAll({ text: 'mn\r\n', line: /^MN\b/, meta: true }, options)
     })
   }
-}
-
-/** @throws MemcacheOptionError if the value is neither true nor false. */
-function flag(name: string, value: boolean | undefined, otherwise: boolean): boolean {
-  return value === undefined ? otherwise : booleanOption(name, value)
 }
 
 function setResult(status: StoreStatus, casUnique: Uint64): MetaSetResult {

@@ -53,6 +53,20 @@ const NOBODY: ConnectionObserver = {
   returned: () => undefined,
 }
 
+type Visitor = (item: DumpedItem) => unknown
+
+/** A call of `metadump`. */
+interface DumpCall {
+  readonly visit: Visitor
+  readonly deadline: CallDeadline
+}
+
+/** The connection of a dump, and the receiver of its items. */
+interface Dumping {
+  readonly connection: Pick<Connection, 'server' | 'redact'>
+  readonly visit: Visitor
+}
+
 /** The dumps under way. */
 export class Metadumps {
   readonly #options: MetadumpConnectionOptions
@@ -65,11 +79,11 @@ export class Metadumps {
   /** Dumps servers. If one fails, the call rejects and the other dumps end. */
   async dump(
     servers: readonly { readonly address: ServerAddress }[],
-    visit: (item: DumpedItem) => unknown,
+    visit: Visitor,
     options?: MetadumpOptions,
   ): Promise<void> {
     const deadline = startCall(options, METADUMP_TIMEOUT_MS).deadline!
-    const dumps = servers.map(({ address }) => new Metadump(address, this.#options, visit, deadline))
+    const dumps = servers.map(({ address }) => new Metadump(address, this.#options, { visit, deadline }))
     for (const dump of dumps) this.#running.add(dump)
     try {
       await Promise.all(dumps.map((dump) => dump.run()))
@@ -102,19 +116,14 @@ class Metadump {
   readonly #server: string
   readonly #options: MetadumpConnectionOptions
   readonly #connection: Connection
-  readonly #visit: (item: DumpedItem) => unknown
+  readonly #visit: Visitor
   readonly #deadline: CallDeadline
   #run: Promise<void> | undefined
   #operation: DumpOperation | undefined
   #isEnded = false
   #reason: unknown
 
-  constructor(
-    address: ServerAddress,
-    options: MetadumpConnectionOptions,
-    visit: (item: DumpedItem) => unknown,
-    deadline: CallDeadline,
-  ) {
+  constructor(address: ServerAddress, options: MetadumpConnectionOptions, { visit, deadline }: DumpCall) {
     this.#server = address.name
     this.#options = options
     this.#connection = new Connection(address, options, NOBODY)
@@ -163,7 +172,7 @@ class Metadump {
     const { signal, timeoutMs } = this.#deadline
     const connection = this.#connection
     return new Promise((resolve, reject) => {
-      const operation = new DumpOperation(connection, this.#visit, resolve, reject)
+      const operation = new DumpOperation({ connection, visit: this.#visit }, resolve, reject)
       if (this.#options.profile === 'hosted') refuseUnhosted(operation)
       this.#operation = operation
       operation.call = this.#deadline
@@ -176,18 +185,13 @@ class Metadump {
 /** Passes items to the caller as they are received; `lines` is the refusal, if there is one. */
 class DumpOperation extends LinesOperation {
   readonly #connection: Pick<Connection, 'server' | 'redact'>
-  readonly #visit: (item: DumpedItem) => unknown
+  readonly #visit: Visitor
   /** The number of the visitor's promises that are pending. */
   #visits = 0
   #isComplete = false
 
-  constructor(
-    connection: Pick<Connection, 'server' | 'redact'>,
-    visit: (item: DumpedItem) => unknown,
-    resolve: (lines: string[]) => void,
-    reject: (error: unknown) => void,
-  ) {
-    super(REQUEST, undefined, resolve, reject)
+  constructor({ connection, visit }: Dumping, resolve: (lines: string[]) => void, reject: (error: unknown) => void) {
+    super(REQUEST, resolve, reject)
     this.#connection = connection
     this.#visit = visit
   }

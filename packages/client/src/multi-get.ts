@@ -1,7 +1,7 @@
 import type { ItemResponse } from './operations/item-response.ts'
 import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
-import { asMemcacheError } from './errors.ts'
+import { asMemcacheError, readValueOf } from './errors.ts'
 import { checkCall, deadlineOf, reasonOf, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
@@ -11,7 +11,7 @@ import { nameOf, nameOrKindOf } from './client-key.ts'
 import type { KeyOrder } from './key-order.ts'
 import { KEYS_PER_REQUEST } from './operations/key-list-operation.ts'
 import { MultiGetOperation } from './operations/multi-get-operation.ts'
-import type { MultiGetSink } from './operations/multi-get-operation.ts'
+import type { HitDetails, MultiGetSink } from './operations/multi-get-operation.ts'
 import { MultiResult } from './call-results.ts'
 import type { WireKey } from './client-key.ts'
 import { RetrievalOperation } from './operations/retrieval-operation.ts'
@@ -19,6 +19,7 @@ import type { ValueReader } from './values/value-codec.ts'
 
 /** How each hit becomes a result. */
 export interface MultiGetWish<Result> {
+  readonly reader: ValueReader
   /** Whether the cas uniques are requested. */
   readonly withCas: boolean
   /** Makes the result; without it, the result is the value. */
@@ -46,7 +47,7 @@ class Batch<Given extends ClientKey> implements Request<Given> {
   constructor(call: MultiGetCall<Given, unknown>, pool: ServerPool, first: WireKey) {
     let operation!: MultiGetOperation<Given>
     this.done = new Promise((resolve, reject) => {
-      operation = new MultiGetOperation(call, call.reader, resolve, reject)
+      operation = new MultiGetOperation(call, resolve, reject)
     })
     operation.withCas = call.wish.withCas
     // The keys of a group share a connection, which keeps their order.
@@ -86,15 +87,13 @@ export class MultiGet {
   async get<Given extends ClientKey, Result>(
     keys: readonly Given[],
     options: CallOptions | undefined,
-    reader: ValueReader,
     wish: MultiGetWish<Result>,
   ): Promise<MultiResult<Given, Result>> {
     checkCall(options)
-    if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
     const readAgain = (given: Given): Promise<void> =>
       this.#readOne(call, { given, wireKey: this.#dispatcher.wireKey(given), isExact: true })
-    const call = new MultiGetCall({ keys, options, reader, wish, readAgain })
-    const requests = this.#sendAll(call)
+    const call = new MultiGetCall({ keys, options, wish, readAgain })
+    const requests = readValueOf('the keys', () => this.#sendAll(call))
     let failures = 0
     const settle = async ({ pool, given, done }: Request<Given>): Promise<void> => {
       try {
@@ -122,6 +121,7 @@ export class MultiGet {
     const requests: Request<Given>[] = []
     const batches: Batch<Given>[] = []
     let batch: Batch<Given> | undefined
+    if (!Array.isArray(call.keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(call.keys)}`)
     for (const key of call.keys) {
       const wireKey = this.#wireKeyOf(key, call)
       if (wireKey === undefined) continue
@@ -176,7 +176,7 @@ export class MultiGet {
     if (!this.#order.isBusy(wireKey)) return ask()
     return new Promise((resolve, reject) => {
       const deadline = deadlineOf(startCall(call.options, this.#timeoutMs))!
-      this.#order.after(wireKey, deadline, () => resolve(ask()), reject)
+      this.#order.after(wireKey, deadline, { begin: () => resolve(ask()), reject })
     })
   }
 
@@ -194,7 +194,7 @@ export class MultiGet {
       )
       this.#dispatcher.send(operation, wireKey, options)
     }).then((hit) => {
-      if (hit !== undefined) call.hit(given, hit.value, hit.clientFlags, hit.casUnique)
+      if (hit !== undefined) call.hit(given, hit.value, hit)
     })
   }
 }
@@ -207,10 +207,8 @@ interface SingleKey<Given> {
   readonly isExact: boolean
 }
 
-interface Hit {
+interface Hit extends HitDetails {
   readonly value: unknown
-  readonly clientFlags: number
-  readonly casUnique: bigint
 }
 
 /** Returns a hit's value in an object, since the value may be a stored `undefined`. An unfilled lease is a miss. */
@@ -230,15 +228,15 @@ class MultiGetCall<Given extends ClientKey, Result> implements MultiGetSink<Give
   readonly readAgain: (given: Given) => Promise<void>
   wasAborted = false
 
-  constructor(call: Pick<MultiGetCall<Given, Result>, 'keys' | 'options' | 'reader' | 'wish' | 'readAgain'>) {
+  constructor(call: Pick<MultiGetCall<Given, Result>, 'keys' | 'options' | 'wish' | 'readAgain'>) {
     this.keys = call.keys
     this.options = call.options
-    this.reader = call.reader
+    this.reader = call.wish.reader
     this.wish = call.wish
     this.readAgain = call.readAgain
   }
 
-  hit(given: Given, value: unknown, clientFlags: number, casUnique: bigint): void {
+  hit(given: Given, value: unknown, { clientFlags, casUnique }: HitDetails): void {
     const { wish } = this
     this.result.set(given, wish.build === undefined ? (value as Result) : wish.build(value, clientFlags, casUnique))
   }

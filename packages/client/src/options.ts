@@ -7,6 +7,7 @@ import {
   kindOf,
   MemcacheOptionError,
   positiveOption,
+  positiveWholeOption,
   systemClock,
   textOption,
 } from 'memcache-ts-protocol'
@@ -19,6 +20,7 @@ import type { ProtocolName } from './protocols/protocol.ts'
 import { HASH_STRATEGIES } from './routing/create-router.ts'
 import type { HashStrategy } from './routing/create-router.ts'
 import type { SocketName } from './routing/ketama.ts'
+import { readValueOf } from './errors.ts'
 import { parseServers } from './server-address.ts'
 import type { ServerAddress, ServerList, ServerListOptions, ServerStream } from './server-address.ts'
 import { DEFAULT_MAX_DECOMPRESSED_BYTES } from './values/compression.ts'
@@ -177,14 +179,21 @@ const HINTS = {
   sasl: 'username` and `password',
 }
 
-/** @throws MemcacheOptionError if an option is unknown or invalid. */
+/** @throws MemcacheOptionError if an option is unknown or invalid, or cannot be read. */
 export function resolveClientOptions(given: MemcachedClientOptions): ResolvedClientOptions {
+  return readValueOf('the options of a MemcachedClient', () => resolved(given))
+}
+
+function resolved(given: MemcachedClientOptions): ResolvedClientOptions {
   if (typeof given !== 'object' || given === null) {
     throw new MemcacheOptionError(
       `the options of a MemcachedClient must be an object or the servers as text, got ${kindOf(given)}`,
     )
   }
   checkOptions('MemcachedClient', given, OPTION_NAMES, HINTS)
+  // A missing setting must not select the default.
+  const missing = OPTION_NAMES.find((name) => given[name] === null)
+  if (missing !== undefined) throw new MemcacheOptionError(`${missing} must not be null: leave it out for its default`)
   const { servers, ...fromUrl } = resolveServers(given.servers ?? '127.0.0.1:11211')
   const options = { ...fromUrl, ...withoutUndefined(given) }
   const prefix = textOption('prefix', options.prefix ?? '')
@@ -199,7 +208,7 @@ export function resolveClientOptions(given: MemcachedClientOptions): ResolvedCli
     connectTimeoutMs: positiveOption('connectTimeoutMs', options.connectTimeoutMs ?? 1000),
     idleTimeoutMs: positiveOption('idleTimeoutMs', options.idleTimeoutMs ?? Infinity),
     poolSize: poolSizeOf(options.poolSize ?? 2),
-    maxQueue: positiveOption('maxQueue', options.maxQueue ?? 10_000, options.maxQueue !== Infinity),
+    maxQueue: options.maxQueue === Infinity ? Infinity : positiveWholeOption('maxQueue', options.maxQueue ?? 10_000),
     profile: choiceOption('profile', options.profile ?? 'memcached', ['memcached', 'hosted']),
     hash: choiceOption('hash', options.hash ?? 'ketama', HASH_STRATEGIES),
     hashWithPrefix: booleanOption('hashWithPrefix', options.hashWithPrefix ?? false),
@@ -215,9 +224,9 @@ export function resolveClientOptions(given: MemcachedClientOptions): ResolvedCli
     codec: createCodec(
       options.values ?? 'typed',
       compressionOf(options.compression),
-      positiveOption('maxDecompressedBytes', options.maxDecompressedBytes ?? DEFAULT_MAX_DECOMPRESSED_BYTES, true),
+      positiveWholeOption('maxDecompressedBytes', options.maxDecompressedBytes ?? DEFAULT_MAX_DECOMPRESSED_BYTES),
     ),
-    chunkBytes: positiveOption('chunkBytes', options.chunkBytes ?? Infinity, options.chunkBytes !== undefined),
+    chunkBytes: options.chunkBytes === undefined ? Infinity : positiveWholeOption('chunkBytes', options.chunkBytes),
     itemMaxBytes: options.itemMaxBytes === undefined ? undefined : positiveOption('itemMaxBytes', options.itemMaxBytes),
     unreadable: choiceOption('unreadable', options.unreadable ?? 'error', ['error', 'miss']),
     clock: clockOf(options.clock),
@@ -280,7 +289,7 @@ function tlsOf(given: MemcachedClientOptions, fromUrl: ServerListOptions): TlsOp
 const MAX_POOL_SIZE = 1024
 
 function poolSizeOf(given: number): number {
-  const size = positiveOption('poolSize', given, true)
+  const size = positiveWholeOption('poolSize', given)
   if (size <= MAX_POOL_SIZE) return size
   throw new MemcacheOptionError(
     `poolSize must be at most ${MAX_POOL_SIZE}, got ${size}: requests are pipelined, few connections are enough`,

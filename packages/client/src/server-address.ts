@@ -71,7 +71,8 @@ const QUERY = {
 export function parseServers(text: string): ServerList {
   if (typeof text !== 'string') throw new MemcacheOptionError(`a list of servers must be text, got ${kindOf(text)}`)
   const [, given, rest] = /^([a-z][a-z\d+.-]*):\/\/(.*)$/is.exec(text.trim()) ?? []
-  if (given === undefined || rest === undefined) return { servers: parseHosts(text, text.includes('@')), options: {} }
+  if (given === undefined || rest === undefined)
+    return { servers: parseHosts(text, { mayBeSecret: text.includes('@') }), options: {} }
   const scheme = given.toLowerCase()
   if (scheme !== 'memcache' && scheme !== 'memcaches') {
     throw new MemcacheOptionError(
@@ -81,7 +82,7 @@ export function parseServers(text: string): ServerList {
   const queryAt = rest.indexOf('?')
   const [authority, query] = queryAt === -1 ? [rest, ''] : [rest.slice(0, queryAt), rest.slice(queryAt + 1)]
   const at = authority.lastIndexOf('@')
-  const servers = parseHosts(authority.slice(at + 1).replace(/\/$/, ''), true)
+  const servers = parseHosts(authority.slice(at + 1).replace(/\/$/, ''), { mayBeSecret: true })
   const options = { ...parseCredentials(authority.slice(0, Math.max(0, at))), ...parseQuery(query) }
   if (scheme === 'memcaches' && options.tls === false) {
     throw new MemcacheOptionError(
@@ -92,7 +93,7 @@ export function parseServers(text: string): ServerList {
   return { servers, options: { ...options, ...tls } }
 }
 
-/** `user:password`, each percent-encoded. */
+/** Parses `user:password`, each percent-encoded. */
 function parseCredentials(text: string): ServerListOptions {
   if (text === '') return {}
   if (/[@,/\s]/.test(text)) {
@@ -115,8 +116,8 @@ function parseCredentials(text: string): ServerListOptions {
   }
 }
 
-/** @param mayBeSecret whether invalid text may contain a password. */
-function parseHosts(text: string, mayBeSecret: boolean): ServerAddress[] {
+/** @param shown.mayBeSecret whether invalid text may contain a password. */
+function parseHosts(text: string, { mayBeSecret }: { readonly mayBeSecret: boolean }): ServerAddress[] {
   const parts = text.split(/[,\s]+/).filter((part) => part !== '')
   if (parts.length === 0) throw new MemcacheOptionError('the list of servers is empty: write at least one host')
   return parts.map((part, index) => parseServer(part, shownServer(part, index, mayBeSecret)))

@@ -1,5 +1,13 @@
-import { formatStats, MemcacheOptionError, Opcode, textOption } from 'memcache-ts-protocol'
+import {
+  formatFlushAll,
+  formatStats,
+  formatVerbosity,
+  MemcacheOptionError,
+  Opcode,
+  textOption,
+} from 'memcache-ts-protocol'
 import { checkCall } from './call-deadline.ts'
+import { VERSION_REQUEST } from './connection/handshake.ts'
 import type { CallOptions } from './call-options.ts'
 import type { Dispatcher, ServerPool } from './dispatcher.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
@@ -35,13 +43,30 @@ export class ServerCommands {
   #onEach(request: LinesRequest, options: CallOptions | undefined): Map<string, Promise<string[]>> {
     const ask = (pool: ServerPool): Promise<string[]> =>
       new Promise((resolve, reject) => {
-        const operation = new LinesOperation(request, undefined, resolve, reject)
-        this.#dispatcher.sendTo(pool, operation, '', options)
+        const operation = new LinesOperation(request, resolve, reject)
+        this.#dispatcher.sendBy(pool.for(''), operation, options)
       })
     const { pools } = this.#dispatcher
     const asked = options?.server === undefined ? pools : [this.#dispatcher.poolFor('', options)]
     return new Map(asked.map((pool) => [pool.address.name, ask(pool)]))
   }
+}
+
+/** `version`, whose response must be a version. */
+export const VERSION_OF_SERVER: LinesRequest = { ...VERSION_REQUEST, line: /^VERSION/ }
+
+const OK = /^OK$/
+
+/** Returns the request of `flush_all`. @param exptime the time of the invalidation; 0 is now. */
+export function flushRequest(exptime: number): LinesRequest {
+  const extra = exptime > 0 ? { extra: exptime } : {}
+  return { text: formatFlushAll(exptime), line: OK, writes: true, binary: { opcode: Opcode.flush, ...extra } }
+}
+
+/** Returns the request of `verbosity`. */
+export function verbosityRequest(level: number): LinesRequest {
+  const binary = { opcode: Opcode.verbosity, extra: level }
+  return { text: formatVerbosity(level), line: OK, writes: true, binary }
 }
 
 /**

@@ -19,7 +19,7 @@ export class WaitingCalls {
   /** Resolves when the event happens; rejects if the call times out or its signal is aborted. */
   wait(call: CallDeadline): Promise<void> {
     return new Promise((resolve, reject) => {
-      const waiter = new WaitingCall(call, resolve, reject, this.#waiters)
+      const waiter = new WaitingCall({ call, resolve, reject }, this.#waiters)
       this.#waiters.add(waiter)
       if (call.signal !== undefined) watch(call.signal, waiter)
       this.#timer.by(waiter.deadline)
@@ -50,6 +50,13 @@ export class WaitingCalls {
   }
 }
 
+/** A call, and the functions of its promise. */
+interface Waiting {
+  readonly call: CallDeadline
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
 class WaitingCall implements Waiter {
   signal: AbortSignal | undefined
   settled = false
@@ -58,7 +65,7 @@ class WaitingCall implements Waiter {
   readonly #reject: (error: unknown) => void
   readonly #waiters: Set<WaitingCall>
 
-  constructor(call: CallDeadline, resolve: () => void, reject: (error: unknown) => void, waiters: Set<WaitingCall>) {
+  constructor({ call, resolve, reject }: Waiting, waiters: Set<WaitingCall>) {
     this.call = call
     this.#resolve = resolve
     this.#reject = reject

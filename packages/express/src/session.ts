@@ -140,7 +140,7 @@ export function memcacheSession(options: MemcacheSessionOptions = {}): MemcacheS
   const { property = 'session', ...rest } = options
   if (typeof property !== 'string' || property === '')
     throw new MemcacheOptionError("property must be the name of a property of the request, such as 'session'")
-  const settings = sessionSettings('memcacheSession', rest as SessionOptions<Request>, false)
+  const settings = sessionSettings('memcacheSession', rest as SessionOptions<Request>, { givesPromises: false })
   const openSession = sessionMiddleware(settings as SessionSettings, property)
   const middleware: RequestHandler = (request, response, next) => {
     shareShapes(request, response)

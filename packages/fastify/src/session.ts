@@ -31,7 +31,7 @@ const OPENED: unique symbol = Symbol('memcache-ts.session')
 type SessionedRequest = FastifyRequest & { [OPENED]?: RequestSession | null }
 
 async function openSessions(app: FastifyInstance, options: MemcacheSessionOptions): Promise<void> {
-  const settings = sessionSettings('memcacheSession', options, true) as SessionSettings
+  const settings = sessionSettings('memcacheSession', options, { givesPromises: true }) as SessionSettings
   if (settings.secrets === undefined)
     throw new MemcacheOptionError(
       'memcacheSession: no secret is set to sign session cookies with: set SESSION_SECRET, or write secret next to store',
@@ -65,7 +65,7 @@ async function openSessions(app: FastifyInstance, options: MemcacheSessionOption
     const session = (request as SessionedRequest)[OPENED]
     if (session === null || session === undefined) return next()
     try {
-      session.commit(true)
+      session.commit('end')
       if (!session.isPending) {
         setCookie(session, reply)
         return next()
@@ -95,7 +95,7 @@ async function openSessions(app: FastifyInstance, options: MemcacheSessionOption
     if (session === null || session === undefined) return next()
     ;(request as SessionedRequest)[OPENED] = null
     try {
-      session.commit(false)
+      session.commit('head')
     } catch (error) {
       return next(error as Error)
     }

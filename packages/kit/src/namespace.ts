@@ -1,6 +1,6 @@
 import { kindOf, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Key, Ttl } from 'memcache-ts-protocol'
-import { KeyPrefix, keyText, ownKeyText, storedKey, userKey } from './engine/cache-key.ts'
+import { KeyPrefix, keyText, ownKeyText, storedKey, userKey, writtenKey } from './engine/cache-key.ts'
 import type { KeySpace } from './engine/cache-key.ts'
 import type { AtomicTarget } from './engine/store/atomic-writes.ts'
 import { engineOf } from './engine/engine.ts'
@@ -101,6 +101,11 @@ export interface CacheMethods {
 const MAX_LIFETIMES = 100
 
 /** The place of a namespace in its cache. */
+interface WarmManyOptions<Id> extends GetOrSetManyOptions<Id> {
+  readonly vary: (seconds: number) => number
+  readonly isPatient: boolean
+}
+
 interface NamespacePlace {
   /** The client's key prefix, which counts towards the length of keys. */
   readonly prefix: string
@@ -138,8 +143,8 @@ export class CacheNamespace implements CacheMethods {
     const isText = typeof key === 'string'
     // In the root, a string is a whole key as written; in a namespace it is one part, so that no two namespaces share a
     // key.
-    if (isText && this.#path === '') return userKey(key, true, this.#prefix)
-    return userKey(this.#path + keyText(isText ? [key] : key), false, this.#prefix)
+    if (isText && this.#path === '') return writtenKey(key, this.#prefix)
+    return userKey(this.#path + keyText(isText ? [key] : key), this.#prefix)
   }
 
   get<Value = unknown>(key: Key, options?: RevivingOptions): Promise<Value | undefined> {
@@ -370,17 +375,19 @@ export class CacheNamespace implements CacheMethods {
   /**
    * Loads and stores the values that are not stored yet. For `warm`.
    *
-   * @param about `vary` returns the lifetime to store a value with, in place of `jitter`; `isPatient`: whether a
-   *   request is repeated after a pause if memcached does not respond.
+   * @param options besides those of `getOrSetMany`, `vary` returns the lifetime to store a value with, in place of
+   *   `jitter`; `isPatient`: whether a request is repeated after a pause if memcached does not respond.
    */
   warmMany<Id, Value>(
     ids: readonly Id[],
     load: BatchLoader<Id, Value>,
-    options: GetOrSetManyOptions<Id>,
-    { vary, isPatient }: { vary: (seconds: number) => number; isPatient: boolean },
+    { vary, isPatient, ...options }: WarmManyOptions<Id>,
   ): Promise<WarmCounts> {
     const revive = reviverOf(options)
-    const loader = revive === undefined ? load : revivedBatchLoader(this.#path, load, revive, this.#engine.classes)
+    const loader =
+      revive === undefined
+        ? load
+        : revivedBatchLoader(load, { path: this.#path, revive, classes: this.#engine.classes })
     return this.#engine.warm(this.#manyItems(ids, options, vary), loader, { signal: options.signal, isPatient })
   }
 
@@ -458,7 +465,7 @@ interface RequestParts {
 const NO_OPTIONS: GetOrSetOptions = {}
 const NO_LATE_TAGS = { tags: undefined, fault: undefined }
 
-/** The loader in the requests of a batch, which are loaded together. */
+/** Takes the place of the loader in the requests of a batch, which are loaded together. */
 function noLoader(): never {
   throw new Error('getOrSetMany loads all values by one loader, not each value by its own')
 }

@@ -3,7 +3,7 @@ import fc from 'fast-check'
 import { MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { describe, expect, it } from 'vitest'
 import { argumentParts } from '../src/declare/argument-key.ts'
-import { KeyPrefix, keyText, ownKeyText, prefixText, userKey } from '../src/engine/cache-key.ts'
+import { KeyPrefix, keyText, ownKeyText, prefixText, writtenKey } from '../src/engine/cache-key.ts'
 import type { KeySpace } from '../src/engine/cache-key.ts'
 import { defineCache } from '../src/declare/define-cache.ts'
 import { openCache } from './open-cache.ts'
@@ -323,10 +323,10 @@ describe('the parts of a key', () => {
 
 describe('keys that users write as one text', () => {
   it('are as they are, unless they could be taken for keys of the kit', () => {
-    for (const text of ['city:42', 'a~b', 'a%3Ab', '100%25']) expect(userKey(text, true, '')).toBe(text)
-    const hash = userKey('x'.repeat(300), true, '')
+    for (const text of ['city:42', 'a~b', 'a%3Ab', '100%25']) expect(writtenKey(text, '')).toBe(text)
+    const hash = writtenKey('x'.repeat(300), '')
     for (const text of ['~session:a', '%3dtrue', 'a:%7b123', '100%', 'a%3ab', hash]) {
-      const stored = userKey(text, true, '')
+      const stored = writtenKey(text, '')
       expect(stored).not.toBe(text)
       expect(stored).not.toMatch(/^~/)
     }
@@ -361,7 +361,7 @@ describe('keys that users write as one text', () => {
       fc.assert(
         fc.property(TEXT, TEXT, (one, other) => {
           fc.pre(one !== '' && other !== '')
-          expect(userKey(one, true, '') === userKey(other, true, '')).toBe(one === other)
+          expect(writtenKey(one, '') === writtenKey(other, '')).toBe(one === other)
         }),
         { numRuns: RUNS },
       )

@@ -6,11 +6,12 @@ import type { Memcache } from '../src/index.ts'
 import { CounterLayout } from '../src/rate-limit/counter-layout.ts'
 import { FirstHitCounter } from '../src/rate-limit/first-hit-counter.ts'
 import { LocalCounters } from '../src/rate-limit/local-counters.ts'
-import { MemcachedCounters } from '../src/rate-limit/rate-limit-store.ts'
+import { aloneKey, MemcachedCounters } from '../src/rate-limit/rate-limit-store.ts'
 import { openCache } from './open-cache.ts'
 
 const WORD = 2n ** 64n
 const DAY_MS = 86_400_000
+const KEY = aloneKey('k')
 const windowMs = fc.constantFrom(1, 500, 60_000, DAY_MS, 31 * DAY_MS, 3650 * DAY_MS)
 const nowMs = fc.integer({ min: 1_500_000_000_000, max: 4_500_000_000_000 })
 
@@ -89,15 +90,15 @@ describe('FirstHitCounter', () => {
       const { clock } = test
       const startMs = clock.nowMs()
       const at = (ms: number, calls: number) =>
-        Promise.all(Array.from({ length: calls }, (_, call) => all[call % all.length]!.add('k', 1, startMs + ms, 'k')))
+        Promise.all(Array.from({ length: calls }, (_, call) => all[call % all.length]!.add(KEY, 1, startMs + ms)))
       for (let round = 0; round < 5; round++) {
         const found = await at(round * window, 200)
         expect(new Set(found.map((each) => each.startMs))).toEqual(new Set([startMs + round * window]))
         expect(found.map(({ count }) => count).toSorted((a, b) => a - b)).toEqual(
           Array.from({ length: 200 }, (_, index) => index + 1),
         )
-        expect(await all[1]!.get('k', startMs + round * window + window - 1, 'k')).toMatchObject({ count: 200 })
-        expect(await all[1]!.get('k', startMs + (round + 1) * window, 'k')).toBeUndefined()
+        expect(await all[1]!.get(KEY, startMs + round * window + window - 1)).toMatchObject({ count: 200 })
+        expect(await all[1]!.get(KEY, startMs + (round + 1) * window)).toBeUndefined()
       }
     },
   )
@@ -106,30 +107,30 @@ describe('FirstHitCounter', () => {
     await using test = await openCache()
     const [one, other] = counters([test.cache, test.another()], 60_000)
     const now = test.clock.nowMs()
-    expect(await one!.add('k', 1, now + 300, 'k')).toEqual({ startMs: now + 300, count: 1, marks: 0 })
-    expect(await other!.add('k', 1, now, 'k')).toEqual({ startMs: now + 300, count: 2, marks: 0 })
+    expect(await one!.add(KEY, 1, now + 300)).toEqual({ startMs: now + 300, count: 1, marks: 0 })
+    expect(await other!.add(KEY, 1, now)).toEqual({ startMs: now + 300, count: 2, marks: 0 })
     const setBack = now - 3_600_000
-    expect(await other!.add('k', 1, setBack, 'k')).toEqual({ startMs: setBack, count: 3, marks: 0 })
-    expect(await one!.add('k', 1, now + 400, 'k')).toEqual({ startMs: now + 300, count: 4, marks: 0 })
-    expect(await other!.add('k', 1, setBack + 59_999, 'k')).toMatchObject({ startMs: setBack, count: 5 })
-    expect(await other!.add('k', 1, setBack + 60_000, 'k')).toMatchObject({ startMs: setBack + 60_000, count: 1 })
-    expect(await one!.add('k', 1, now + 60_300, 'k')).toEqual({ startMs: now + 60_300, count: 2, marks: 0 })
+    expect(await other!.add(KEY, 1, setBack)).toEqual({ startMs: setBack, count: 3, marks: 0 })
+    expect(await one!.add(KEY, 1, now + 400)).toEqual({ startMs: now + 300, count: 4, marks: 0 })
+    expect(await other!.add(KEY, 1, setBack + 59_999)).toMatchObject({ startMs: setBack, count: 5 })
+    expect(await other!.add(KEY, 1, setBack + 60_000)).toMatchObject({ startMs: setBack + 60_000, count: 1 })
+    expect(await one!.add(KEY, 1, now + 60_300)).toEqual({ startMs: now + 60_300, count: 2, marks: 0 })
   })
 
   it('gives hits back down to 0, and never to a later window', async () => {
     await using test = await openCache()
     const [counter] = counters([test.cache], 10_000)
     const now = test.clock.nowMs()
-    await counter!.giveBack('k', 5, undefined, now, 'k')
-    expect(await counter!.get('k', now, 'k')).toBeUndefined()
-    await counter!.add('k', 3, now, 'k')
-    await counter!.giveBack('k', 5, now, now, 'k')
-    expect(await counter!.get('k', now, 'k')).toEqual({ startMs: now, count: 0, marks: 0 })
-    await counter!.add('k', 3, now + 10_000, 'k')
-    await counter!.giveBack('k', 2, now, now + 10_000, 'k')
-    expect((await counter!.get('k', now + 10_000, 'k'))!.count).toBe(3)
-    await counter!.giveBack('k', 2, now + 10_500, now + 10_500, 'k')
-    expect((await counter!.get('k', now + 10_500, 'k'))!.count).toBe(1)
+    await counter!.giveBack(KEY, { amount: 5 }, now)
+    expect(await counter!.get(KEY, now)).toBeUndefined()
+    await counter!.add(KEY, 3, now)
+    await counter!.giveBack(KEY, { amount: 5, countedAtMs: now }, now)
+    expect(await counter!.get(KEY, now)).toEqual({ startMs: now, count: 0, marks: 0 })
+    await counter!.add(KEY, 3, now + 10_000)
+    await counter!.giveBack(KEY, { amount: 2, countedAtMs: now }, now + 10_000)
+    expect((await counter!.get(KEY, now + 10_000))!.count).toBe(3)
+    await counter!.giveBack(KEY, { amount: 2, countedAtMs: now + 10_500 }, now + 10_500)
+    expect((await counter!.get(KEY, now + 10_500))!.count).toBe(1)
   })
 
   it('stays far from the start, however many hits there are over any limit', async () => {
@@ -138,17 +139,17 @@ describe('FirstHitCounter', () => {
     const counter = new FirstHitCounter(new LocalCounters(clock), layout)
     const now = clock.nowMs()
     for (let hit = 0; hit < 10; hit++) {
-      const { startMs } = await counter.add('k', layout.maxCount - 1, now, 'k')
+      const { startMs } = await counter.add(KEY, layout.maxCount - 1, now)
       expect(startMs).toBe(now)
     }
-    expect((await counter.get('k', now, 'k'))!.count).toBeGreaterThan(layout.maxCount)
+    expect((await counter.get(KEY, now))!.count).toBeGreaterThan(layout.maxCount)
   })
 
   it('treats a stored value that is not a counter as a missing counter', async () => {
     await using test = await openCache()
     const [counter] = counters([test.cache], 60_000)
     await test.cache.client.set('k', 'nonsense')
-    expect(await counter!.get('k', test.clock.nowMs(), 'k')).toBeUndefined()
+    expect(await counter!.get(KEY, test.clock.nowMs())).toBeUndefined()
   })
 })
 
@@ -160,7 +161,7 @@ describeWithMemcached('FirstHitCounter on the real memcached', () => {
     const all = counters(caches, window)
     let now = Date.now()
     for (let round = 0; round < 20; round++) {
-      const found = await Promise.all(Array.from({ length: 50 }, (_, call) => all[call % 2]!.add('k', 1, now, 'k')))
+      const found = await Promise.all(Array.from({ length: 50 }, (_, call) => all[call % 2]!.add(KEY, 1, now)))
       expect(new Set(found.map(({ startMs }) => startMs))).toEqual(new Set([now]))
       expect(Math.max(...found.map(({ count }) => count))).toBe(50)
       now += window

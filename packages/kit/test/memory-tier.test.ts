@@ -48,8 +48,8 @@ describe('l1', () => {
   it('keeps no more than its number of items, however large', () => {
     const memory = new MemoryTier({ maxItems: 100_002 }, new FakeClock())
     const stamp = memory.stamp()
-    const about = { casUnique: 1n, size: 1, freshSeconds: 60 }
-    for (let key = 0; key < 100_010; key++) memory.put(`k${key}`, key, {}, about, stamp)
+    const about = { facts: {}, casUnique: 1n, size: 1, freshSeconds: 60 }
+    for (let key = 0; key < 100_010; key++) memory.put(`k${key}`, { ...about, value: key }, stamp)
     expect(memory.stats()).toMatchObject({ memoryItems: 100_002, memoryEvictions: 8 })
     expect([memory.fresh('k7'), memory.fresh('k8')?.value]).toEqual([undefined, 8])
   })

@@ -179,7 +179,7 @@ describe('the generations of tags', () => {
       else asked.resolve((typeof response === 'object' ? { made: false, ...response } : response) as never)
       await vi.advanceTimersByTimeAsync(0)
     }
-    return { tags: new Tags({ use } as never, pending), pending, requests, respond }
+    return { tags: new Tags({ use } as never, pending, report()), pending, requests, respond }
   }
   const STEP = HARD_STEP * 5
 
@@ -231,7 +231,7 @@ describe('the generations of tags', () => {
       carried: Record<string, number> | undefined,
       required: readonly string[],
       known: Record<string, number> | typeof UNAVAILABLE,
-    ) => tags.stateOf(carried, required, known, report())
+    ) => tags.stateOf(carried, required, known)
     expect(state({ t: STEP, u: STEP }, ['t'], { t: same, u: same })).toBe('same')
     expect(state({ t: STEP, u: STEP }, ['t'], { t: same, u: soft })).toBe('stale')
     expect(state({ t: STEP, u: STEP }, ['t'], { t: hard, u: soft })).toBe('invalid')

@@ -82,10 +82,12 @@ describe('a sliding window', () => {
               : { current: 0, previous: counted, elapsedMs: Math.min(windowMs, passed - windowMs) }
           }
           fc.pre(cost <= limit)
-          const result = slidingWindow.evaluate(window, at(0), cost, true)
+          const result = slidingWindow.evaluate(window, at(0), { cost, isConsumed: true })
           fc.pre(!result.allowed)
-          expect(slidingWindow.evaluate(window, at(result.retryAfterMs), cost, true).allowed).toBe(true)
-          expect(slidingWindow.evaluate(window, at(result.retryAfterMs - 1), cost, true).allowed).toBe(false)
+          expect(slidingWindow.evaluate(window, at(result.retryAfterMs), { cost, isConsumed: true }).allowed).toBe(true)
+          expect(slidingWindow.evaluate(window, at(result.retryAfterMs - 1), { cost, isConsumed: true }).allowed).toBe(
+            false,
+          )
         },
       ),
     )

@@ -123,7 +123,7 @@ it('properties that were added to Object.prototype become part of no value, sess
       Session.isWhole(new Session(holder, { views: 1 })),
       Object.hasOwn(new Cookie({ path: '/' }), 'added'),
       Object.hasOwn(Cookie.ofStored({ path: '/' }), 'added'),
-      new Tags(undefined as never, undefined as never).compare({ tag: 1 }, { tag: 1 }),
+      new Tags(undefined as never, undefined as never, undefined as never).compare({ tag: 1 }, { tag: 1 }),
     ]
   } finally {
     delete polluted.added

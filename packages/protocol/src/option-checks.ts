@@ -28,19 +28,26 @@ function kindOfObject(value: object): string {
 }
 
 /**
- * Checks a time, a size or a count; `Infinity` is allowed unless it must be whole.
+ * Checks a time or a size; `Infinity` is allowed.
  *
  * @throws MemcacheOptionError that names the type of a value that is not a number, since text such as '1000' comes from
  *   the environment.
  */
-export function positiveOption(name: string, value: unknown, whole = false): number {
-  const wanted = `${name} must be ${whole ? 'a whole number' : 'a number'} greater than 0`
-  if (typeof value !== 'number') {
-    const advice = typeof value === 'string' ? ': convert it with Number(…)' : ''
-    throw new MemcacheOptionError(`${wanted}, got ${kindOf(value)}${advice}`)
-  }
-  if (!(value > 0) || (whole && !Number.isInteger(value))) throw new MemcacheOptionError(`${wanted}, got ${value}`)
-  return value
+export function positiveOption(name: string, value: unknown): number {
+  if (typeof value === 'number' && value > 0) return value
+  throw new MemcacheOptionError(`${name} must be a number greater than 0, got ${shownNumber(value)}`)
+}
+
+/** Checks a count; see `positiveOption`. @throws MemcacheOptionError */
+export function positiveWholeOption(name: string, value: unknown): number {
+  if (typeof value === 'number' && value > 0 && Number.isInteger(value)) return value
+  throw new MemcacheOptionError(`${name} must be a whole number greater than 0, got ${shownNumber(value)}`)
+}
+
+/** Returns a value that should be a number as errors show it: the number, or the type of any other value. */
+function shownNumber(value: unknown): string {
+  if (typeof value === 'number') return String(value)
+  return kindOf(value) + (typeof value === 'string' ? ': convert it with Number(…)' : '')
 }
 
 /** The least and the greatest value of an option. */
@@ -49,9 +56,7 @@ export type OptionRange = readonly [min: number, max: number]
 /** @throws MemcacheOptionError if the value is not a whole number of the range; it names the type of any other value. */
 export function rangeOption(name: string, value: unknown, [min, max]: OptionRange): number {
   if (typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max) return value
-  const got = typeof value === 'number' ? value : kindOf(value)
-  const advice = typeof value === 'string' ? ': convert it with Number(…)' : ''
-  throw new MemcacheOptionError(`${name} must be a whole number from ${min} to ${max}, got ${got}${advice}`)
+  throw new MemcacheOptionError(`${name} must be a whole number from ${min} to ${max}, got ${shownNumber(value)}`)
 }
 
 /** @throws MemcacheOptionError if the value is not a boolean, since the text 'false' would count as true. */
@@ -78,8 +83,8 @@ export function choiceOption<Choice extends string>(name: string, value: unknown
 }
 
 /**
- * Checks each option that is given against the type of its default, where that is a boolean, text or a number: the text
- * 'false' would count as true, and '2' would be compared as text.
+ * Checks the type of each given option, if its default is a boolean, text or a number: the text 'false' would count as
+ * true, and '2' would be compared as text.
  *
  * @param path stands before the names in errors: 'tuning.'.
  * @throws MemcacheOptionError for the first option of another type.
@@ -94,8 +99,7 @@ export function checkOptionTypes(
     if (type === 'boolean') booleanOption(path + name, value)
     else if (type === 'string') textOption(path + name, value)
     else if (type === 'number' && typeof value !== 'number') {
-      const advice = typeof value === 'string' ? ': convert it with Number(…)' : ''
-      throw new MemcacheOptionError(`${path + name} must be a number, got ${kindOf(value)}${advice}`)
+      throw new MemcacheOptionError(`${path + name} must be a number, got ${shownNumber(value)}`)
     }
   }
 }
@@ -134,7 +138,7 @@ export function checkOptions(
     if (isInstance(given)) {
       throw new MemcacheOptionError(`${owner} takes its options as an object, { … }, got ${kindOf(given)}`)
     }
-    const meant = hints[name] ?? nearest(name, known)
+    const meant = (Object.hasOwn(hints, name) ? hints[name] : undefined) ?? nearest(name, known)
     const advice = meant === undefined ? `it knows ${known.join(', ')}` : `\`${name}\` is \`${meant}\` here`
     throw new MemcacheOptionError(`${owner} has no option '${name}': ${advice}`)
   }

@@ -1,4 +1,5 @@
-import { MemcacheOptionError, MemcacheServerError, MemcacheTooLargeError } from 'memcache-ts-protocol'
+import { isMemcacheError, MemcacheOptionError, MemcacheServerError, MemcacheTooLargeError } from 'memcache-ts-protocol'
+import { messageOf } from '../errors.ts'
 
 /** The call, which is `this` in a callback of npm memcached. */
 export interface MemcachedCall {
@@ -25,22 +26,38 @@ export type MemcachedMultiCallback<Result> = (this: MemcachedCall, errors: Error
 /** The arguments of a call by their names, including the callback. */
 export type CallArguments = Readonly<Record<string, unknown>> & { readonly callback: unknown }
 
+type Run = (isCalledBack: boolean) => Promise<unknown>
+
+/** The command of a call, and what its callback gets if it fails. */
+interface CallKind {
+  readonly type: string
+  readonly outcomeOf: (error: Error) => Error
+}
+
 /**
  * Runs a call, and calls its callback or returns a promise. Any argument that is a function counts as the callback, so
  * that a call without its lifetime receives an error.
  */
-export function runCall(
-  type: string,
-  args: CallArguments,
-  run: (isCalledBack: boolean) => Promise<unknown>,
-  partial?: (error: Error) => PartialResult,
-): unknown {
+export function runCall(type: string, args: CallArguments, run: Run): unknown {
+  return start({ type, outcomeOf: (error) => error }, args, run)
+}
+
+/** Runs a `get` of several keys, whose callback gets an array of errors, and an object in any case. */
+export function runMultiCall(args: CallArguments, run: Run): unknown {
+  return start({ type: 'get', outcomeOf: (error) => new PartialResult([error], {}) }, args, run)
+}
+
+function start({ type, outcomeOf }: CallKind, args: CallArguments, run: Run): unknown {
   const given = [args.callback, ...Object.values(args)].find((value) => typeof value === 'function')
   const callback = given as MemcachedCallback<unknown> | undefined
   const call: MemcachedCall = { ...args, type, callback, start: Date.now(), execution: 0 }
   const promise = (async () => {
-    checkArguments(type, args)
-    return run(callback !== undefined)
+    try {
+      checkArguments(type, args)
+      return await run(callback !== undefined)
+    } catch (error) {
+      throw asCallError(type, error)
+    }
   })()
   if (callback === undefined) {
     // npm memcached's callers expect no promise: a rejection that they ignore must not crash the process.
@@ -55,7 +72,7 @@ export function runCall(
   promise.then(
     (result) => tell(undefined, result),
     (error: Error) => {
-      const outcome = error instanceof PartialResult ? error : (partial?.(error) ?? error)
+      const outcome = error instanceof PartialResult ? error : outcomeOf(error)
       if (outcome instanceof PartialResult) tell(outcome.errors, outcome.results)
       else tell(outcome, isRefusal(outcome) ? false : undefined)
     },
@@ -72,6 +89,21 @@ export class PartialResult extends Error {
     super('some servers failed')
     this.errors = errors
     this.results = results
+  }
+}
+
+/** Returns the error of a call. Only values of the application throw anything else, such as a proxy or a symbol. */
+function asCallError(type: string, error: unknown): unknown {
+  if (isMemcacheError(error) || isOutcome(error)) return error
+  return new MemcacheOptionError(`the arguments of ${type} cannot be read: ${messageOf(error)}`, { cause: error })
+}
+
+/** Returns whether a thrown value is the result of a call, and not its failure. Never throws. */
+function isOutcome(thrown: unknown): boolean {
+  try {
+    return thrown instanceof PartialResult || (thrown instanceof Error && 'notStored' in thrown)
+  } catch {
+    return false
   }
 }
 

@@ -1,10 +1,10 @@
-import { MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { booleanOption, kindOf, MemcacheDecodeError, MemcacheOptionError, positiveOption } from 'memcache-ts-protocol'
 import { MemcachedClient } from '../memcached-client.ts'
 import type { ItemWithCas } from '../call-results.ts'
 import { callBack, Encoded, expiresAtOnce, toTtl } from './conventions.ts'
 import type { Callback } from './conventions.ts'
 import { memjsCodec } from './presets/npm-clients.ts'
-import { messageOf } from '../errors.ts'
+import { messageOf, readValueOf, reportUncaught } from '../errors.ts'
 import type { EncodedValue, ValueCodec } from '../values/value-codec.ts'
 
 /** A serializer of memjs, which converts values to bytes and back; the opcode is that of the binary protocol's command. */
@@ -69,6 +69,28 @@ export interface MemjsCount {
 type Stored = string | Buffer
 type Done = Callback<[success: boolean]>
 type Counted = Callback<[success: boolean, value: number]>
+type StoreMode = 'set' | 'add' | 'replace'
+
+/** The arguments of a store: (key, value, options, callback), or in its old order (key, value, callback, expires). */
+interface StoreArguments {
+  readonly key: string
+  readonly value: Stored
+  readonly given: StoreOptions | Done | undefined
+  readonly last: Done | number | undefined
+}
+
+/**
+ * The arguments of a count: (key, amount, options, callback), or in its old order (key, amount, callback, expires,
+ * initial).
+ */
+interface CountArguments {
+  readonly key: string
+  readonly amount: number
+  readonly given: CountOptions | Counted | undefined
+  readonly last: Counted | number | undefined
+  readonly initial: number | undefined
+}
+
 type GotStats = Callback<[server: string, stats: Record<string, string> | null]>
 
 const OPCODES = { get: 0, set: 1, add: 2, replace: 3, append: 0x0e, prepend: 0x0f } as const
@@ -107,6 +129,7 @@ export class Client {
     const { hosts, username, password } = parseMemjsServers(
       servers || MEMCACHIER_SERVERS || MEMCACHE_SERVERS || 'localhost:11211',
     )
+    readValueOf('the options of memjs', () => checkMemjsOptions(options))
     const timeoutMs = (options.timeout ?? 0.5) * 1000
     const client = new MemcachedClient({
       servers: hosts,
@@ -139,14 +162,14 @@ export class Client {
   set(key: string, value: Stored, options: StoreOptions | undefined, callback: Done): void
   set(key: string, value: Stored, callback: Done, expires?: number): void
   set(key: string, value: Stored, options?: StoreOptions | Done, callback?: Done | number): Promise<boolean> | void {
-    return this.#store('set', key, value, options, callback)
+    return this.#store('set', { key, value, given: options, last: callback })
   }
 
   add(key: string, value: Stored, options?: StoreOptions): Promise<boolean>
   add(key: string, value: Stored, options: StoreOptions | undefined, callback: Done): void
   add(key: string, value: Stored, callback: Done, expires?: number): void
   add(key: string, value: Stored, options?: StoreOptions | Done, callback?: Done | number): Promise<boolean> | void {
-    return this.#store('add', key, value, options, callback)
+    return this.#store('add', { key, value, given: options, last: callback })
   }
 
   replace(key: string, value: Stored, options?: StoreOptions): Promise<boolean>
@@ -158,7 +181,7 @@ export class Client {
     options?: StoreOptions | Done,
     callback?: Done | number,
   ): Promise<boolean> | void {
-    return this.#store('replace', key, value, options, callback)
+    return this.#store('replace', { key, value, given: options, last: callback })
   }
 
   delete(key: string): Promise<boolean>
@@ -178,7 +201,7 @@ export class Client {
     callback?: Counted | number,
     initial?: number,
   ): Promise<MemjsCount> | void {
-    return this.#count('incr', key, amount, options, callback, initial)
+    return this.#count('incr', { key, amount, given: options, last: callback, initial })
   }
 
   decrement(key: string, amount: number, options?: CountOptions): Promise<MemjsCount>
@@ -191,7 +214,7 @@ export class Client {
     callback?: Counted | number,
     initial?: number,
   ): Promise<MemjsCount> | void {
-    return this.#count('decr', key, amount, options, callback, initial)
+    return this.#count('decr', { key, amount, given: options, last: callback, initial })
   }
 
   append(key: string, value: Stored): Promise<boolean>
@@ -239,7 +262,7 @@ export class Client {
         }
       }),
     ).then((results) => Object.fromEntries(results))
-    if (callback === undefined)
+    if (typeof callback !== 'function')
       return flushed.then((results) => (lastError === null ? results : Promise.reject(lastError)))
     void flushed.then((results) => process.nextTick(callback, lastError, results))
   }
@@ -259,10 +282,10 @@ export class Client {
       found.then(
         (stats) => {
           const texts = Object.fromEntries(stats.map(([name, value]) => [name, String(value)]))
-          if (callback !== undefined) process.nextTick(callback, null, server, texts)
+          if (typeof callback === 'function') process.nextTick(callback, null, server, texts)
         },
         (error: Error) => {
-          if (callback !== undefined) process.nextTick(callback, error, server, null)
+          if (typeof callback === 'function') process.nextTick(callback, error, server, null)
         },
       )
     }
@@ -283,36 +306,24 @@ export class Client {
   }
 
   #expires(seconds: number | undefined): number {
+    if (seconds !== undefined && typeof seconds !== 'number') throw invalidExpires(seconds)
     // Like in memjs, 0 counts as no lifetime.
     return seconds || (this.options.expires ?? 0)
   }
 
-  #store(
-    mode: 'set' | 'add' | 'replace',
-    key: string,
-    value: unknown,
-    given: StoreOptions | Done | undefined,
-    last: Done | number | undefined,
-  ): Promise<boolean> | void {
-    // Its old order was (key, value, callback, expires).
+  #store(mode: StoreMode, { key, value, given, last }: StoreArguments): Promise<boolean> | void {
     const isOld = typeof given === 'function'
     const options = isOld ? { expires: last as number | undefined } : given
     const callback = isOld ? given : (last as Done | undefined)
     const stored = this.#call(mode.toUpperCase(), () => {
-      const { bytes, clientFlags, exptime } = this.#serialized(OPCODES[mode], value, this.#expires(options?.expires))
-      return this.#storeUnless(expiresAtOnce(exptime), mode, key, new Encoded(bytes, clientFlags), exptime)
+      return this.#storeEncoded(mode, key, this.#serialized(OPCODES[mode], value, this.#expires(options?.expires)))
     })
     return callBack(stored, callback, alone)
   }
 
-  async #storeUnless(
-    isOver: boolean,
-    mode: 'set' | 'add' | 'replace',
-    key: string,
-    value: Encoded,
-    exptime: number,
-  ): Promise<boolean> {
-    if (!isOver) {
+  async #storeEncoded(mode: StoreMode, key: string, { bytes, clientFlags, exptime }: Serialized): Promise<boolean> {
+    if (!expiresAtOnce(exptime)) {
+      const value = new Encoded(bytes, clientFlags)
       if (mode !== 'set') return this.client[mode](key, value, toTtl(exptime))
       await this.client.set(key, value, toTtl(exptime))
       return true
@@ -322,17 +333,9 @@ export class Client {
     return mode === 'set' || wasThere
   }
 
-  #count(
-    mode: 'incr' | 'decr',
-    key: string,
-    amount: number,
-    given: CountOptions | Counted | undefined,
-    last: Counted | number | undefined,
-    oldInitial: number | undefined,
-  ): Promise<MemjsCount> | void {
-    // Its old order was (key, amount, callback, expires, initial).
+  #count(mode: 'incr' | 'decr', { key, amount, given, last, initial }: CountArguments): Promise<MemjsCount> | void {
     const isOld = typeof given === 'function'
-    const options = isOld ? { expires: last as number | undefined, initial: oldInitial } : given
+    const options = isOld ? { expires: last as number | undefined, initial } : given
     const callback = isOld ? given : (last as Counted | undefined)
     const counted = this.#call(mode === 'incr' ? 'INCREMENT' : 'DECREMENT', async () => {
       const made = { initial: options?.initial ?? 0, ttl: toTtl(this.#expires(options?.expires)) }
@@ -384,8 +387,17 @@ export class Client {
     try {
       return await run()
     } catch (error) {
-      this.options.logger?.log(`MemJS ${name}: ${messageOf(error)}`)
+      this.#log(`MemJS ${name}: ${messageOf(error)}`)
       throw error
+    }
+  }
+
+  /** Passes a message to the logger, whose exceptions are not those of the call. */
+  #log(message: string): void {
+    try {
+      this.options.logger?.log(message)
+    } catch (error) {
+      reportUncaught(error)
     }
   }
 }
@@ -403,6 +415,33 @@ const VALUES: ValueCodec = {
   decode: (bytes, clientFlags) => PLAIN.decode(bytes, clientFlags),
 }
 
+/** @throws MemcacheOptionError if an option that has an effect is invalid. The client checks the credentials. */
+function checkMemjsOptions(options: MemjsOptions): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new MemcacheOptionError(`the options of memjs must be an object, got ${kindOf(options)}`)
+  }
+  const { expires, failover, serializer, logger } = options
+  for (const name of ['timeout', 'conntimeout'] as const) {
+    if (options[name] !== undefined) positiveOption(name, options[name])
+  }
+  if (expires !== undefined && !(typeof expires === 'number' && !Number.isNaN(expires))) throw invalidExpires(expires)
+  if (failover !== undefined) booleanOption('failover', failover)
+  checkMethods('serializer', serializer, ['serialize', 'deserialize'])
+  checkMethods('logger', logger, ['log'])
+}
+
+function invalidExpires(expires: unknown): MemcacheOptionError {
+  const got = typeof expires === 'number' ? expires : kindOf(expires)
+  return new MemcacheOptionError(`expires must be a number of seconds, got ${got}`)
+}
+
+function checkMethods(name: string, given: object | undefined, methods: readonly string[]): void {
+  if (given === undefined) return
+  const missing = methods.find((method) => typeof (given as Record<string, unknown> | null)?.[method] !== 'function')
+  if (missing !== undefined)
+    throw new MemcacheOptionError(`${name} must have the method ${missing}, got ${kindOf(given)}`)
+}
+
 interface MemjsServers {
   readonly hosts: string
   readonly username: string | undefined
@@ -411,6 +450,7 @@ interface MemjsServers {
 
 /** Parses `user:pass@host:port,host:port`, in which any server may have the credentials. */
 function parseMemjsServers(list: string): MemjsServers {
+  if (typeof list !== 'string') throw new MemcacheOptionError(`the servers must be text, got ${kindOf(list)}`)
   const credentials = new Set<string>()
   const hosts = list.split(',').map((server) => {
     const at = server.lastIndexOf('@')

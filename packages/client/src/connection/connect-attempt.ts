@@ -19,8 +19,15 @@ export interface AttemptHost {
   redact(said: string): string
   /** Called when the handshake is done; if it throws, the attempt has failed. */
   succeeded(protocol: Protocol): Promise<void>
-  /** @param isRefused whether the server refused this connection alone. */
-  failed(failure: HandshakeFailure, error: MemcacheError, isRefused: boolean): void
+  failed(attempt: FailedAttempt): void
+}
+
+/** How an attempt has failed. */
+export interface FailedAttempt {
+  readonly failure: HandshakeFailure
+  readonly error: MemcacheError
+  /** Whether the server refused this connection alone. */
+  readonly isRefused: boolean
 }
 
 /** Options of a `ConnectAttempt`. */
@@ -83,7 +90,7 @@ export class ConnectAttempt {
     if (this.#isOver) return
     const Kind = cause instanceof MemcacheAuthError ? MemcacheAuthError : MemcacheConnectionError
     const error = new Kind(cause.message, { server: this.#host.server, cause })
-    this.#host.failed('nonsense', error, isFull(cause))
+    this.#host.failed({ failure: 'nonsense', error, isRefused: isFull(cause) })
   }
 
   #limit(limitMs: number): void {
@@ -95,7 +102,7 @@ export class ConnectAttempt {
   #timedOut(): void {
     const { server } = this.#host
     const error = new MemcacheTimeoutError(`${server} took over ${this.#limitMs} ms to connect`, { server })
-    this.#host.failed('silent', error, false)
+    this.#host.failed({ failure: 'silent', error, isRefused: false })
   }
 }
 

@@ -9,22 +9,20 @@ import {
 import type { MemcacheError } from 'memcache-ts-protocol'
 import { messageOf, requestError } from '../errors.ts'
 import { GetBatch } from '../operations/key-list-operation.ts'
-import type { GetCall } from '../operations/key-list-operation.ts'
+import type { GetCall, GetReading } from '../operations/key-list-operation.ts'
 import type { Protocol, ResponseReader, ResponseSink } from '../protocols/protocol.ts'
 import { LinesOperation } from '../operations/lines-operation.ts'
 import type { LinesRequest } from '../operations/lines-operation.ts'
 import { PendingOperations } from '../operations/operation.ts'
 import type { Operation } from '../operations/operation.ts'
 import type { ServerAddress } from '../server-address.ts'
-import type { ValueReader } from '../values/value-codec.ts'
 import type { ConnectionObserver, ConnectionOptions, ConnectionState, ConnectionReport } from './connection-contract.ts'
 import { redactorOf } from './credentials.ts'
 import { ConnectAttempt, Retries } from './connect-attempt.ts'
-import type { AttemptHost } from './connect-attempt.ts'
+import type { AttemptHost, FailedAttempt } from './connect-attempt.ts'
 import { DeadlineTimer, Drain, IdleTimer } from './timers.ts'
 import { isFull, VERSION_REQUEST } from './handshake.ts'
 import { HandshakePlan } from './handshake-plan.ts'
-import type { HandshakeFailure } from './handshake-plan.ts'
 import { isReactionToResponse, isHangUp, Link, responseComes, streamError } from './link.ts'
 
 /** The time that `close` waits for operations without a time limit. */
@@ -58,16 +56,7 @@ export class Connection implements ResponseSink {
   #closing = false
   readonly #drain = new Drain()
 
-  /**
-   * @param downBy the error if the server is known to be away: the connection then begins with attempts in the
-   *   background.
-   */
-  constructor(
-    address: ServerAddress,
-    options: ConnectionOptions,
-    observer: ConnectionObserver,
-    downBy?: MemcacheError,
-  ) {
+  constructor(address: ServerAddress, options: ConnectionOptions, observer: ConnectionObserver) {
     this.#address = address
     this.#options = options
     this.#observer = observer
@@ -80,11 +69,13 @@ export class Connection implements ResponseSink {
       () => (this.#pending.callers > 0 ? 0 : performance.now() - this.#lastReceived),
       () => this.#drop(undefined),
     )
-    if (downBy !== undefined) {
-      this.#state = 'down'
-      this.#retries.reason = downBy
-      this.#scheduleRetry()
-    }
+  }
+
+  /** Begins a new connection with attempts in the background: its server is known to be away. */
+  beginDown(reason: MemcacheError): void {
+    this.#state = 'down'
+    this.#retries.reason = reason
+    this.#scheduleRetry()
   }
 
   get server(): string {
@@ -156,13 +147,13 @@ export class Connection implements ResponseSink {
   }
 
   /** Sends a plain `get` together with the other gets of the same turn of the event loop. */
-  get(call: GetCall, reader: ValueReader, again: (call: GetCall) => void): void {
+  get(call: GetCall, reading: GetReading): void {
     const now = this.#pending.turnTime(this.#flushScheduled)
     let batch = this.#openBatch
     // A batch that waits for the handshake may have been given up meanwhile.
     if (batch === undefined || batch.isFull || batch.settled) {
       this.#closeBatch()
-      batch = new GetBatch(now, reader, again)
+      batch = new GetBatch(now, reading)
       this.#openBatch = batch
       if (this.#state === 'ready') this.#pending.addWritten(batch)
       else this.#pending.addUnwritten(batch)
@@ -175,7 +166,7 @@ export class Connection implements ResponseSink {
   async whenDone(): Promise<void> {
     if (this.#pending.callers === 0) return
     // Responses arrive in order: this one follows theirs.
-    await this.#askVersion(this.#options.timeoutMs).catch(() => {})
+    await this.#requestVersion(this.#options.timeoutMs).catch(() => {})
   }
 
   /** Checks by a request whether the server responds on this connection, and gives the connection up if not. */
@@ -183,7 +174,7 @@ export class Connection implements ResponseSink {
     const reader = this.#reader
     if (this.#state !== 'ready') return
     try {
-      await this.#askVersion(timeoutMs)
+      await this.#requestVersion(timeoutMs)
     } catch (error) {
       if (error instanceof MemcacheTimeoutError && this.#reader === reader)
         this.#giveUp({ reason: error, isSilent: true })
@@ -223,7 +214,7 @@ export class Connection implements ResponseSink {
       request: (request) => this.#request(request, attempt),
       redact: this.redact,
       succeeded: (protocol) => this.#takePlace(protocol),
-      failed: (failure, error, isRefused) => this.#connectingFailed(failure, error, isRefused),
+      failed: (failed) => this.#connectingFailed(failed),
     }
     const attempt = new ConnectAttempt(this.#plan, host, { timeoutMs: this.#options.connectTimeoutMs, isBackground })
     this.#attempt = attempt
@@ -255,7 +246,7 @@ export class Connection implements ResponseSink {
   }
 
   /** Tries another handshake on a new stream while operations continue to wait, or marks the connection as down. */
-  #connectingFailed(failure: HandshakeFailure, error: MemcacheError, isRefused: boolean): void {
+  #connectingFailed({ failure, error, isRefused }: FailedAttempt): void {
     if (!this.#plan.mayTryAnother(failure, error)) {
       this.#fail(this.#plan.reason ?? error, isRefused)
       return
@@ -270,7 +261,7 @@ export class Connection implements ResponseSink {
     const { server } = this
     return new Promise((resolve, reject) => {
       if (attempt.isOver) throw new MemcacheConnectionError(`${server} closed the connection`, { server })
-      const operation = new LinesOperation(request, undefined, resolve, reject)
+      const operation = new LinesOperation(request, resolve, reject)
       operation.deadline = Infinity
       this.#protocol.write(operation, this.#link!.requests)
       this.#pending.addWritten(operation)
@@ -279,9 +270,9 @@ export class Connection implements ResponseSink {
     })
   }
 
-  #askVersion(timeoutMs: number): Promise<string[]> {
+  #requestVersion(timeoutMs: number): Promise<string[]> {
     return new Promise((resolve, reject) => {
-      this.send(new LinesOperation(VERSION_REQUEST, undefined, resolve, reject), timeoutMs)
+      this.send(new LinesOperation(VERSION_REQUEST, resolve, reject), timeoutMs)
     })
   }
 
@@ -307,7 +298,7 @@ export class Connection implements ResponseSink {
       isOpeningTls: isOpening && this.#options.tls !== undefined,
     })
     if (isOpening) {
-      this.#connectingFailed('hungUp', error, isHangUp(cause))
+      this.#connectingFailed({ failure: 'hungUp', error, isRefused: isHangUp(cause) })
       return
     }
     const isMidResponse = this.#reader!.isMidResponse
@@ -481,10 +472,10 @@ export class Connection implements ResponseSink {
   desync(reason: string, refusal?: MemcacheError): void {
     const error = refusal ?? new MemcacheProtocolError(reason, { server: this.server })
     if (this.#state === 'ready') this.#drop(error)
-    else this.#connectingFailed('nonsense', error, isFull(error))
+    else this.#connectingFailed({ failure: 'nonsense', error, isRefused: isFull(error) })
   }
 
-  /** No operation is pending: the connection no longer keeps the process alive. */
+  /** Lets the process end, since no operation is pending. */
   #rest(): void {
     this.#link?.unref()
     if (this.#drain.isAwaited) this.#drain.end()

@@ -4,6 +4,7 @@ import { CallDeadline } from '../call-deadline.ts'
 import type { CallOptions } from '../call-options.ts'
 import { decodeError, errorForKey } from '../errors.ts'
 import { ValueInChunks } from '../values/chunked-values.ts'
+import { LENT } from '../values/value-codec.ts'
 import type { ValueReader } from '../values/value-codec.ts'
 import { Operation, readValue } from './operation.ts'
 import { unwatch } from './waiter.ts'
@@ -51,18 +52,18 @@ export abstract class KeyListOperation extends Operation {
     this.hit(this.#found, buffer, start, end, clientFlags, owned)
   }
 
-  /** The value may be an unfilled lease, which only a meta command tells from an empty value. */
+  /** Reads the key again: an empty value may be an unfilled lease, and only a meta command distinguishes the two. */
   takeEmpty(): void {
     this.readAgain(this.#found)
   }
 
   /**
-   * The value may be an unfilled lease, and the protocol does not tell. It is a miss, which is always a valid result of
-   * a cache, unless the codec stores values so.
+   * Takes an empty value that may be an unfilled lease, in a protocol that does not distinguish the two. It is a miss,
+   * which is always a valid result of a cache, unless the codec stores empty values.
    */
   takeUncertain(buffer: Buffer, at: number): void {
     if (this.reader.takesEmptyForLease === true) this.miss(this.#found)
-    else this.hit(this.#found, buffer, at, at, 0, false)
+    else this.hit(this.#found, buffer, at, at, 0, LENT)
   }
 
   /** Returns whether reading a value with these client flags copies its bytes. */
@@ -104,6 +105,13 @@ const KEYS_PER_BATCH = 16
 /** A power of two. */
 const SLOTS = 256
 
+/** How the values of `get`s are read: the same for all of a client. */
+export interface GetReading {
+  readonly reader: ValueReader
+  /** Reads one key by a meta command. */
+  readonly again: (call: GetCall) => void
+}
+
 /** The last caller at each hash until its batch has ended, so that callers of the same key find each other. */
 const recent: (GetCall | undefined)[] = Array.from({ length: SLOTS })
 
@@ -126,9 +134,8 @@ export class GetBatch extends KeyListOperation {
   /** The number of callers that have settled; each caller counts itself. */
   settledCalls = 0
 
-  /** @param again reads one key by a meta command. */
-  constructor(begunAt: number, reader: ValueReader, again: (call: GetCall) => void) {
-    super(undefined, false, () => {})
+  constructor(begunAt: number, { reader, again }: GetReading) {
+    super(undefined, 'reads', () => {})
     this.begunAt = begunAt
     this.sentAt = begunAt
     this.reader = reader
@@ -211,7 +218,7 @@ export class GetBatch extends KeyListOperation {
     return true
   }
 
-  /** The end of the batch resolves it. */
+  /** Does nothing: the end of the batch resolves a miss. */
   protected miss(): void {}
 
   protected hit(index: number, buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {
@@ -279,6 +286,7 @@ export class GetCall implements Waiter {
   #resolve: (value: unknown) => void
   #reject: (error: unknown) => void
 
+  // oxlint-disable-next-line max-params -- there is one for each `get`: an object around these would be garbage
   constructor(
     key: Key,
     wireKey: string,

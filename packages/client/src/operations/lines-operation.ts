@@ -2,10 +2,14 @@ import { Operation } from './operation.ts'
 
 /** A command to a server as a whole. */
 export interface LinesRequest {
+  /** The key that the command is about, for errors. */
+  readonly name?: string
   /** The request in the text and meta protocols, line ends included. */
   readonly text: string
   /** Whether the response continues until a line `END`; otherwise it is one line. */
   readonly untilEnd?: boolean
+  /** Without `untilEnd`: the form of the line. Any other line, except an error, is not a response to the request. */
+  readonly line?: RegExp
   /** With `untilEnd`: the beginning of each line of a list. A first line of any other kind is the whole response. */
   readonly lists?: RegExp
   /** Whether the command changes stored items or the server's state. */
@@ -34,13 +38,8 @@ export class LinesOperation extends Operation {
   keptLength = 0
   readonly #resolve: (lines: string[]) => void
 
-  constructor(
-    request: LinesRequest,
-    key: string | undefined,
-    resolve: (lines: string[]) => void,
-    reject: (error: unknown) => void,
-  ) {
-    super(key, request.writes === true, reject)
+  constructor(request: LinesRequest, resolve: (lines: string[]) => void, reject: (error: unknown) => void) {
+    super(request.name, request.writes === true ? 'writes' : 'reads', reject)
     this.request = request
     this.#resolve = resolve
   }

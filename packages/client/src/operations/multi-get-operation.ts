@@ -5,9 +5,18 @@ import { decodeError, stepError } from '../errors.ts'
 import { KeyListOperation } from './key-list-operation.ts'
 import { readValue } from './operation.ts'
 
-/** Takes the response to a list of keys. */
+/** The metadata of a hit. */
+export interface HitDetails {
+  readonly clientFlags: number
+  /** Zero unless it was requested. */
+  readonly casUnique: bigint
+}
+
+/** Reads the values of a list of keys, and takes them. */
 export interface MultiGetSink<Given> {
-  hit(given: Given, value: unknown, clientFlags: number, casUnique: bigint): void
+  readonly reader: ValueReader
+  /** @param details the metadata, valid only during the call. */
+  hit(given: Given, value: unknown, details: HitDetails): void
   /** Notes that one key has failed; the others are not affected. */
   failed(given: Given, error: unknown): void
   /** Reads the key again by a meta command, since its value may be an unfilled lease. */
@@ -15,7 +24,9 @@ export interface MultiGetSink<Given> {
 }
 
 /** The keys of one caller that belong to one connection and fit one request. */
-export class MultiGetOperation<Given> extends KeyListOperation {
+export class MultiGetOperation<Given> extends KeyListOperation implements HitDetails {
+  /** The client flags of the current hit. */
+  clientFlags = 0
   /** The keys as they were given, in the order of `wireKeys`. */
   readonly given: Given[] = []
   readonly #sink: MultiGetSink<Given>
@@ -27,13 +38,12 @@ export class MultiGetOperation<Given> extends KeyListOperation {
   /** @param resolve receives the further steps for some keys. */
   constructor(
     sink: MultiGetSink<Given>,
-    reader: ValueReader,
     resolve: (steps: Promise<unknown> | undefined) => void,
     reject: (error: unknown) => void,
   ) {
-    super(undefined, false, reject)
+    super(undefined, 'reads', reject)
     this.#sink = sink
-    this.reader = reader
+    this.reader = sink.reader
     this.#resolve = resolve
   }
 
@@ -47,11 +57,11 @@ export class MultiGetOperation<Given> extends KeyListOperation {
   protected hit(index: number, buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {
     if (this.settled) return
     const given = this.given[index]!
-    const { casUnique } = this
+    this.clientFlags = clientFlags
     try {
       const value = readValue(this.reader, buffer, start, end, clientFlags, owned)
-      if (!(value instanceof ValueInChunks)) this.#sink.hit(given, value, clientFlags, casUnique)
-      else this.#step(index, this.#gather(given, value, clientFlags, casUnique))
+      if (!(value instanceof ValueInChunks)) this.#sink.hit(given, value, this)
+      else this.#step(index, this.#gather(given, value, { clientFlags, casUnique: this.casUnique }))
     } catch (error) {
       this.#sink.failed(given, decodeError(error, this.wireKeys[index]))
     }
@@ -68,9 +78,9 @@ export class MultiGetOperation<Given> extends KeyListOperation {
   }
 
   /** Fetches the chunks of a value; if a chunk is missing, the key is a miss. */
-  async #gather(given: Given, value: ValueInChunks, clientFlags: number, casUnique: bigint): Promise<void> {
+  async #gather(given: Given, value: ValueInChunks, details: HitDetails): Promise<void> {
     const whole = await value.gather(CallDeadline.of(this))
-    if (whole !== undefined) this.#sink.hit(given, whole, clientFlags, casUnique)
+    if (whole !== undefined) this.#sink.hit(given, whole, details)
   }
 
   #step(index: number, step: Promise<void>): void {

@@ -44,10 +44,10 @@ export abstract class Operation implements Waiter {
   opaque = 0
   readonly #reject: (error: unknown) => void
 
-  constructor(key: string | undefined, writes: boolean, reject: (error: unknown) => void) {
+  constructor(key: string | undefined, effect: 'reads' | 'writes', reject: (error: unknown) => void) {
     this.key = key
-    this.writes = writes
-    this.mayRepeat = !writes
+    this.writes = effect === 'writes'
+    this.mayRepeat = effect === 'reads'
     this.#reject = reject
   }
 
@@ -88,7 +88,7 @@ export abstract class Operation implements Waiter {
     return this.signal === undefined ? [] : [this.signal]
   }
 
-  /** Must be called before the operation is resolved; returns false if it has settled already. */
+  /** Marks the operation as settled, before it is resolved; returns false if it has settled already. */
   protected settle(): boolean {
     if (this.settled) return false
     this.settled = true

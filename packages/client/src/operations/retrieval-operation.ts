@@ -2,6 +2,7 @@ import { MemcacheDecodeError } from 'memcache-ts-protocol'
 import type { Uint64 } from 'memcache-ts-protocol'
 import { CallDeadline } from '../call-deadline.ts'
 import { ValueInChunks } from '../values/chunked-values.ts'
+import { LENT } from '../values/value-codec.ts'
 import type { ValueReader } from '../values/value-codec.ts'
 import { decodeError } from '../errors.ts'
 import type { ItemResponse } from './item-response.ts'
@@ -54,7 +55,8 @@ export class RetrievalOperation<Result = unknown> extends Operation {
     resolve: (result: Result | Promise<Result>) => void,
     reject: (error: unknown) => void,
   ) {
-    super(name, request.touchExptime !== undefined || request.vivifySeconds !== undefined, reject)
+    const writes = request.touchExptime !== undefined || request.vivifySeconds !== undefined
+    super(name, writes ? 'writes' : 'reads', reject)
     // A request with details may have taken the right to recache a stale item.
     if (request.recacheSeconds !== undefined || request.details === true) this.mayRepeat = false
     this.wireKey = wireKey
@@ -82,7 +84,7 @@ export class RetrievalOperation<Result = unknown> extends Operation {
   /** Takes an empty value with client flags 0 that may be an unfilled lease, since the protocol does not report leases. */
   takeUncertain(item: ItemResponse, buffer: Buffer, at: number): void {
     if (this.#reader.takesEmptyForLease === true) return
-    this.take(item, buffer, at, at, false)
+    this.take(item, buffer, at, at, LENT)
   }
 
   finish(item: ItemResponse): void {

@@ -55,7 +55,7 @@ export class StoreOperation<Result = unknown> extends Operation {
   readonly #refused: StoreRequest<Result>['refused']
 
   constructor(store: StoreRequest<Result>, resolve: (result: Result) => void, reject: (error: unknown) => void) {
-    super(store.name, true, reject)
+    super(store.name, 'writes', reject)
     this.wireKey = store.wireKey
     this.mode = store.mode
     this.bytes = store.bytes
@@ -88,6 +88,8 @@ export type DeleteStatus = 'deleted' | 'exists' | 'notFound'
 /** A request to delete an item, mark it stale or empty it. */
 export interface DeleteRequest {
   readonly wireKey: WireKey
+  /** The key, for errors. */
+  readonly name: string
   readonly compareCas?: Uint64 | undefined
   readonly newCas?: Uint64 | undefined
   readonly invalidate?: boolean | undefined
@@ -101,13 +103,8 @@ export class DeleteOperation extends Operation {
   readonly request: DeleteRequest
   readonly #resolve: (status: DeleteStatus) => void
 
-  constructor(
-    request: DeleteRequest,
-    key: string,
-    resolve: (status: DeleteStatus) => void,
-    reject: (error: unknown) => void,
-  ) {
-    super(key, true, reject)
+  constructor(request: DeleteRequest, resolve: (status: DeleteStatus) => void, reject: (error: unknown) => void) {
+    super(request.name, 'writes', reject)
     this.request = request
     this.#resolve = resolve
   }
@@ -120,6 +117,8 @@ export class DeleteOperation extends Operation {
 /** The amount that is added to a counter, or subtracted from it. */
 export interface ArithmeticRequest {
   readonly wireKey: WireKey
+  /** The key, for errors. */
+  readonly name: string
   readonly mode: 'incr' | 'decr'
   readonly delta: Uint64
   /** Whether the response has the cas unique and the time to live besides the value. */
@@ -138,6 +137,20 @@ export interface CounterResponse {
   readonly ttlSeconds: number
 }
 
+/** The maximum number of digits of a number of 64 bits; spaces may follow to the length of an earlier value. */
+export const MAX_COUNTER_BYTES = 20
+const MAX_COUNTER = 2n ** 64n - 1n
+
+/**
+ * Returns the digits of a counter in a response; `undefined` if it is not a number of 64 bits. A decremented number
+ * keeps its length: spaces follow it.
+ */
+export function counterDigits(text: string): string | undefined {
+  const digits = text.trimEnd()
+  const isNumber = digits.length <= MAX_COUNTER_BYTES && /^\d+$/.test(digits)
+  return isNumber && (digits.length < MAX_COUNTER_BYTES || BigInt(digits) <= MAX_COUNTER) ? digits : undefined
+}
+
 export const NO_COUNTER: CounterResponse = { digits: undefined, casUnique: 0n, ttlSeconds: 0 }
 
 /** Counting up or down. */
@@ -152,11 +165,10 @@ export class ArithmeticOperation extends Operation {
 
   constructor(
     request: ArithmeticRequest,
-    key: string,
     resolve: (response: CounterResponse) => void,
     reject: (error: unknown) => void,
   ) {
-    super(key, true, reject)
+    super(request.name, 'writes', reject)
     this.request = request
     this.#resolve = resolve
   }

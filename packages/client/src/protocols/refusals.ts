@@ -9,13 +9,13 @@ import type { WireKey } from '../client-key.ts'
 import type { RetrievalRequest } from '../operations/retrieval-operation.ts'
 import type { StoreConditions } from '../operations/write-operations.ts'
 
-/** Returns the error that an error line stands for. */
+/** Returns the error that an error line of a server stands for. */
 export function serverError(
   kind: ErrorLineKind,
   message: string,
-  server: string,
-  details: MemcacheErrorDetails,
+  details: MemcacheErrorDetails & { readonly server: string },
 ): MemcacheError {
+  const { server } = details
   if (message.startsWith('object too large')) {
     return new MemcacheTooLargeError(
       `${server} refused a value over its item limit: raise it with -I, or let the client store it in chunks (chunkBytes)`,

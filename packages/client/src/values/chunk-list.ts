@@ -1,5 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { ClientFlags, MAX_VALUE_BYTES, MemcacheDecodeError, MemcacheTooLargeError } from 'memcache-ts-protocol'
+import { BYTES } from './value-codec.ts'
+import type { ValueReader } from './value-codec.ts'
 
 const ID_BYTES = 15
 /** base64url of the id's bytes. */
@@ -9,6 +11,9 @@ const MAX_CHUNKS = 10_000
 /** The maximum length of a list. */
 const MAX_LIST_LENGTH = 100
 const MAX_CLIENT_FLAGS = 2 ** 32 - 1
+
+/** A list as it is stored. */
+type StoredList = readonly [id: string, chunks: number, bytes: number, clientFlags: number]
 
 /**
  * The chunks of a value that is larger than an item, as the list under its key names them: `[id, chunks, bytes, client
@@ -23,7 +28,7 @@ export class ChunkList {
   /** The client flags of the whole value, as the codec returned them. */
   readonly clientFlags: number
 
-  private constructor(id: string, count: number, bytes: number, clientFlags: number) {
+  private constructor([id, count, bytes, clientFlags]: StoredList) {
     this.id = id
     this.count = count
     this.bytes = bytes
@@ -38,7 +43,7 @@ export class ChunkList {
         `a value of ${bytes} bytes would need ${count} chunks of ${chunkBytes} bytes, but at most ${MAX_CHUNKS} chunks and ${MAX_VALUE_BYTES} bytes can be read: raise chunkBytes`,
       )
     }
-    return new ChunkList(randomBytes(ID_BYTES).toString('base64url'), count, bytes, clientFlags)
+    return new ChunkList([randomBytes(ID_BYTES).toString('base64url'), count, bytes, clientFlags])
   }
 
   /** Reads a stored list. @throws MemcacheDecodeError if the bytes are not a valid list. */
@@ -47,12 +52,13 @@ export class ChunkList {
     if (!isList(list)) {
       throw new MemcacheDecodeError('a stored value is not a list of chunks, although its client flags say so')
     }
-    return new ChunkList(...list)
+    return new ChunkList(list)
   }
 
   /** Returns the bytes that are stored under the value's key. */
   toBytes(): Buffer {
-    return Buffer.from(JSON.stringify([this.id, this.count, this.bytes, this.clientFlags]))
+    const list: StoredList = [this.id, this.count, this.bytes, this.clientFlags]
+    return Buffer.from(JSON.stringify(list))
   }
 
   /** Yields the keys of the chunks, in rounds of `size` keys. */
@@ -70,6 +76,19 @@ export class ChunkList {
   }
 }
 
+/** Reads a list of chunks; any other value counts as none. */
+export const LIST: ValueReader = {
+  unreadable: 'miss',
+  read: (buffer, start, end, clientFlags) =>
+    clientFlags === ClientFlags.chunks ? ChunkList.read(buffer, start, end) : undefined,
+}
+
+/** Reads the bytes of a chunk. Any other value under its key is not a chunk. */
+export const CHUNK: ValueReader = {
+  read: (buffer, start, end, clientFlags, owned) =>
+    clientFlags === ClientFlags.bytes ? BYTES.read(buffer, start, end, clientFlags, owned) : undefined,
+}
+
 function parse(text: string): unknown {
   try {
     return JSON.parse(text)
@@ -78,7 +97,7 @@ function parse(text: string): unknown {
   }
 }
 
-function isList(list: unknown): list is [id: string, chunks: number, bytes: number, clientFlags: number] {
+function isList(list: unknown): list is StoredList {
   if (!Array.isArray(list) || list.length !== 4) return false
   const [id, count, bytes, clientFlags] = list as unknown[]
   return (

@@ -2,7 +2,7 @@ import { ClientFlags } from 'memcache-ts-protocol'
 import type { CallDeadline } from '../call-deadline.ts'
 import { decodeError } from '../errors.ts'
 import { ChunkList } from './chunk-list.ts'
-import { readerOf } from './value-codec.ts'
+import { OWNED, readerOf } from './value-codec.ts'
 import type { EncodedValue, ValueCodec, ValueReader } from './value-codec.ts'
 
 /**
@@ -37,6 +37,14 @@ export class ValueInChunks {
   }
 }
 
+/** Options of `ChunkedValues`. */
+interface ChunkedValuesOptions {
+  readonly codec: ValueCodec
+  /** The size of chunks; with `Infinity`, chunks are read but never written. */
+  readonly chunkBytes: number
+  readonly unreadable: 'error' | 'miss'
+}
+
 /**
  * Reads and writes the client's values: values of up to `chunkBytes` as the codec encodes them, and larger values in
  * chunks under separate keys. Reading returns the value, or a `ValueInChunks`.
@@ -53,8 +61,7 @@ export class ChunkedValues implements ValueReader {
   #bytesFlags: ReadonlySet<number> | undefined
   #takesEmptyForLease: boolean | undefined
 
-  /** @param chunkBytes the size of chunks; with `Infinity`, chunks are read but never written. */
-  constructor(codec: ValueCodec, chunkBytes: number, unreadable: 'error' | 'miss', fetch: FetchChunks) {
+  constructor({ codec, chunkBytes, unreadable }: ChunkedValuesOptions, fetch: FetchChunks) {
     this.#codec = codec
     this.#reader = readerOf(codec)
     this.read = this.#reader.read.bind(this.#reader)
@@ -91,7 +98,7 @@ export class ChunkedValues implements ValueReader {
     const bytes = await this.#fetch(list, call, touchExptime)
     if (bytes === undefined) return undefined
     try {
-      return this.#reader.read(bytes, 0, bytes.length, list.clientFlags, true)
+      return this.#reader.read(bytes, 0, bytes.length, list.clientFlags, OWNED)
     } catch (error) {
       throw decodeError(error, undefined)
     }

@@ -6,6 +6,7 @@ import { messageOf } from '../errors.ts'
 import { isPlainJson } from './json-kinds.ts'
 import { decodeJson, decodeTaggedJson } from './tagged-json-decoder.ts'
 import { encodeTaggedJson, isDetached } from './tagged-json-encoder.ts'
+import { OWNED } from './value-codec.ts'
 import type { EncodedValue, ValueCodec, ValueReader } from './value-codec.ts'
 
 /** Options of `typedCodec`. */
@@ -26,7 +27,8 @@ export interface TypedCodecOptions {
  */
 export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueReader {
   const { bytesFlags = ClientFlags.bytes, maxDecompressedBytes = DEFAULT_MAX_DECOMPRESSED_BYTES } = options
-  const compression = options.compression && createCompression(options.compression, maxDecompressedBytes)
+  const compression =
+    options.compression === undefined ? undefined : createCompression(options.compression, maxDecompressedBytes)
 
   const encodePlain = (value: unknown): EncodedValue => {
     // Text that UTF-8 cannot express is stored as JSON, which escapes it.
@@ -45,7 +47,7 @@ export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueR
       return bytes === undefined ? plain : { bytes, clientFlags: plain.clientFlags | compression!.flag }
     },
     decode(bytes, clientFlags) {
-      return this.read(bytes, 0, bytes.length, clientFlags, true)
+      return this.read(bytes, 0, bytes.length, clientFlags, OWNED)
     },
     copies: (clientFlags) => clientFlags !== ClientFlags.bytes && clientFlags !== ClientFlags.kitBytes,
     read(buffer, start, end, clientFlags, owned) {
@@ -65,7 +67,7 @@ export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueR
           const plainFlags = clientFlags & ~ClientFlags.compression
           if (plainFlags === clientFlags || plainFlags > ClientFlags.kitBytes) throw unknownFlags(clientFlags)
           const bytes = decompress(buffer.subarray(start, end), clientFlags, maxDecompressedBytes)
-          return this.read(bytes, 0, bytes.length, plainFlags, true)
+          return this.read(bytes, 0, bytes.length, plainFlags, OWNED)
         }
       }
     },

@@ -28,6 +28,11 @@ export interface ValueCodec {
   readonly readsLeases?: boolean
 }
 
+/** For `ValueReader.read`: the reader may keep the bytes. */
+export const OWNED = true
+/** For `ValueReader.read`: the bytes are valid only during the call. */
+export const LENT = false
+
 /** Reads a value from the received memory. If `owned` is false, the reader must copy the bytes that it keeps. */
 export interface ValueReader {
   /** Whether a value that cannot be decoded is an error or a miss, if the call does not decide it. Default: an error. */
@@ -42,6 +47,14 @@ export interface ValueReader {
   copies?(clientFlags: number): boolean
   /** Reads a list of chunks, which has its own client flags. Without it, `read` receives such a list, too. */
   readChunks?(buffer: Buffer, start: number, end: number): unknown
+}
+
+/** Reads the stored bytes of any value. */
+export const BYTES: ValueReader = {
+  read: (buffer, start, end, _, owned) => {
+    const bytes = buffer.subarray(start, end)
+    return owned ? bytes : Buffer.from(bytes)
+  },
 }
 
 /** Returns a reader that uses a custom codec. */

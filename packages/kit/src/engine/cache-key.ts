@@ -55,14 +55,17 @@ function encodedText(part: unknown): string {
  * Returns a user's key as memcached can hold it. A key that is too long, has bytes that memcached refuses, or could be
  * taken for one of the kit's keys becomes its readable beginning and a hash of the whole key.
  *
- * @param text as `keyText` returns it, or as the user wrote it.
- * @param isWritten whether the user wrote the whole key as one string, which may have any content.
+ * @param text as `keyText` returns it.
  * @param prefix the client's key prefix; it counts towards the maximum length.
  */
-export function userKey(text: string, isWritten: boolean, prefix: string): string {
-  // The tag keeps the hash apart from the hashes of the kit's own keys. A hashed key has a tag, too.
-  if (isWritten && (text.startsWith(OWN) || hasKeyTag(text))) return hashedKey(KeyTag.text + text)
+export function userKey(text: string, prefix: string): string {
   return storedKey(isAmongSessions(text) ? KeyTag.text + text : text, prefix)
+}
+
+/** Like `userKey`, for a whole key that the user wrote as one string, which may have any content. */
+export function writtenKey(text: string, prefix: string): string {
+  // The tag keeps the hash apart from the hashes of the kit's own keys. A hashed key has a tag, too.
+  return text.startsWith(OWN) || hasKeyTag(text) ? hashedKey(KeyTag.text + text) : userKey(text, prefix)
 }
 
 function isAmongSessions(text: string): boolean {

@@ -102,7 +102,10 @@ export const MAX_ROUNDING_SECONDS = 2
  * Decides by XFetch whether this caller reloads a value before it expires (Vattani, Chierichetti, Lowenstein: Optimal
  * Probabilistic Cache Stampede Prevention, VLDB 2015). The probability grows as the end approaches and with the
  * duration of the load.
+ *
+ * @param freshMs milliseconds until the value expires.
+ * @param loadMs the duration of the load, times beta.
  */
-export function isDueEarly(loadMs: number, freshUntilMs: number, beta: number, nowMs: number): boolean {
-  return nowMs - loadMs * beta * Math.log(Math.random()) >= freshUntilMs
+export function isDueEarly(freshMs: number, loadMs: number): boolean {
+  return -loadMs * Math.log(Math.random()) >= freshMs
 }

@@ -94,7 +94,7 @@ export class MemcachedEngine implements CacheEngine {
       },
     )
     const root = new RootGeneration(client, storedKey(namespaceKeyText('')), report)
-    const tags: Tags = new Tags(store, pending)
+    const tags: Tags = new Tags(store, pending, report)
     const ambiguous = new AmbiguousLeases(store)
     this.#health = new ServerHealth(client, { log, report, isCatchingUp: () => pending.size > 0 })
     this.host = new MemcacheHost({ log, clock, report, health: this.#health, openClient })
@@ -131,7 +131,7 @@ export class MemcachedEngine implements CacheEngine {
     this.readThrough = new ReadThrough(this.#context, this.#lookups, this.#loads)
     this.#reads = new Reads(client, this.#context)
     this.#writes = new Writes(this.#context, this.#loads)
-    this.#atomic = new AtomicWrites(client, this.#context, this.#lookups, this.#loads)
+    this.#atomic = new AtomicWrites(client, this.#context, { lookups: this.#lookups, loads: this.#loads })
     client.on('connect', () => {
       // After a restart, a server counts its cas uniques from 1 again.
       memory?.clear()
@@ -242,7 +242,7 @@ export class MemcachedEngine implements CacheEngine {
 
   #many<Id, Value>(load: BatchLoader<Id, Value>, signal: AbortSignal | undefined): ReadThroughMany<Id, Value> {
     const using = { lookups: this.#lookups, loads: this.#loads, single: this.readThrough }
-    return new ReadThroughMany(this.#context, using, load, signal)
+    return new ReadThroughMany(this.#context, using, { load, signal })
   }
 }
 

@@ -6,9 +6,9 @@ import { CounterLayout } from './counter-layout.ts'
 import { FirstHitCounter } from './first-hit-counter.ts'
 import { Insurance } from './insurance.ts'
 import { LocalCounters } from './local-counters.ts'
-import { MemcachedCounters } from './rate-limit-store.ts'
-import type { RateLimitStore } from './rate-limit-store.ts'
-import { BELIEVED_MS, isYoung } from './client-state.ts'
+import { aloneKey, MemcachedCounters } from './rate-limit-store.ts'
+import type { GroupedKey, RateLimitStore } from './rate-limit-store.ts'
+import { FRESH_MS, isFreshAge } from './client-state.ts'
 
 /** Applications have few limits; computed limits must not accumulate. */
 const MAX_LIMITS = 100
@@ -50,8 +50,8 @@ export class BlockingHitCounter {
   readonly #name: string
   readonly #cache: Memcache
   readonly #insurance: Insurance
-  readonly #counters = new Map<string, FirstHitCounter>()
-  readonly #localCounters = new Map<string, FirstHitCounter>()
+  readonly #counters: LimitCounters
+  readonly #localCounters: LimitCounters
   readonly #blocked = new BoundedMap<Blocked>(MAX_BLOCKED_IDS)
 
   /** @param name separates these counters from others. */
@@ -59,6 +59,8 @@ export class BlockingHitCounter {
     this.#name = name
     this.#cache = cache
     this.#insurance = new Insurance(name, 'counted in this process')
+    this.#counters = new LimitCounters(() => new MemcachedCounters(cache.client))
+    this.#localCounters = new LimitCounters(() => LocalCounters.of(cache))
   }
 
   /**
@@ -76,65 +78,72 @@ export class BlockingHitCounter {
     const known = this.#blocked.get(key)
     if (known !== undefined && known.limit === limit.limit && nowMs < known.untilMs) {
       const blockedMs = known.untilMs - nowMs
-      if (isYoung(nowMs - known.atMs, BELIEVED_MS)) return { hits: limit.limit + 1, resetMs: blockedMs, blockedMs }
+      if (isFreshAge(nowMs - known.atMs, FRESH_MS)) return { hits: limit.limit + 1, resetMs: blockedMs, blockedMs }
     }
-    const found = await this.#count(key, limit, nowMs)
+    const found = await this.#count(aloneKey(key), limit, nowMs)
     if (found.blockedMs > 0) {
       this.#blocked.set(key, { atMs: nowMs, untilMs: nowMs + found.blockedMs, limit: limit.limit })
     }
     return found
   }
 
-  async #count(key: string, limit: HitLimit, nowMs: number): Promise<BlockableHits> {
+  async #count(key: GroupedKey, limit: HitLimit, nowMs: number): Promise<BlockableHits> {
     const cache = this.#cache
     if (!this.#insurance.isNeeded(cache)) {
       try {
-        return await this.#countIn(this.#counters, new MemcachedCounters(cache.client), key, limit, nowMs)
+        return await countIn(this.#counters.of(limit), { key, limit, nowMs })
       } catch (error) {
         this.#insurance.note(cache, error)
       }
     }
-    return this.#countIn(this.#localCounters, LocalCounters.of(cache), key, limit, nowMs)
-  }
-
-  async #countIn(
-    counters: Map<string, FirstHitCounter>,
-    store: RateLimitStore,
-    key: string,
-    { limit, windowMs, blockMs }: HitLimit,
-    nowMs: number,
-  ): Promise<BlockableHits> {
-    const counter = counterFor(counters, store, windowMs, blockMs)
-    const found = await counter.add(key, 1, nowMs, key)
-    const resetMs = found.startMs + windowMs - nowMs
-    if (found.marks > 0) return { hits: limit + 1, resetMs, blockedMs: resetMs }
-    if (found.count <= limit) return { hits: found.count, resetMs, blockedMs: 0 }
-    if (blockMs <= 0) return { hits: limit + 1, resetMs, blockedMs: resetMs }
-    if (found.count === limit + 1) {
-      await counter.moveAndMark(key, found, nowMs + blockMs - windowMs, key)
-      return { hits: limit + 1, resetMs: blockMs, blockedMs: blockMs }
-    }
-    // Another call is storing the block, its process died before it did, or the limit was higher when the other hits
-    // came.
-    const blocked = await counter.moveAndMarkOnce(key, nowMs + blockMs - windowMs, nowMs, key)
-    const blockedMs = blocked === undefined ? blockMs : blocked.startMs + windowMs - nowMs
-    return { hits: limit + 1, resetMs: blockedMs, blockedMs }
+    return countIn(this.#localCounters.of(limit), { key, limit, nowMs })
   }
 }
 
-function counterFor(
-  counters: Map<string, FirstHitCounter>,
-  store: RateLimitStore,
-  windowMs: number,
-  blockMs: number,
-): FirstHitCounter {
-  const name = `${windowMs}/${blockMs}`
-  let counter = counters.get(name)
-  if (counter === undefined) {
-    if (counters.size >= MAX_LIMITS) counters.clear()
-    const layout = new CounterLayout(windowMs, undefined, Math.max(windowMs, blockMs))
-    counter = new FirstHitCounter(store, layout, windowMs + blockMs)
-    counters.set(name, counter)
+/** A hit on a key. */
+interface Hit {
+  readonly key: GroupedKey
+  readonly limit: HitLimit
+  readonly nowMs: number
+}
+
+async function countIn(counter: FirstHitCounter, { key, limit: by, nowMs }: Hit): Promise<BlockableHits> {
+  const { limit, windowMs, blockMs } = by
+  const found = await counter.add(key, 1, nowMs)
+  const resetMs = found.startMs + windowMs - nowMs
+  if (found.marks > 0) return { hits: limit + 1, resetMs, blockedMs: resetMs }
+  if (found.count <= limit) return { hits: found.count, resetMs, blockedMs: 0 }
+  if (blockMs <= 0) return { hits: limit + 1, resetMs, blockedMs: resetMs }
+  if (found.count === limit + 1) {
+    await counter.moveAndMark(key, found, nowMs + blockMs - windowMs)
+    return { hits: limit + 1, resetMs: blockMs, blockedMs: blockMs }
   }
-  return counter
+  // Another call is storing the block, its process died before it did, or the limit was higher when the other hits
+  // came.
+  const blocked = await counter.moveAndMarkOnce(key, nowMs + blockMs - windowMs, nowMs)
+  const blockedMs = blocked === undefined ? blockMs : blocked.startMs + windowMs - nowMs
+  return { hits: limit + 1, resetMs: blockedMs, blockedMs }
+}
+
+/** The counters of one store, by the times of their limits. */
+class LimitCounters {
+  readonly #storeNow: () => RateLimitStore
+  readonly #counters = new Map<string, FirstHitCounter>()
+
+  constructor(storeNow: () => RateLimitStore) {
+    this.#storeNow = storeNow
+  }
+
+  of({ windowMs, blockMs }: HitLimit): FirstHitCounter {
+    const counters = this.#counters
+    const name = `${windowMs}/${blockMs}`
+    let counter = counters.get(name)
+    if (counter === undefined) {
+      if (counters.size >= MAX_LIMITS) counters.clear()
+      const layout = new CounterLayout(windowMs, undefined, Math.max(windowMs, blockMs))
+      counter = new FirstHitCounter(this.#storeNow(), layout, windowMs + blockMs)
+      counters.set(name, counter)
+    }
+    return counter
+  }
 }

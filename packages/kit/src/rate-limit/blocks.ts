@@ -29,14 +29,14 @@ export class Blocks<Of extends ClientState> {
 
   /** Reads the end of an id's block. */
   async read(state: Of): Promise<void> {
-    const { blockedUntilMs, blockKey, groupKey } = state
-    const stored = await this.#options.store.get(blockKey, groupKey)
+    const { blockedUntilMs, blockKey } = state
+    const stored = await this.#options.store.get(blockKey)
     // This process may have blocked the id meanwhile.
     if (state.blockedUntilMs === blockedUntilMs) state.blockedUntilMs = blockEnd(stored)
   }
 
   /** Reads the block again if the counter's marks show that it was set or lifted since this process last read it. */
-  async heed(state: Of, marks: number, nowMs: number): Promise<void> {
+  async readIfMarked(state: Of, marks: number, nowMs: number): Promise<void> {
     // A running read may have been sent before the mark was set.
     await state.reading
     if (marks === state.marks) return
@@ -46,10 +46,10 @@ export class Blocks<Of extends ClientState> {
 
   /** Blocks an id, replacing any stored block. */
   async set(state: Of, untilMs: number, nowMs: number): Promise<void> {
-    const { blockKey, groupKey } = state
+    const { blockKey } = state
     state.blockedUntilMs = untilMs
     await Promise.all([
-      this.#options.store.set(blockKey, untilMs, lifetimeOver(untilMs - nowMs), groupKey),
+      this.#options.store.set(blockKey, untilMs, lifetimeOver(untilMs - nowMs)),
       this.#host.mark(state, nowMs),
     ])
   }
@@ -62,7 +62,7 @@ export class Blocks<Of extends ClientState> {
       state.blocking = undefined
     })
     await state.blocking.catch(ignore)
-    return state.blockedUntilMs > nowMs ? blockedResult(windows, state.blockedUntilMs, nowMs, denial) : denial
+    return state.blockedUntilMs > nowMs ? blockedResult(windows, state.blockedUntilMs - nowMs, denial) : denial
   }
 
   async #begin(state: Of, untilMs: number, nowMs: number): Promise<void> {
@@ -71,14 +71,17 @@ export class Blocks<Of extends ClientState> {
     if (stored === untilMs) await this.#host.mark(state, nowMs)
   }
 
-  /** The first process sets the end of the block, so that all processes report the same end. Resolves to that end. */
-  async #storeUnlessBlocked({ blockKey, groupKey }: Of, untilMs: number, nowMs: number): Promise<number> {
+  /**
+   * Stores the end of a block, unless another process has set it, so that all processes report the same end. Resolves
+   * to the stored end.
+   */
+  async #storeUnlessBlocked({ blockKey }: Of, untilMs: number, nowMs: number): Promise<number> {
     const { store } = this.#options
     const ttl = lifetimeOver(untilMs - nowMs)
     let casUnique: bigint | undefined
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      if (await store.swap(blockKey, untilMs, casUnique, ttl, groupKey)) break
-      const found = await store.gets(blockKey, groupKey)
+      if (await store.swap(blockKey, { value: untilMs, casUnique }, ttl)) break
+      const found = await store.gets(blockKey)
       const foundMs = blockEnd(found?.value)
       if (foundMs > nowMs) return foundMs
       casUnique = found?.casUnique

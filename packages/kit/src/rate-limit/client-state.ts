@@ -1,14 +1,25 @@
+import type { GroupedKey } from './rate-limit-store.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
 
 /** How long a process uses its remembered state of an id, and therefore may miss a `reset` in another process. */
-export const BELIEVED_MS = 1000
+export const FRESH_MS = 1000
+
+/** An id, and its keys, which are one group. */
+export interface ClientKeys {
+  readonly id: string
+  /** The counters' keys, in the order of the limiter's windows. */
+  readonly counters: readonly string[]
+  readonly block: string
+  /** The key that selects the server for all keys of the id. */
+  readonly group: string
+}
 
 /** The state of an id that a process remembers. The counters are not part of it, since every call reads them. */
 export class ClientState {
   readonly id: string
   /** The counters' keys, in the order of the limiter's windows, like all lists here. */
-  readonly keys: readonly string[]
-  readonly blockKey: string
+  readonly keys: readonly GroupedKey[]
+  readonly blockKey: GroupedKey
   /** The key that selects the server for all keys of the id. */
   readonly groupKey: string
   blockedUntilMs = 0
@@ -20,22 +31,22 @@ export class ClientState {
   blocking: Promise<void> | undefined
   #asOfMs = -Infinity
 
-  constructor(id: string, keys: readonly string[], blockKey: string, groupKey: string) {
+  constructor({ id, counters, block, group }: ClientKeys) {
     this.id = id
-    this.keys = keys
-    this.blockKey = blockKey
-    this.groupKey = groupKey
+    this.keys = counters.map((key) => ({ key, groupKey: group }))
+    this.blockKey = { key: block, groupKey: group }
+    this.groupKey = group
   }
 
   /** Returns whether the state may be used without reading it again. */
-  isBelieved(nowMs: number): boolean {
-    return isYoung(nowMs - this.#asOfMs, BELIEVED_MS)
+  isFresh(nowMs: number): boolean {
+    return isFreshAge(nowMs - this.#asOfMs, FRESH_MS)
   }
 
   /** Starts a read, unless one is running. */
-  read(nowMs: number, ask: () => Promise<void>): Promise<void> {
+  read(nowMs: number, load: () => Promise<void>): Promise<void> {
     if (this.reading !== undefined) return this.reading
-    const reading = ask()
+    const reading = load()
       .then(() => {
         this.#asOfMs = nowMs
       })
@@ -56,8 +67,8 @@ export class AlignedClientState extends ClientState {
   /** The counts of the previous windows. */
   readonly previous: number[]
 
-  constructor(id: string, indexes: readonly number[], keys: readonly string[], blockKey: string, groupKey: string) {
-    super(id, keys, blockKey, groupKey)
+  constructor(keys: ClientKeys, indexes: readonly number[]) {
+    super(keys)
     this.indexes = indexes
     this.previous = indexes.map(() => 0)
   }
@@ -83,6 +94,6 @@ export class FirstHitClientState extends ClientState {
  * Returns whether state of this age may still be used. State from the future was read before the clock was set back,
  * and may not be used.
  */
-export function isYoung(ageMs: number, believedMs: number): boolean {
-  return ageMs >= 0 && ageMs < believedMs
+export function isFreshAge(ageMs: number, freshMs: number): boolean {
+  return ageMs >= 0 && ageMs < freshMs
 }

@@ -1,4 +1,5 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import type { OptionRange } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
 import { describeValue, requireCache } from '../option-types.ts'
 
@@ -74,15 +75,19 @@ export interface ResolvedConcurrencyOptions {
   readonly cache: Memcache | undefined
 }
 
-/** Returns the options with their defaults. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns the options with their defaults.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function resolveConcurrencyOptions(options: ConcurrencyOptions): ResolvedConcurrencyOptions {
   checkOptions('concurrency', options, CONCURRENCY_OPTIONS, HINTS)
   const { max, name = 'default', waitMs, leaseMs = DEFAULT_LEASE_MS, onCacheDown = 'local', cache } = options
   requireCache('concurrency', cache)
   const queue = options.queue ?? (waitMs === undefined || waitMs === 0 ? 0 : MAX_QUEUE)
-  wholeNumberIn('max', max, 1, MAX_QUEUE)
-  wholeNumberIn('queue', queue, 0, MAX_QUEUE)
-  wholeNumberIn('leaseMs', leaseMs, MIN_LEASE_MS, Number.MAX_SAFE_INTEGER)
+  wholeNumberIn('max', max, [1, MAX_QUEUE])
+  wholeNumberIn('queue', queue, [0, MAX_QUEUE])
+  wholeNumberIn('leaseMs', leaseMs, [MIN_LEASE_MS, Number.MAX_SAFE_INTEGER])
   if (waitMs !== undefined) checkWaitMs(waitMs)
   if (!['local', 'open', 'closed'].includes(onCacheDown)) {
     throw new MemcacheOptionError(`onCacheDown must be 'local', 'open' or 'closed', got ${describeValue(onCacheDown)}`)
@@ -93,14 +98,18 @@ export function resolveConcurrencyOptions(options: ConcurrencyOptions): Resolved
   return { max, name, queue, waitMs: waitMs ?? Infinity, leaseMs, onCacheDown, cache }
 }
 
-/** Checks the option `waitMs`. @throws MemcacheOptionError if the value is not a time to wait. */
+/**
+ * Checks the option `waitMs`.
+ *
+ * @throws MemcacheOptionError if the value is not a number of at least 0.
+ */
 export function checkWaitMs(waitMs: unknown): void {
   if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
     throw new MemcacheOptionError(`waitMs must be a number of milliseconds, at least 0, got ${describeValue(waitMs)}`)
   }
 }
 
-function wholeNumberIn(name: string, value: unknown, min: number, max: number): void {
+function wholeNumberIn(name: string, value: unknown, [min, max]: OptionRange): void {
   if (Number.isSafeInteger(value) && (value as number) >= min && (value as number) <= max) return
   throw new MemcacheOptionError(`${name} must be a whole number from ${min} to ${max}, got ${describeValue(value)}`)
 }

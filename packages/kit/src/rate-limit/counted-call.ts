@@ -10,6 +10,14 @@ interface CallHolder {
   [COUNTED]?: CountedCall
 }
 
+/** The id that a request is counted for, and its cost. */
+interface Counting {
+  readonly id: string
+  readonly cost: number
+}
+
+type CallParts = Pick<CountedCall, 'limiter' | 'id' | 'cost' | 'result' | 'before'>
+
 /** A request that a limiter has counted. */
 export class CountedCall {
   readonly limiter: RateLimiter
@@ -21,13 +29,7 @@ export class CountedCall {
   /** The call that another limiter has counted for the same request before. */
   readonly before: CountedCall | undefined
 
-  private constructor(
-    limiter: RateLimiter,
-    id: string,
-    cost: number,
-    result: RateLimitResult,
-    before: CountedCall | undefined,
-  ) {
+  private constructor({ limiter, id, cost, result, before }: CallParts) {
     this.limiter = limiter
     this.id = id
     this.cost = cost
@@ -42,7 +44,7 @@ export class CountedCall {
    *
    * @throws MemcacheOptionError as `consume`, or if limiters with the same name share only some of their counters.
    */
-  static async consume(request: object, limiter: RateLimiter, id: string, cost: number): Promise<CountedCall> {
+  static async consume(request: object, limiter: RateLimiter, { id, cost }: Counting): Promise<CountedCall> {
     const holder = holderOf(request)
     const last = holder[COUNTED]
     if (last !== undefined) {
@@ -53,7 +55,7 @@ export class CountedCall {
       }
     }
     const result = await limiter.consume(id, cost === 1 ? undefined : { cost })
-    return (holder[COUNTED] = new CountedCall(limiter, id, cost, result, last))
+    return (holder[COUNTED] = new CountedCall({ limiter, id, cost, result, before: last }))
   }
 
   /** Gives the counted cost back, once. */

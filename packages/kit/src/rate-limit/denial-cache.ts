@@ -2,7 +2,7 @@ import { BoundedMap } from '../bounded-map.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
-import { BELIEVED_MS, isYoung } from './client-state.ts'
+import { FRESH_MS, isFreshAge } from './client-state.ts'
 
 interface Denial {
   readonly window: RateLimitWindow
@@ -14,7 +14,13 @@ interface Denial {
   readonly cost: number
   readonly atMs: number
   /** How long the denial is used without reading memcached again, in milliseconds. */
-  readonly believedMs: number
+  readonly freshMs: number
+}
+
+/** A call that was denied. */
+interface DeniedCall {
+  readonly cost: number
+  readonly result: RateLimitResult
 }
 
 /**
@@ -31,23 +37,26 @@ export class DenialCache {
     this.#denials = new BoundedMap(maxIds)
   }
 
-  /**
-   * Returns the denial of a call if it is known that the call would be denied.
-   *
-   * @param isAway whether memcached is away: then a denial is used until its end, so that an outage lets no denied or
-   *   blocked client in.
-   */
-  find(id: string, cost: number, nowMs: number, isAway: boolean = false): RateLimitResult | undefined {
-    if (this.#denials.size === 0) return undefined
-    const denial = this.#denials.get(id)
-    if (denial === undefined || cost !== denial.cost) return undefined
-    const believedMs = isAway ? denial.retryAtMs - denial.atMs : denial.believedMs
-    if (!isYoung(nowMs - denial.atMs, believedMs)) return undefined
-    const { window, remaining, resetAtMs, retryAtMs, nextAtMs } = denial
-    return new WindowResult(window, remaining, resetAtMs - nowMs, retryAtMs - nowMs, nextAtMs - nowMs)
+  /** Returns the denial of a call if it is known that the call would be denied. */
+  find(id: string, cost: number, nowMs: number): RateLimitResult | undefined {
+    const denial = this.#of(id, cost)
+    return denial !== undefined && isFreshAge(nowMs - denial.atMs, denial.freshMs) ? resultAt(denial, nowMs) : undefined
   }
 
-  remember(id: string, cost: number, result: RateLimitResult, nowMs: number): void {
+  /** Like `find`, until the end of the denial, so that an outage of memcached lets no denied or blocked client in. */
+  findWhileAway(id: string, cost: number, nowMs: number): RateLimitResult | undefined {
+    const denial = this.#of(id, cost)
+    const isDenied = denial !== undefined && isFreshAge(nowMs - denial.atMs, denial.retryAtMs - denial.atMs)
+    return isDenied ? resultAt(denial, nowMs) : undefined
+  }
+
+  #of(id: string, cost: number): Denial | undefined {
+    if (this.#denials.size === 0) return undefined
+    const denial = this.#denials.get(id)
+    return cost === denial?.cost ? denial : undefined
+  }
+
+  remember(id: string, { cost, result }: DeniedCall, nowMs: number): void {
     const { remaining, resetMs, retryAfterMs } = result
     this.#denials.set(id, {
       window: WindowResult.windowOf(result, this.#windows),
@@ -57,11 +66,16 @@ export class DenialCache {
       nextAtMs: nowMs + WindowResult.nextMsOf(result),
       cost,
       atMs: nowMs,
-      believedMs: Math.min(retryAfterMs, resetMs, WindowResult.nextMsOf(result), BELIEVED_MS),
+      freshMs: Math.min(retryAfterMs, resetMs, WindowResult.nextMsOf(result), FRESH_MS),
     })
   }
 
   forget(id: string): void {
     this.#denials.delete(id)
   }
+}
+
+function resultAt({ window, remaining, resetAtMs, retryAtMs, nextAtMs }: Denial, nowMs: number): RateLimitResult {
+  const times = { resetMs: resetAtMs - nowMs, retryAfterMs: retryAtMs - nowMs, nextMs: nextAtMs - nowMs }
+  return new WindowResult(window, { remaining, ...times })
 }

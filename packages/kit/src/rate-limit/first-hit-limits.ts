@@ -4,12 +4,19 @@ import { CounterLayout } from './counter-layout.ts'
 import type { WindowCount } from './counter-layout.ts'
 import { FirstHitCounter } from './first-hit-counter.ts'
 import { blockedResult } from './limits.ts'
-import type { Limits, LimitsOptions } from './limits.ts'
+import type { ConsumedAmount, Limits, LimitsOptions } from './limits.ts'
 import { tighter } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { FirstHitClientState } from './client-state.ts'
 import { policiesOf } from './rate-limit-window.ts'
 import { fixedWindow } from './window-algorithms.ts'
+import type { TimedCall } from './window-algorithms.ts'
+
+/** A denial, and the state of the counters with the denied cost. */
+interface CountedDenial {
+  readonly found: readonly WindowCount[]
+  readonly result: RateLimitResult
+}
 
 /**
  * Limits by fixed windows that start at an id's first hit. A call adds its cost to the counter of each window in one
@@ -44,7 +51,7 @@ export class FirstHitLimits implements Limits {
     const state = this.#stateOf(id)
     const isNextWindow = nowMs - state.startMs >= this.#options.windows[0]!.windowMs
     // Sent first: responses come in order, and this one is awaited last.
-    let reading = state.isBelieved(nowMs) && !isNextWindow ? undefined : this.#read(state, nowMs)
+    let reading = state.isFresh(nowMs) && !isNextWindow ? undefined : this.#read(state, nowMs)
     const found = await this.#add(state, cost, nowMs)
     const first = found[0]!
     if (first.startMs !== state.startMs) {
@@ -53,41 +60,35 @@ export class FirstHitLimits implements Limits {
       reading ??= this.#read(state, nowMs)
     }
     if (reading !== undefined) await reading
-    if (first.marks !== state.marks) await this.#blocks.heed(state, first.marks, nowMs)
-    const result = this.#resultOf(state, found, cost, cost, nowMs)
-    if (!result.allowed) return this.#deny(state, found, result, cost, nowMs)
-    const restarted = await this.#restartEmpty(state, found, cost, nowMs)
-    return restarted === undefined ? result : this.#resultOf(state, restarted, cost, cost, nowMs)
+    if (first.marks !== state.marks) await this.#blocks.readIfMarked(state, first.marks, nowMs)
+    const call = { cost, isConsumed: true, nowMs }
+    const result = this.#resultOf(state, found, call)
+    if (!result.allowed) return this.#deny(state, { found, result }, call)
+    const restarted = await this.#restartEmpty(state, found, call)
+    return restarted === undefined ? result : this.#resultOf(state, restarted, call)
   }
 
   async peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
     const state = this.#stateOf(id)
     const [found] = await Promise.all([
-      Promise.all(state.keys.map((key, index) => this.#counters[index]!.get(key, nowMs, state.groupKey))),
+      Promise.all(state.keys.map((key, index) => this.#counters[index]!.get(key, nowMs))),
       this.#read(state, nowMs),
     ])
     const nothing = { startMs: nowMs, count: 0, marks: 0 }
-    return this.#resultOf(
-      state,
-      found.map((count) => (count === undefined || count.count <= 0 ? nothing : count)),
-      0,
-      cost,
-      nowMs,
-    )
+    const counts = found.map((count) => (count === undefined || count.count <= 0 ? nothing : count))
+    return this.#resultOf(state, counts, { cost, isConsumed: false, nowMs })
   }
 
   async penalty(id: string, amount: number, nowMs: number): Promise<void> {
     const state = this.#stateOf(id)
-    const { keys, groupKey } = state
-    const found = await Promise.all(
-      keys.map((key, index) => this.#counters[index]!.penalize(key, amount, nowMs, groupKey)),
-    )
-    await this.#restartEmpty(state, found, amount, nowMs)
+    const found = await Promise.all(state.keys.map((key, index) => this.#counters[index]!.penalize(key, amount, nowMs)))
+    await this.#restartEmpty(state, found, { cost: amount, nowMs })
   }
 
-  async reward(id: string, amount: number, atMs: number, nowMs: number): Promise<void> {
-    const { keys, groupKey } = this.#stateOf(id)
-    await Promise.all(keys.map((key, index) => this.#counters[index]!.giveBack(key, amount, atMs, nowMs, groupKey)))
+  async reward(id: string, { amount, atMs }: ConsumedAmount, nowMs: number): Promise<void> {
+    const { keys } = this.#stateOf(id)
+    const counted = { amount, countedAtMs: atMs }
+    await Promise.all(keys.map((key, index) => this.#counters[index]!.giveBack(key, counted, nowMs)))
   }
 
   async block(id: string, untilMs: number, nowMs: number): Promise<void> {
@@ -95,49 +96,38 @@ export class FirstHitLimits implements Limits {
   }
 
   async reset(id: string): Promise<void> {
-    const { keys, blockKey, groupKey } = this.#stateOf(id)
+    const { keys, blockKey } = this.#stateOf(id)
     this.#states.delete(id)
-    await Promise.all([...keys, blockKey].map((key) => this.#options.store.delete(key, groupKey)))
+    await Promise.all([...keys, blockKey].map((key) => this.#options.store.delete(key)))
   }
 
-  #add({ keys, groupKey }: FirstHitClientState, amount: number, nowMs: number): Promise<WindowCount[]> {
-    return Promise.all(keys.map((key, index) => this.#counters[index]!.add(key, amount, nowMs, groupKey)))
+  #add({ keys }: FirstHitClientState, amount: number, nowMs: number): Promise<WindowCount[]> {
+    return Promise.all(keys.map((key, index) => this.#counters[index]!.add(key, amount, nowMs)))
   }
 
-  /** @param added the amount that this call has added to the counters. */
-  #resultOf(
-    state: FirstHitClientState,
-    found: readonly WindowCount[],
-    added: number,
-    cost: number,
-    nowMs: number,
-  ): RateLimitResult {
+  #resultOf(state: FirstHitClientState, found: readonly WindowCount[], call: TimedCall): RateLimitResult {
     const { windows } = this.#options
+    const { nowMs } = call
+    // The counters contain the cost of a call that is being consumed.
+    const added = call.isConsumed ? call.cost : 0
     let result: RateLimitResult | undefined
     for (let index = 0; index < windows.length; index++) {
       const { startMs, count } = found[index]!
-      const current = Math.max(0, count - added)
-      const one = fixedWindow.evaluate(
-        windows[index]!,
-        { current, previous: 0, elapsedMs: nowMs - startMs },
-        cost,
-        added > 0,
-      )
+      const counts = { current: Math.max(0, count - added), previous: 0, elapsedMs: nowMs - startMs }
+      const one = fixedWindow.evaluate(windows[index]!, counts, call)
       result = result === undefined ? one : tighter(result, one)
     }
-    return state.blockedUntilMs > nowMs ? blockedResult(windows, state.blockedUntilMs, nowMs, result!) : result!
+    return state.blockedUntilMs > nowMs ? blockedResult(windows, state.blockedUntilMs - nowMs, result!) : result!
   }
 
   async #deny(
     state: FirstHitClientState,
-    found: readonly WindowCount[],
-    result: RateLimitResult,
-    cost: number,
-    nowMs: number,
+    { found, result }: CountedDenial,
+    { cost, nowMs }: TimedCall,
   ): Promise<RateLimitResult> {
     // Awaited, so that a denial no longer changes the counters once its caller knows of it: any process may reset them.
     const takenBack = found.map(({ startMs }, index) =>
-      this.#counters[index]!.takeBack(state.keys[index]!, cost, startMs, nowMs, state.groupKey),
+      this.#counters[index]!.takeBack(state.keys[index]!, { amount: cost, countedAtMs: startMs }, nowMs),
     )
     const denial = await this.#blocks.afterDenial(state, result, nowMs)
     await Promise.all(takenBack)
@@ -145,7 +135,7 @@ export class FirstHitLimits implements Limits {
   }
 
   async #mark(state: FirstHitClientState, nowMs: number): Promise<void> {
-    const marked = await this.#counters[0]!.mark(state.keys[0]!, nowMs, state.groupKey)
+    const marked = await this.#counters[0]!.mark(state.keys[0]!, nowMs)
     if (marked?.startMs === state.startMs) state.marks = marked.marks
   }
 
@@ -160,15 +150,13 @@ export class FirstHitLimits implements Limits {
   async #restartEmpty(
     state: FirstHitClientState,
     found: readonly WindowCount[],
-    added: number,
-    nowMs: number,
+    { cost, nowMs }: Pick<TimedCall, 'cost' | 'nowMs'>,
   ): Promise<WindowCount[] | undefined> {
-    const { keys, groupKey } = state
     let restarted: WindowCount[] | undefined
     for (let index = 0; index < found.length; index++) {
       const { count, startMs } = found[index]!
-      if (count > added || startMs >= nowMs) continue
-      const restartedMs = await this.#counters[index]!.restart(keys[index]!, found[index]!, nowMs, groupKey)
+      if (count > cost || startMs >= nowMs) continue
+      const restartedMs = await this.#counters[index]!.restart(state.keys[index]!, found[index]!, nowMs)
       if (index === 0 && state.startMs === startMs) state.startMs = restartedMs
       restarted ??= [...found]
       restarted[index] = { ...found[index]!, startMs: restartedMs }
@@ -180,13 +168,9 @@ export class FirstHitLimits implements Limits {
     const known = this.#states.get(id)
     if (known !== undefined) return known
     const { windows, name, key } = this.#options
-    const keys = windows.map(({ limit, windowMs }) => key([name, 'fixed', limit, windowMs, id]))
-    const state = new FirstHitClientState(
-      id,
-      keys,
-      key([name, 'fixed', 'block', policiesOf(windows), id]),
-      key([name, id]),
-    )
+    const counters = windows.map(({ limit, windowMs }) => key([name, 'fixed', limit, windowMs, id]))
+    const block = key([name, 'fixed', 'block', policiesOf(windows), id])
+    const state = new FirstHitClientState({ id, counters, block, group: key([name, id]) })
     this.#states.set(id, state)
     return state
   }

@@ -3,10 +3,12 @@ import { MemcacheServerError } from 'memcache-ts-protocol'
 import { Gcra } from './gcra.ts'
 import { blockEndMs } from './blocks.ts'
 import { blockedResult } from './limits.ts'
-import type { Limits, LimitsOptions } from './limits.ts'
+import type { ConsumedAmount, Limits, LimitsOptions } from './limits.ts'
 import { tighter } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
+import { aloneKey } from './rate-limit-store.ts'
 import { lifetimeOver, MAX_CLOCK_SKEW_MS, policiesOf } from './rate-limit-window.ts'
+import type { LimitedCall } from './window-algorithms.ts'
 
 /** How often a compare-and-swap may lose against other processes before the call is denied. */
 const MAX_ATTEMPTS = 64
@@ -26,7 +28,11 @@ interface Turn<Result = unknown> {
    * @param nowMs the time of the call by the clock of the state.
    */
   take(state: GcraState, nowMs: number): { readonly state: GcraState; readonly result: Result }
-  /** The result if other processes were always faster. @throws MemcacheServerError if the call has no such result. */
+  /**
+   * Returns the result if other processes were always faster.
+   *
+   * @throws MemcacheServerError if the call has no such result.
+   */
   giveUp(): Result
 }
 
@@ -63,28 +69,27 @@ export class GcraLimits implements Limits {
     return this.#queue(id, {
       nowMs,
       take: (state, atMs) => {
-        const result = this.#resultOf(state, cost, atMs, true)
+        const result = this.#resultOf(state, atMs, { cost, isConsumed: true })
         if (result.allowed) return { state: this.#after(state, cost, atMs), result }
         if (blockMs === undefined || state[0] > atMs) return { state, result }
         const untilMs = blockEndMs(atMs, blockMs)
-        return { state: [untilMs, ...state.slice(1)], result: blockedResult(windows, untilMs, atMs, result) }
+        return { state: [untilMs, ...state.slice(1)], result: blockedResult(windows, untilMs - atMs, result) }
       },
-      giveUp: () => this.#resultOf(this.#full(nowMs), cost, nowMs, true),
+      giveUp: () => this.#resultOf(this.#full(nowMs), nowMs, { cost, isConsumed: true }),
     })
   }
 
   async peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
-    const key = this.#key(id)
-    const found = await this.#options.store.gets(key, key)
+    const found = await this.#options.store.gets(aloneKey(this.#key(id)))
     const state = this.#stateIn(found?.value, nowMs)
-    return this.#resultOf(state, cost, nowMs + this.#aheadMs, false)
+    return this.#resultOf(state, nowMs + this.#aheadMs, { cost, isConsumed: false })
   }
 
   penalty(id: string, amount: number, nowMs: number): Promise<void> {
     return this.#change(id, nowMs, (state, atMs) => this.#after(state, amount, atMs))
   }
 
-  reward(id: string, amount: number, _atMs: number, nowMs: number): Promise<void> {
+  reward(id: string, { amount }: ConsumedAmount, nowMs: number): Promise<void> {
     return this.#change(id, nowMs, ([blocked, ...arrivals]) => [
       blocked,
       ...arrivals.map((arrival, index) => this.#gcras[index]!.before(arrival, amount)),
@@ -99,17 +104,16 @@ export class GcraLimits implements Limits {
   }
 
   async reset(id: string): Promise<void> {
-    const key = this.#key(id)
-    await this.#options.store.delete(key, key)
+    await this.#options.store.delete(aloneKey(this.#key(id)))
   }
 
-  #resultOf(state: GcraState, cost: number, nowMs: number, consumed: boolean): RateLimitResult {
+  #resultOf(state: GcraState, nowMs: number, call: LimitedCall): RateLimitResult {
     const [blockedUntilMs, ...arrivals] = state
     const result = this.#gcras
-      .map((gcra, index) => gcra.evaluate(arrivals[index]!, nowMs, cost, consumed))
+      .map((gcra, index) => gcra.evaluate(arrivals[index]!, nowMs, call))
       .reduce((a, b) => tighter(a, b))
     if (blockedUntilMs <= nowMs) return result
-    return blockedResult(this.#options.windows, blockedUntilMs, nowMs, result)
+    return blockedResult(this.#options.windows, blockedUntilMs - nowMs, result)
   }
 
   #after([blocked, ...arrivals]: GcraState, cost: number, nowMs: number): GcraState {
@@ -168,10 +172,11 @@ export class GcraLimits implements Limits {
     this.#waiting.delete(key)
   }
 
-  async #swap(key: string, turns: readonly Turn[]): Promise<unknown[]> {
+  async #swap(id: string, turns: readonly Turn[]): Promise<unknown[]> {
     const { store } = this.#options
+    const key = aloneKey(id)
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
-      const found = await store.gets(key, key)
+      const found = await store.gets(key)
       const { nowMs } = turns[0]!
       const before = this.#stateIn(found?.value, nowMs)
       let state = before
@@ -183,7 +188,7 @@ export class GcraLimits implements Limits {
       if (state === before) return results
       const atMs = nowMs + this.#aheadMs
       const ttl = lifetimeOver(Math.max(0, this.#lastMs(state) - atMs))
-      if (await store.swap(key, [...state, atMs], found?.casUnique, ttl, key)) return results
+      if (await store.swap(key, { value: [...state, atMs], casUnique: found?.casUnique }, ttl)) return results
       if (attempt > 0) await delay(Math.random() * Math.min(attempt, MAX_PAUSE_MS))
     }
     return turns.map((turn) => turn.giveUp())

@@ -2,6 +2,7 @@ import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
+import type { LimitedCall } from './window-algorithms.ts'
 
 /** The maximum of arrival times ahead of now, which no limit reaches. */
 const MAX_AHEAD_US = 100 * 365.25 * 86_400 * 1e6
@@ -27,7 +28,11 @@ export class Gcra {
     }
   }
 
-  /** Checks a burst. @throws MemcacheOptionError if it takes too long to be counted. */
+  /**
+   * Checks a burst.
+   *
+   * @throws MemcacheOptionError if it takes too long to be counted.
+   */
   static check(window: RateLimitWindow, burst: number): Gcra {
     return new Gcra(window, burst)
   }
@@ -49,25 +54,18 @@ export class Gcra {
     return Math.max(0, arrivalUs - cost * this.#intervalUs)
   }
 
-  /**
-   * Returns the result of a call.
-   *
-   * @param consumed whether the call has used its cost if it is allowed; a `peek` has not.
-   */
-  evaluate(arrivalUs: number, nowMs: number, cost: number, consumed: boolean): RateLimitResult {
+  /** Returns the result of a call. */
+  evaluate(arrivalUs: number, nowMs: number, { cost, isConsumed }: LimitedCall): RateLimitResult {
     const nowUs = nowMs * 1000
     const after = this.after(arrivalUs, nowMs, cost)
     const earlyUs = after - nowUs - this.#toleranceUs
-    const owedUs = (earlyUs <= 0 && consumed ? after : Math.max(arrivalUs, nowUs)) - nowUs
+    const owedUs = (earlyUs <= 0 && isConsumed ? after : Math.max(arrivalUs, nowUs)) - nowUs
     const remaining = Math.max(0, Math.floor((this.#toleranceUs - owedUs) / this.#intervalUs))
     const nextUs = owedUs + (remaining + 1) * this.#intervalUs - this.#toleranceUs
-    return new WindowResult(
-      this.window,
-      remaining,
-      Math.ceil(owedUs / 1000),
-      cost === 0 ? 0 : Math.max(0, Math.ceil(earlyUs / 1000)),
-      // If the whole burst is available, there is no next unit.
-      Math.min(Math.ceil(owedUs / 1000), Math.max(0, Math.ceil(nextUs / 1000))),
-    )
+    const resetMs = Math.ceil(owedUs / 1000)
+    const retryAfterMs = cost === 0 ? 0 : Math.max(0, Math.ceil(earlyUs / 1000))
+    // If the whole burst is available, there is no next unit.
+    const nextMs = Math.min(resetMs, Math.max(0, Math.ceil(nextUs / 1000)))
+    return new WindowResult(this.window, { remaining, resetMs, retryAfterMs, nextMs })
   }
 }

@@ -5,8 +5,9 @@ import { requireCache } from '../option-types.ts'
 import { CounterLayout } from './counter-layout.ts'
 import type { WindowCount } from './counter-layout.ts'
 import { FirstHitCounter } from './first-hit-counter.ts'
-import { MemcachedCounters } from './rate-limit-store.ts'
-import { BELIEVED_MS, isYoung } from './client-state.ts'
+import { aloneKey, MemcachedCounters } from './rate-limit-store.ts'
+import type { GroupedKey } from './rate-limit-store.ts'
+import { FRESH_MS, isFreshAge } from './client-state.ts'
 
 /** The state of a counter of hits. */
 export interface Hits {
@@ -60,51 +61,45 @@ export class HitCounter {
   async decrement(key: string): Promise<void> {
     await this.#checkReset()
     const { counter, nowMs } = this.#open()
-    const stored = this.#key(key)
-    await counter.giveBack(stored, 1, undefined, nowMs, stored)
+    await counter.giveBack(this.#key(key), { amount: 1 }, nowMs)
   }
 
   /** Returns a counter's state; `undefined` if nothing was counted in the current window. */
   async get(key: string): Promise<Hits | undefined> {
     await this.#checkReset()
     const { counter, nowMs } = this.#open()
-    const stored = this.#key(key)
-    const found = await counter.get(stored, nowMs, stored)
+    const found = await counter.get(this.#key(key), nowMs)
     return found && this.#hitsOf(found)
   }
 
   async reset(key: string): Promise<void> {
     await this.#checkReset()
     const { store } = this.#open()
-    const stored = this.#key(key)
-    await store.delete(stored, stored)
+    await store.delete(this.#key(key))
   }
 
   /** Forgets all counters of the name; other processes see it within a second. */
   async resetAll(): Promise<void> {
     const { store } = this.#open()
-    const key = this.#generationKey()
-    this.#generation = await store.incr(key, 1, Infinity, key)
+    this.#generation = await store.incr(this.#generationKey(), 1, Infinity)
   }
 
   async #increment(key: string): Promise<Hits> {
     const { counter, nowMs } = this.#open()
-    const stored = this.#key(key)
-    return this.#hitsOf(await counter.add(stored, 1, nowMs, stored))
+    return this.#hitsOf(await counter.add(this.#key(key), 1, nowMs))
   }
 
   #hitsOf({ startMs, count }: WindowCount): Hits {
     return { hits: Math.max(0, count), resetAtMs: startMs + this.#windowMs }
   }
 
-  /** Checks once a second whether another process called `resetAll`; resolves to whether it did. */
+  /** Checks once a second whether another process has called `resetAll`; resolves to the answer. */
   #checkReset(): Promise<boolean> | undefined {
     const { store, nowMs } = this.#open()
-    if (isYoung(nowMs - this.#readAtMs, BELIEVED_MS)) return undefined
+    if (isFreshAge(nowMs - this.#readAtMs, FRESH_MS)) return undefined
     this.#readAtMs = nowMs
     const before = this.#generation
-    const generationKey = this.#generationKey()
-    const reading = store.count(generationKey, generationKey).then((generation) => {
+    const reading = store.count(this.#generationKey()).then((generation) => {
       // This process may have raised it meanwhile, or the item may have been evicted.
       if (this.#generation === before && generation !== 0) this.#generation = generation
       return this.#generation !== before
@@ -114,13 +109,13 @@ export class HitCounter {
     return reading
   }
 
-  #key(key: string): string {
+  #key(key: string): GroupedKey {
     const parts = [this.#name, 'hits', this.#windowMs, this.#generation, key.toWellFormed()]
-    return ownKey(this.#open().cache, 'rate', parts)
+    return aloneKey(ownKey(this.#open().cache, 'rate', parts))
   }
 
-  #generationKey(): string {
-    return ownKey(this.#open().cache, 'rate', [this.#name, 'generation'])
+  #generationKey(): GroupedKey {
+    return aloneKey(ownKey(this.#open().cache, 'rate', [this.#name, 'generation']))
   }
 
   /** Returns the cache with its counter; in tests, the default cache may have been replaced. */

@@ -41,7 +41,7 @@ export function checkIpv6Subnet(value: unknown): void {
   }
 }
 
-/** Some proxies forward `address:port`; with the port, each connection would count as another client. */
+/** Removes the port of `address:port`, which some proxies forward: with it, each connection would be another client. */
 function withoutPort(ip: string): string {
   return /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(ip)?.[1] ?? /^\[(.+)\](?::\d+)?$/.exec(ip)?.[1] ?? ip
 }
@@ -67,9 +67,10 @@ function ipv4(high: number, low: number): string {
 /** Returns the eight groups of an IPv6 address. */
 function expand(address: string): number[] {
   // The last two groups may be written as an IPv4 address.
-  const plain = address.replace(/(\d+)\.(\d+)\.(\d+)\.(\d+)$/, (_, a: string, b: string, c: string, d: string) =>
-    [Number(a) * 256 + Number(b), Number(c) * 256 + Number(d)].map((group) => group.toString(16)).join(':'),
-  )
+  const plain = address.replace(/(?:\d+\.){3}\d+$/, (quad) => {
+    const [a = 0, b = 0, c = 0, d = 0] = quad.split('.').map(Number)
+    return [a * 256 + b, c * 256 + d].map((group) => group.toString(16)).join(':')
+  })
   const [head = '', tail] = plain.split('::')
   const left = head === '' ? [] : head.split(':')
   const right = tail === undefined || tail === '' ? [] : tail.split(':')

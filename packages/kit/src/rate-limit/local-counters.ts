@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache'
 import { ttlToSeconds } from 'memcache-ts-protocol'
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
-import type { RateLimitStore, StoredWord } from './rate-limit-store.ts'
+import type { GroupedKey, RateLimitStore, StoredWord, SwappedValue, WordChange } from './rate-limit-store.ts'
 
 const MAX_ITEMS = 100_000
 
@@ -35,14 +35,14 @@ export class LocalCounters implements RateLimitStore {
     this.#clock = clock
   }
 
-  async incr(key: string, amount: number, ttl: Ttl): Promise<number> {
+  async incr({ key }: GroupedKey, amount: number, ttl: Ttl): Promise<number> {
     const item = this.#find(key)
     if (item === undefined) this.#store(key, amount, ttl)
     else item.value = Number(item.value) + amount
     return item === undefined ? amount : Number(item.value)
   }
 
-  async decr(key: string, amount: number): Promise<number> {
+  async decr({ key }: GroupedKey, amount: number): Promise<number> {
     const item = this.#find(key)
     if (item === undefined) return 0
     const count = Math.max(0, Number(item.value) - amount)
@@ -50,35 +50,35 @@ export class LocalCounters implements RateLimitStore {
     return count
   }
 
-  async count(key: string): Promise<number> {
+  async count({ key }: GroupedKey): Promise<number> {
     return Number(this.#find(key)?.value ?? 0)
   }
 
-  async get(key: string): Promise<unknown> {
+  async get({ key }: GroupedKey): Promise<unknown> {
     return this.#find(key)?.value
   }
 
-  async set(key: string, value: unknown, ttl: Ttl): Promise<void> {
+  async set({ key }: GroupedKey, value: unknown, ttl: Ttl): Promise<void> {
     this.#store(key, value, ttl)
   }
 
-  async gets(key: string): Promise<LocalItem | undefined> {
+  async gets({ key }: GroupedKey): Promise<LocalItem | undefined> {
     return this.#find(key)
   }
 
-  async swap(key: string, value: unknown, casUnique: bigint | undefined, ttl: Ttl): Promise<boolean> {
+  async swap({ key }: GroupedKey, { value, casUnique }: SwappedValue, ttl: Ttl): Promise<boolean> {
     if (this.#find(key)?.casUnique !== casUnique) return false
     this.#store(key, value, ttl)
     return true
   }
 
-  async delete(key: string): Promise<void> {
+  async delete({ key }: GroupedKey): Promise<void> {
     this.#items.delete(key)
   }
 
-  addToWord(key: string, delta: bigint, initial: bigint | undefined, ttl: Ttl): Promise<bigint | undefined>
-  addToWord(key: string, delta: bigint, initial: bigint, ttl: Ttl): Promise<bigint>
-  async addToWord(key: string, delta: bigint, initial: bigint | undefined, ttl: Ttl): Promise<bigint | undefined> {
+  addToWord(key: GroupedKey, change: WordChange, ttl: Ttl): Promise<bigint | undefined>
+  addToWord(key: GroupedKey, change: WordChange & { readonly initial: bigint }, ttl: Ttl): Promise<bigint>
+  async addToWord({ key }: GroupedKey, { delta, initial }: WordChange, ttl: Ttl): Promise<bigint | undefined> {
     const item = this.#find(key)
     if (item === undefined) {
       if (initial !== undefined) this.#store(key, initial, ttl)
@@ -90,13 +90,13 @@ export class LocalCounters implements RateLimitStore {
     return word
   }
 
-  async getsWord(key: string): Promise<StoredWord | undefined> {
+  async getsWord({ key }: GroupedKey): Promise<StoredWord | undefined> {
     const item = this.#find(key)
     return item && { word: item.value as bigint, casUnique: item.casUnique }
   }
 
-  async swapWord(key: string, word: bigint, casUnique: bigint, ttl: Ttl): Promise<boolean> {
-    return this.swap(key, word, casUnique, ttl)
+  async swapWord(key: GroupedKey, { word, casUnique }: StoredWord, ttl: Ttl): Promise<boolean> {
+    return this.swap(key, { value: word, casUnique }, ttl)
   }
 
   #find(key: string): LocalItem | undefined {

@@ -17,6 +17,16 @@ export interface RateLimitResult {
   readonly retryAfterMs: number
 }
 
+/** The state of an id in a window, after a call. */
+interface WindowState {
+  readonly remaining: number
+  readonly resetMs: number
+  /** 0 if the call is allowed. */
+  readonly retryAfterMs: number
+  /** Milliseconds until more is left. Default: `resetMs`. */
+  readonly nextMs?: number
+}
+
 /** A result with its window, the tightest of several. Its JSON has only the public properties. */
 export class WindowResult implements RateLimitResult {
   readonly allowed: boolean
@@ -29,14 +39,7 @@ export class WindowResult implements RateLimitResult {
   #atMs: number | undefined
   #limits: Limits | undefined
 
-  /** @param retryAfterMs 0 if the call is allowed. @param nextMs milliseconds until more is left; default: `resetMs`. */
-  constructor(
-    window: RateLimitWindow,
-    remaining: number,
-    resetMs: number,
-    retryAfterMs: number,
-    nextMs: number = resetMs,
-  ) {
+  constructor(window: RateLimitWindow, { remaining, resetMs, retryAfterMs, nextMs = resetMs }: WindowState) {
     this.allowed = retryAfterMs === 0
     this.limit = window.limit
     this.remaining = remaining
@@ -71,20 +74,21 @@ export class WindowResult implements RateLimitResult {
     return #window in result ? result.#atMs : undefined
   }
 
-  /** The limits that have counted an allowed call; `undefined` if it was counted nowhere. */
+  /** Returns the limits that have counted an allowed call; `undefined` if it was counted nowhere. */
   static limitsOf(result: RateLimitResult): Limits | undefined {
     return #window in result && result.allowed ? result.#limits : undefined
   }
 
   /** Returns the denial of a call that costs more than is ever allowed. */
   static never(result: RateLimitResult, windows: readonly RateLimitWindow[]): WindowResult {
-    return new WindowResult(WindowResult.windowOf(result, windows), result.remaining, result.resetMs, Infinity)
+    const { remaining, resetMs } = result
+    return new WindowResult(WindowResult.windowOf(result, windows), { remaining, resetMs, retryAfterMs: Infinity })
   }
 
   /** Returns the result for an id that is not counted: the whole limit is left. */
   static unlimited(windows: readonly RateLimitWindow[]): WindowResult {
     const window = windows[0]!
-    return new WindowResult(window, window.limit, window.windowMs, 0)
+    return new WindowResult(window, { remaining: window.limit, resetMs: window.windowMs, retryAfterMs: 0 })
   }
 }
 

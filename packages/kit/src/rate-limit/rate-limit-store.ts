@@ -2,39 +2,53 @@ import type { MemcachedClient } from 'memcache-ts-client'
 import { dropForeign, isForeign } from '../engine/engine.ts'
 import type { Ttl } from 'memcache-ts-protocol'
 
+/** A stored key, and the key that selects the server for all keys of its group. */
+export interface GroupedKey {
+  readonly key: string
+  readonly groupKey: string
+}
+
+/** Returns a key that is a group of its own. */
+export function aloneKey(key: string): GroupedKey {
+  return { key, groupKey: key }
+}
+
+/** A value that replaces the one with this cas unique; without the cas unique, there must be none. */
+export interface SwappedValue {
+  readonly value: unknown
+  readonly casUnique: bigint | undefined
+}
+
+/** An amount for a counter of 64 bits, also a negative one; without `initial`, a missing counter is not created. */
+export interface WordChange {
+  readonly delta: bigint
+  readonly initial?: bigint | undefined
+}
+
 /**
  * The storage of limits: memcached, or this process while memcached is away. Keys of one group are on one server, and
  * their requests are executed in order.
  */
 export interface RateLimitStore {
   /** Adds to a counter, which is created if it does not exist, and returns its new value. */
-  incr(key: string, amount: number, ttl: Ttl, groupKey: string): Promise<number>
+  incr(key: GroupedKey, amount: number, ttl: Ttl): Promise<number>
   /** Subtracts from a counter, down to 0, and returns its new value. */
-  decr(key: string, amount: number, groupKey: string): Promise<number>
+  decr(key: GroupedKey, amount: number): Promise<number>
   /** Returns a counter's value; 0 if it does not exist. */
-  count(key: string, groupKey: string): Promise<number>
-  get(key: string, groupKey: string): Promise<unknown>
-  set(key: string, value: unknown, ttl: Ttl, groupKey: string): Promise<void>
-  gets(key: string, groupKey: string): Promise<{ readonly value: unknown; readonly casUnique: bigint } | undefined>
+  count(key: GroupedKey): Promise<number>
+  get(key: GroupedKey): Promise<unknown>
+  set(key: GroupedKey, value: unknown, ttl: Ttl): Promise<void>
+  gets(key: GroupedKey): Promise<{ readonly value: unknown; readonly casUnique: bigint } | undefined>
   /** Stores a value by compare-and-swap against the result of `gets`, or if none exists; returns whether it was stored. */
-  swap(key: string, value: unknown, casUnique: bigint | undefined, ttl: Ttl, groupKey: string): Promise<boolean>
-  delete(key: string, groupKey: string): Promise<void>
-  /**
-   * Adds to a counter of 64 bits, also a negative amount, and returns its new value; without `initial`, a miss is
-   * `undefined`.
-   */
-  addToWord(key: string, delta: bigint, initial: bigint, ttl: Ttl, groupKey: string): Promise<bigint>
-  addToWord(
-    key: string,
-    delta: bigint,
-    initial: bigint | undefined,
-    ttl: Ttl,
-    groupKey: string,
-  ): Promise<bigint | undefined>
+  swap(key: GroupedKey, swapped: SwappedValue, ttl: Ttl): Promise<boolean>
+  delete(key: GroupedKey): Promise<void>
+  /** Adds to a counter of 64 bits, and returns its new value; without `initial`, a miss is `undefined`. */
+  addToWord(key: GroupedKey, change: WordChange & { readonly initial: bigint }, ttl: Ttl): Promise<bigint>
+  addToWord(key: GroupedKey, change: WordChange, ttl: Ttl): Promise<bigint | undefined>
   /** Returns a counter of 64 bits; a miss is `undefined`. */
-  getsWord(key: string, groupKey: string): Promise<StoredWord | undefined>
+  getsWord(key: GroupedKey): Promise<StoredWord | undefined>
   /** Like `swap`, for a counter of 64 bits. */
-  swapWord(key: string, word: bigint, casUnique: bigint, ttl: Ttl, groupKey: string): Promise<boolean>
+  swapWord(key: GroupedKey, swapped: StoredWord, ttl: Ttl): Promise<boolean>
 }
 
 /** A counter of 64 bits as it is stored. */
@@ -54,75 +68,68 @@ export class MemcachedCounters implements RateLimitStore {
     this.#client = client
   }
 
-  incr(key: string, amount: number, ttl: Ttl, groupKey: string): Promise<number> {
+  incr(at: GroupedKey, amount: number, ttl: Ttl): Promise<number> {
+    const { key, groupKey } = at
     const adding = (): Promise<number | undefined> => this.#client.incr(key, amount, { initial: amount, ttl, groupKey })
-    return this.#replacing(key, groupKey, adding) as Promise<number>
+    return this.#replacing(at, adding) as Promise<number>
   }
 
-  async decr(key: string, amount: number, groupKey: string): Promise<number> {
-    return (await this.#replacing(key, groupKey, () => this.#client.decr(key, amount, { groupKey }))) ?? 0
+  async decr(at: GroupedKey, amount: number): Promise<number> {
+    const { key, groupKey } = at
+    return (await this.#replacing(at, () => this.#client.decr(key, amount, { groupKey }))) ?? 0
   }
 
-  async count(key: string, groupKey: string): Promise<number> {
-    return Number(digitsOf(await this.get(key, groupKey)) ?? 0)
+  async count(at: GroupedKey): Promise<number> {
+    return Number(digitsOf(await this.get(at)) ?? 0)
   }
 
-  get(key: string, groupKey: string): Promise<unknown> {
-    return this.#replacing(key, groupKey, () => this.#client.get(key, { groupKey }))
+  get(at: GroupedKey): Promise<unknown> {
+    const { key, groupKey } = at
+    return this.#replacing(at, () => this.#client.get(key, { groupKey }))
   }
 
-  set(key: string, value: unknown, ttl: Ttl, groupKey: string): Promise<void> {
+  set({ key, groupKey }: GroupedKey, value: unknown, ttl: Ttl): Promise<void> {
     return this.#client.set(key, value, ttl, { groupKey })
   }
 
-  gets(key: string, groupKey: string): Promise<{ readonly value: unknown; readonly casUnique: bigint } | undefined> {
-    return this.#replacing(key, groupKey, () => this.#client.gets(key, { groupKey }))
+  gets(at: GroupedKey): Promise<{ readonly value: unknown; readonly casUnique: bigint } | undefined> {
+    const { key, groupKey } = at
+    return this.#replacing(at, () => this.#client.gets(key, { groupKey }))
   }
 
-  async swap(key: string, value: unknown, casUnique: bigint | undefined, ttl: Ttl, groupKey: string): Promise<boolean> {
+  async swap({ key, groupKey }: GroupedKey, { value, casUnique }: SwappedValue, ttl: Ttl): Promise<boolean> {
     if (casUnique === undefined) return this.#client.add(key, value, ttl, { groupKey })
     return (await this.#client.cas(key, value, casUnique, ttl, { groupKey })) === 'stored'
   }
 
-  addToWord(
-    key: string,
-    delta: bigint,
-    initial: bigint | undefined,
-    ttl: Ttl,
-    groupKey: string,
-  ): Promise<bigint | undefined>
-  addToWord(key: string, delta: bigint, initial: bigint, ttl: Ttl, groupKey: string): Promise<bigint>
-  addToWord(
-    key: string,
-    delta: bigint,
-    initial: bigint | undefined,
-    ttl: Ttl,
-    groupKey: string,
-  ): Promise<bigint | undefined> {
-    return this.#replacing(key, groupKey, () =>
+  addToWord(at: GroupedKey, change: WordChange, ttl: Ttl): Promise<bigint | undefined>
+  addToWord(at: GroupedKey, change: WordChange & { readonly initial: bigint }, ttl: Ttl): Promise<bigint>
+  addToWord(at: GroupedKey, { delta, initial }: WordChange, ttl: Ttl): Promise<bigint | undefined> {
+    const { key, groupKey } = at
+    return this.#replacing(at, () =>
       delta < 0n
         ? this.#client.decr(key, -delta, { groupKey })
         : this.#client.incr(key, delta, { initial, ttl, groupKey }),
     )
   }
 
-  async getsWord(key: string, groupKey: string): Promise<StoredWord | undefined> {
-    const item = await this.gets(key, groupKey)
+  async getsWord(at: GroupedKey): Promise<StoredWord | undefined> {
+    const item = await this.gets(at)
     const digits = digitsOf(item?.value)
     return item === undefined || digits === undefined ? undefined : { word: BigInt(digits), casUnique: item.casUnique }
   }
 
-  async swapWord(key: string, word: bigint, casUnique: bigint, ttl: Ttl, groupKey: string): Promise<boolean> {
+  async swapWord({ key, groupKey }: GroupedKey, { word, casUnique }: StoredWord, ttl: Ttl): Promise<boolean> {
     const digits = Buffer.from(String(word), 'latin1')
     return (await this.#client.cas(key, digits, casUnique, ttl, { groupKey })) === 'stored'
   }
 
-  async delete(key: string, groupKey: string): Promise<void> {
+  async delete({ key, groupKey }: GroupedKey): Promise<void> {
     await this.#client.delete(key, { groupKey })
   }
 
   /** Carries out a command, and again without the item if another program has stored it. */
-  async #replacing<Result>(key: string, groupKey: string, command: () => Promise<Result>): Promise<Result> {
+  async #replacing<Result>({ key, groupKey }: GroupedKey, command: () => Promise<Result>): Promise<Result> {
     try {
       return await command()
     } catch (error) {

@@ -136,7 +136,8 @@ export class RateLimiter {
    * Waits until a call of `id` is allowed, and counts it. The callers of this process are served in their order. If the
    * call must wait longer than `waitMs`, or can never be allowed, it resolves to a denial immediately.
    *
-   * @throws MemcacheOptionError as `consume`. @throws the signal's reason.
+   * @throws MemcacheOptionError as `consume`.
+   * @throws the signal's reason if it aborts.
    */
   async blockUntilReady(id: string, options: WaitOptions = {}): Promise<RateLimitResult> {
     return this.#counted(await this.#ready.wait(this.#opened().clock, this.#idOf(id), options))
@@ -167,7 +168,9 @@ export class RateLimiter {
     if (atMs !== undefined && !Number.isFinite(atMs)) {
       throw new MemcacheOptionError(`atMs must be milliseconds since 1970, got ${describeValue(atMs)}`)
     }
-    return this.#change(id, (limits, ofId, nowMs) => limits.reward(ofId, counted, atMs ?? nowMs, nowMs))
+    return this.#change(id, (limits, ofId, nowMs) =>
+      limits.reward(ofId, { amount: counted, atMs: atMs ?? nowMs }, nowMs),
+    )
   }
 
   /**
@@ -182,7 +185,7 @@ export class RateLimiter {
     const ofId = this.#idOf(id)
     const nowMs = this.nowMs()
     try {
-      await limits.reward(ofId, cost, WindowResult.atMsOf(result)!, nowMs)
+      await limits.reward(ofId, { amount: cost, atMs: WindowResult.atMsOf(result)! }, nowMs)
       this.#denials.forget(ofId)
     } catch (error) {
       this.#insurance.noteAll(this.#cache!, error)
@@ -227,7 +230,7 @@ export class RateLimiter {
     // A cost over the limit is never allowed, so its excess does not matter.
     const isNever = givenCost > this.#maxCost
     if (isNever && this.#options.blockMs === undefined) {
-      // Its cost is not even added and taken back, since parallel calls might be denied because of that.
+      // The cost is not added and taken back, since parallel calls might be denied because of it.
       const result = await this.#withLimits(id, nowMs, (limits, ofId) => limits.peek(ofId, this.#maxCost + 1, nowMs))
       return WindowResult.at(result.allowed ? result : WindowResult.never(result, this.windows), nowMs)
     }
@@ -240,14 +243,14 @@ export class RateLimiter {
         const limits = this.#limits!
         let result = await limits.consume(id, cost, nowMs)
         if (isNever && !result.allowed) result = WindowResult.never(result, this.windows)
-        if (!result.allowed) this.#denials.remember(id, cost, result, nowMs)
+        if (!result.allowed) this.#denials.remember(id, { cost, result }, nowMs)
         return WindowResult.at(result, nowMs, limits)
       } catch (error) {
         this.#insurance.note(cache, error)
       }
     }
     if (this.#options.onCacheDown === 'local') {
-      const denied = this.#denials.find(id, cost, nowMs, true)
+      const denied = this.#denials.findWhileAway(id, cost, nowMs)
       if (denied !== undefined) return WindowResult.at(denied, nowMs)
     }
     const result = await this.#withoutMemcached(nowMs, (limits) => limits.consume(id, cost, nowMs))
@@ -315,8 +318,8 @@ export class RateLimiter {
     const window = this.windows[0]!
     const resetMs = window.windowMs - (nowMs % window.windowMs)
     return onCacheDown === 'open'
-      ? new WindowResult(window, window.limit, resetMs, 0)
-      : new WindowResult(window, 0, CLOSED_RETRY_MS, CLOSED_RETRY_MS)
+      ? new WindowResult(window, { remaining: window.limit, resetMs, retryAfterMs: 0 })
+      : new WindowResult(window, { remaining: 0, resetMs: CLOSED_RETRY_MS, retryAfterMs: CLOSED_RETRY_MS })
   }
 
   /** Returns the cache with its limits; in tests, the default cache may have been replaced. */
@@ -347,7 +350,11 @@ export class RateLimiter {
 
 const COST_HINTS = { costs: 'cost', points: 'cost', weight: 'cost', amount: 'cost', tokens: 'cost', hits: 'cost' }
 
-/** Returns the cost of a call. @throws MemcacheOptionError if an option is unknown, or the cost cannot be counted. */
+/**
+ * Returns the cost of a call.
+ *
+ * @throws MemcacheOptionError if an option is unknown, or the cost cannot be counted.
+ */
 function costOf(method: string, options: ConsumeOptions): number {
   if (typeof options !== 'object' || options === null) {
     throw new MemcacheOptionError(
@@ -362,7 +369,11 @@ function costOf(method: string, options: ConsumeOptions): number {
   return cost
 }
 
-/** Returns an amount. @throws MemcacheOptionError if it cannot be counted. */
+/**
+ * Returns an amount.
+ *
+ * @throws MemcacheOptionError if it cannot be counted.
+ */
 function amountOf(method: string, given: number | ConsumeOptions): number {
   if (typeof given !== 'object' || given === null) {
     countable('amount', given)

@@ -2,12 +2,14 @@ import type { Ttl } from 'memcache-ts-protocol'
 import { Blocks } from './blocks.ts'
 import { BoundedMap } from '../bounded-map.ts'
 import { blockedResult } from './limits.ts'
-import type { Limits, LimitsOptions } from './limits.ts'
+import type { ConsumedAmount, Limits, LimitsOptions } from './limits.ts'
 import { tighter } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { lifetimeOver, policiesOf, windowIndex } from './rate-limit-window.ts'
 import { AlignedClientState } from './client-state.ts'
+import type { GroupedKey } from './rate-limit-store.ts'
 import { slidingWindow } from './window-algorithms.ts'
+import type { TimedCall } from './window-algorithms.ts'
 
 /**
  * A block adds this to the id's counter of the shortest window, far above any count. The next process that counts there
@@ -47,51 +49,48 @@ export class SlidingLimits implements Limits {
     const { store } = this.#options
     const state = this.#stateOf(id, nowMs)
     // Sent first: responses come in order, and this one is awaited last.
-    const reading = state.isBelieved(nowMs) ? undefined : this.#read(state, nowMs)
-    const { keys, groupKey } = state
+    const reading = state.isFresh(nowMs) ? undefined : this.#read(state, nowMs)
+    const { keys } = state
     const raw =
       keys.length === 1
-        ? [await store.incr(keys[0]!, cost, this.#ttls[0]!, groupKey)]
-        : await Promise.all(keys.map((key, index) => store.incr(key, cost, this.#ttls[index]!, groupKey)))
+        ? [await store.incr(keys[0]!, cost, this.#ttls[0]!)]
+        : await Promise.all(keys.map((key, index) => store.incr(key, cost, this.#ttls[index]!)))
     if (reading !== undefined) await reading
     const marks = marksIn(raw[0]!)
-    if (marks !== state.marks) await this.#blocks.heed(state, marks, nowMs)
-    const result = this.#resultOf(state, raw, cost, cost, nowMs)
-    if (!result.allowed) return this.#deny(state, result, cost, nowMs)
-    return result
+    if (marks !== state.marks) await this.#blocks.readIfMarked(state, marks, nowMs)
+    const call = { cost, isConsumed: true, nowMs }
+    const result = this.#resultOf(state, raw, call)
+    return result.allowed ? result : this.#deny(state, result, call)
   }
 
   async peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult> {
     const { store } = this.#options
     const state = this.#stateOf(id, nowMs)
-    const [raw] = await Promise.all([
-      Promise.all(state.keys.map((key) => store.count(key, state.groupKey))),
-      this.#read(state, nowMs),
-    ])
-    return this.#resultOf(state, raw, 0, cost, nowMs)
+    const [raw] = await Promise.all([Promise.all(state.keys.map((key) => store.count(key))), this.#read(state, nowMs)])
+    return this.#resultOf(state, raw, { cost, isConsumed: false, nowMs })
   }
 
   async penalty(id: string, amount: number, nowMs: number): Promise<void> {
     const { store } = this.#options
-    const { keys, groupKey } = this.#stateOf(id, nowMs)
+    const { keys } = this.#stateOf(id, nowMs)
     await Promise.all(
       keys.map(async (key, index) => {
-        const raw = await store.incr(key, amount, this.#ttls[index]!, groupKey)
-        if (countIn(raw) > MAX_HELD) await store.decr(key, amount, groupKey)
+        const raw = await store.incr(key, amount, this.#ttls[index]!)
+        if (countIn(raw) > MAX_HELD) await store.decr(key, amount)
       }),
     )
   }
 
-  async reward(id: string, amount: number, atMs: number, nowMs: number): Promise<void> {
+  async reward(id: string, { amount, atMs }: ConsumedAmount, nowMs: number): Promise<void> {
     const { store, windows } = this.#options
     const state = this.#stateOf(id, nowMs)
     const { groupKey } = state
     await Promise.all(
       windows.map(async (window, index) => {
-        const key = this.#counterKey(index, windowIndex(window.windowMs, atMs), id)
-        const left = countIn(await store.decr(key, amount, groupKey))
+        const key = { key: this.#counterKey(index, windowIndex(window.windowMs, atMs), id), groupKey }
+        const left = countIn(await store.decr(key, amount))
         // With a block's mark, the counter is not stopped at 0.
-        if (left < 0) await store.incr(key, -left, this.#ttls[index]!, groupKey)
+        if (left < 0) await store.incr(key, -left, this.#ttls[index]!)
       }),
     )
     // This may have changed a previous window, which is not read with every call.
@@ -106,19 +105,15 @@ export class SlidingLimits implements Limits {
     const { store } = this.#options
     const state = this.#stateOf(id, nowMs)
     this.#states.delete(id)
-    const keys = [...state.keys, ...this.#previousKeys(state, id), state.blockKey]
-    await Promise.all(keys.map((key) => store.delete(key, state.groupKey)))
+    const keys = [...state.keys, ...this.#previousKeys(state), state.blockKey]
+    await Promise.all(keys.map((key) => store.delete(key)))
   }
 
-  /** @param added the amount that this call has added to the counters. */
-  #resultOf(
-    state: AlignedClientState,
-    raw: readonly number[],
-    added: number,
-    cost: number,
-    nowMs: number,
-  ): RateLimitResult {
+  #resultOf(state: AlignedClientState, raw: readonly number[], call: TimedCall): RateLimitResult {
     const { windows } = this.#options
+    const { nowMs } = call
+    // The counters contain the cost of a call that is being consumed.
+    const added = call.isConsumed ? call.cost : 0
     let result: RateLimitResult | undefined
     for (let index = 0; index < windows.length; index++) {
       const window = windows[index]!
@@ -127,41 +122,36 @@ export class SlidingLimits implements Limits {
         previous: state.previous[index]!,
         elapsedMs: nowMs - state.indexes[index]! * window.windowMs,
       }
-      const one = slidingWindow.evaluate(window, counts, cost, added > 0)
+      const one = slidingWindow.evaluate(window, counts, call)
       result = result === undefined ? one : tighter(result, one)
     }
-    return state.blockedUntilMs > nowMs ? blockedResult(windows, state.blockedUntilMs, nowMs, result!) : result!
+    return state.blockedUntilMs > nowMs ? blockedResult(windows, state.blockedUntilMs - nowMs, result!) : result!
   }
 
   async #deny(
     state: AlignedClientState,
     result: RateLimitResult,
-    cost: number,
-    nowMs: number,
+    { cost, nowMs }: TimedCall,
   ): Promise<RateLimitResult> {
     const { store } = this.#options
     // Awaited, so that a denial no longer changes the counters once its caller knows of it: any process may reset them.
-    const takenBack = state.keys.map((key) => store.decr(key, cost, state.groupKey).catch(ignore))
+    const takenBack = state.keys.map((key) => store.decr(key, cost).catch(ignore))
     const denial = await this.#blocks.afterDenial(state, result, nowMs)
     await Promise.all(takenBack)
     return denial
   }
 
   async #mark(state: AlignedClientState): Promise<void> {
-    const { keys, groupKey } = state
-    state.marks = marksIn(await this.#options.store.incr(keys[0]!, BLOCK_MARK, this.#ttls[0]!, groupKey))
+    state.marks = marksIn(await this.#options.store.incr(state.keys[0]!, BLOCK_MARK, this.#ttls[0]!))
   }
 
   /** Reads the state that is not in the current counters; callers that come meanwhile share the read. */
   #read(state: AlignedClientState, nowMs: number): Promise<void> {
     return state.read(nowMs, async () => {
       const { store, windows } = this.#options
-      const { id, groupKey, previous } = state
-      const keys = this.#previousKeys(state, id)
-      const [counts] = await Promise.all([
-        Promise.all(keys.map((key) => store.count(key, groupKey))),
-        this.#blocks.read(state),
-      ])
+      const { previous } = state
+      const keys = this.#previousKeys(state)
+      const [counts] = await Promise.all([Promise.all(keys.map((key) => store.count(key))), this.#blocks.read(state)])
       // A count over the limit is a penalty, or is about to be taken back; the limit itself was never exceeded.
       for (const [index, count] of counts.entries()) {
         previous[index] = Math.min(Math.max(0, countIn(count)), windows[index]!.limit)
@@ -169,8 +159,8 @@ export class SlidingLimits implements Limits {
     })
   }
 
-  #previousKeys({ indexes }: AlignedClientState, id: string): string[] {
-    return indexes.map((at, index) => this.#counterKey(index, at - 1, id))
+  #previousKeys({ id, indexes, groupKey }: AlignedClientState): GroupedKey[] {
+    return indexes.map((at, index) => ({ key: this.#counterKey(index, at - 1, id), groupKey }))
   }
 
   #stateOf(id: string, nowMs: number): AlignedClientState {
@@ -178,14 +168,9 @@ export class SlidingLimits implements Limits {
     const known = this.#states.get(id)
     if (known?.isIn(windows, nowMs) === true) return known
     const indexes = windows.map(({ windowMs }) => windowIndex(windowMs, nowMs))
-    const keys = indexes.map((at, index) => this.#counterKey(index, at, id))
-    const state = new AlignedClientState(
-      id,
-      indexes,
-      keys,
-      key([name, 'block', policiesOf(windows), id]),
-      key([name, id]),
-    )
+    const counters = indexes.map((at, index) => this.#counterKey(index, at, id))
+    const block = key([name, 'block', policiesOf(windows), id])
+    const state = new AlignedClientState({ id, counters, block, group: key([name, id]) }, indexes)
     this.#states.set(id, state)
     return state
   }
@@ -197,7 +182,7 @@ export class SlidingLimits implements Limits {
   }
 }
 
-/** Returns the count in a counter that may have marks; below 0 if more was given back than it had. */
+/** Returns the count in a counter that may have marks; below 0 if more was given back than was counted. */
 function countIn(raw: number): number {
   return raw < BLOCK_MARK / 2 ? raw : ((raw + BLOCK_MARK / 2) % BLOCK_MARK) - BLOCK_MARK / 2
 }

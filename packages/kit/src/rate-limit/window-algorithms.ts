@@ -8,28 +8,37 @@ interface WindowCounts {
   readonly current: number
   /** The count of the previous window. */
   readonly previous: number
-  /** How much of this window is over. */
+  /** The part of this window that has passed, in milliseconds. */
   readonly elapsedMs: number
+}
+
+/** A call whose result is decided. */
+export interface LimitedCall {
+  /** The cost of the call; 0 is always allowed. */
+  readonly cost: number
+  /** Whether the call has used its cost if it is allowed; a `peek` has not. */
+  readonly isConsumed: boolean
+}
+
+/** A call, and its time. */
+export interface TimedCall extends LimitedCall {
+  readonly nowMs: number
 }
 
 /** Decides about calls by the counts of a window. */
 export interface WindowAlgorithm {
-  /**
-   * Returns the result of a call that is not counted yet.
-   *
-   * @param cost the cost of the call; 0 is always allowed.
-   * @param consumed whether the call has used its cost if it is allowed; a `peek` has not.
-   */
-  evaluate(window: RateLimitWindow, counts: WindowCounts, cost: number, consumed: boolean): RateLimitResult
+  /** Returns the result of a call that is not counted yet. */
+  evaluate(window: RateLimitWindow, counts: WindowCounts, call: LimitedCall): RateLimitResult
 }
 
 /** Allows the limit in each window. Around the end of a window, up to twice the limit may be allowed at once. */
 export const fixedWindow: WindowAlgorithm = {
-  evaluate(window, { current, elapsedMs }, cost, consumed) {
+  evaluate(window, { current, elapsedMs }, { cost, isConsumed }) {
     const left = Math.max(0, window.limit - current)
     const resetMs = window.windowMs - elapsedMs
-    if (cost <= left) return new WindowResult(window, consumed ? left - cost : left, resetMs, 0)
-    return new WindowResult(window, left, resetMs, resetMs)
+    const isAllowed = cost <= left
+    const remaining = isAllowed && isConsumed ? left - cost : left
+    return new WindowResult(window, { remaining, resetMs, retryAfterMs: isAllowed ? 0 : resetMs })
   },
 }
 
@@ -38,22 +47,23 @@ export const fixedWindow: WindowAlgorithm = {
  * calls had come evenly. All numbers are whole call-milliseconds, so that `retryAfterMs` is exact.
  */
 export const slidingWindow: WindowAlgorithm = {
-  evaluate(window, { current, previous, elapsedMs }, cost, consumed) {
+  evaluate(window, counts, { cost, isConsumed }) {
+    const { current, previous, elapsedMs } = counts
     const { limit, windowMs } = window
     const leftMs = windowMs - elapsedMs
     const room = (limit - current) * windowMs - previous * leftMs
     const left = Math.max(0, Math.floor(room / windowMs))
-    if (cost <= left) return new WindowResult(window, consumed ? left - cost : left, leftMs, 0)
-    return new WindowResult(window, left, leftMs, untilRoom(window, current, previous, elapsedMs, cost))
+    const isAllowed = cost <= left
+    const remaining = isAllowed && isConsumed ? left - cost : left
+    const retryAfterMs = isAllowed ? 0 : untilRoom(window, counts, cost)
+    return new WindowResult(window, { remaining, resetMs: leftMs, retryAfterMs })
   },
 }
 
 /** Returns milliseconds until a denied call has room, if no other call takes it. */
 function untilRoom(
   { limit, windowMs }: RateLimitWindow,
-  current: number,
-  previous: number,
-  elapsedMs: number,
+  { current, previous, elapsedMs }: WindowCounts,
   cost: number,
 ): number {
   const leftMs = windowMs - elapsedMs

@@ -28,7 +28,7 @@ type AnyData = Record<string, unknown>
  * @throws MemcacheOptionError if an option is unknown or invalid, or if a secret is needed and not set.
  */
 export function fetchSession<Data extends object = AnyData>(options: FetchSessionOptions = {}): FetchSessions<Data> {
-  return new FetchSessions<Data>(sessionSettings('fetchSession', options, true))
+  return new FetchSessions<Data>(sessionSettings('fetchSession', options, { givesPromises: true }))
 }
 
 /** The sessions of an application; returned by `fetchSession`. */
@@ -68,7 +68,7 @@ export class FetchSessions<Data extends object> {
   /**
    * Calls a handler with the session of a request, and commits the session with the response that the handler returns.
    *
-   * @throws MemcacheError if the session cannot be read or stored; and whatever the handler throws.
+   * @throws MemcacheError if the session cannot be read or stored, and the errors of the handler.
    */
   async handle(
     request: Request,
@@ -137,7 +137,7 @@ export class OpenedSession<Data extends object> {
     if (session === undefined) return response
     if (this.#isAbandoned) return withCookie(response, this.#cookieOfError)
     try {
-      session.commit(true)
+      session.commit('end')
       if (session.isPending) await session.settle((error, kind) => this.#fail(error, kind))
       return withCookie(response, session.cookieToSend())
     } catch (error) {

@@ -24,9 +24,8 @@ const SIGNED = 's:'
  */
 export function readId(
   request: CookieCarrier,
-  name: string,
+  { name, signedIds }: { readonly name: string; readonly signedIds: SignedIds },
   secrets: readonly Secret[],
-  signedIds: SignedIds,
 ): string | undefined {
   const header = request.headers.cookie
   if (header !== undefined && header.includes(name)) {
@@ -39,8 +38,16 @@ export function readId(
   return signedIds.verify(cookies?.[name], secrets)
 }
 
-/** Returns the `Set-Cookie` field that carries an id. @throws TypeError if an attribute is invalid. */
-export function idCookie(name: string, id: string, secret: Secret, data: CookieData): string {
+/**
+ * Returns the `Set-Cookie` field that carries an id.
+ *
+ * @throws TypeError if an attribute is invalid.
+ */
+export function idCookie(
+  name: string,
+  { id, secret }: { readonly id: string; readonly secret: Secret },
+  data: CookieData,
+): string {
   return serializeCookie(name, SIGNED + sign(id, secret), data)
 }
 

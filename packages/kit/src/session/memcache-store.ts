@@ -25,9 +25,16 @@ export type StoredSession = StoredData & { id: string }
 /** The work that a touch requires. */
 type TouchKind = 'nothing' | 'renewal' | 'write'
 
-/** The most times that `destroySessionsOf` looks for further sessions. */
+/** The maximum number of times that `destroySessionsOf` searches for further sessions. */
 const MAX_LOOKS = 16
 const DEFAULT_LOCK = { waitMs: 10_000, leaseSeconds: 30 }
+
+/** A session after a write. */
+interface WrittenState {
+  readonly snapshot: SessionSnapshot
+  readonly stored: SessionData
+  readonly ttlSet: Ttl | undefined
+}
 
 /**
  * Stores sessions in memcached, for `memcacheSession` and express-session. No write is lost: each is merged, by path,
@@ -200,8 +207,8 @@ export class MemcacheStore extends Store {
     if (except !== undefined) textOption('except', except)
     const name = this.#indexName(userId)
     const ended = new Set<string>()
-    // A session may be given a new id meanwhile, which is in the list and stored before the old one is destroyed: where
-    // a look has missed that, the next one finds it.
+    // A session may get a new id meanwhile. The new id is in the list, and its session is stored, before the old
+    // session is destroyed: if a search has missed the new id, the next search finds it.
     for (let look = 0, quiet = 0; look < MAX_LOOKS && quiet < 2; look++) {
       const ids = (await this.sessionsOf(userId)).map(({ id }) => id).filter((id) => id !== except && !ended.has(id))
       quiet = ids.length === 0 ? quiet + 1 : 0
@@ -287,7 +294,7 @@ export class MemcacheStore extends Store {
     const seconds = this.#lifetime.secondsOf(session, nowMs)
     if (seconds === 0) return 'write'
     if (held.ttlSet === ttl(seconds)) return 'nothing'
-    // If the server does not report the remaining lifetime, it may be any, so it is renewed.
+    // A remaining lifetime that the server does not report may be short, so it is renewed.
     // A session may have a shorter lifetime than the others; an active user still stays logged in.
     const touchAfterSeconds = Math.min(this.#touchAfterSeconds, seconds / 2)
     const isRecent = Number.isFinite(held.leftSeconds) && seconds - held.leftSeconds < touchAfterSeconds
@@ -305,7 +312,8 @@ export class MemcacheStore extends Store {
     const seconds = this.#lifetime.secondsOf(data, nowMs)
     let ttlSet = found.touched ? this.#usualTtl : undefined
     if (ttlSet !== undefined && seconds > this.#lifetime.usualSeconds) {
-      // Its lifetime is longer than usual, so the read has shortened it: undo that, and stop touching on read.
+      // The session has a longer lifetime than usual, which the read has shortened: restore it, and stop touching on
+      // read.
       this.#touchesOnRead = false
       ttlSet = ttl(seconds)
       await this.#sessions.touch(found, ttlSet)
@@ -341,9 +349,9 @@ export class MemcacheStore extends Store {
     const earlier = this.#writing.get(session)
     const writing =
       earlier === undefined
-        ? this.#store(id, session, stored, nowMs)
+        ? this.#store(id, session, { stored, nowMs })
         : // A copy of the current state: the request may change the session before this write starts.
-          this.#storeAfter(earlier, id, session, JSON.parse(JSON.stringify(stored)) as Record<string, unknown>)
+          this.#storeAfter(earlier, id, { session, stored: JSON.parse(JSON.stringify(stored)) as SessionData })
     this.#writing.set(session, writing)
     const settle = (): void => {
       if (this.#writing.get(session) === writing) this.#writing.delete(session)
@@ -352,25 +360,27 @@ export class MemcacheStore extends Store {
     return writing
   }
 
-  // oxlint-disable-next-line max-params -- as `#store`, after another
   async #storeAfter(
     earlier: Promise<void>,
     id: string,
-    session: object,
-    stored: Record<string, unknown>,
+    { session, stored }: { readonly session: object; readonly stored: SessionData },
   ): Promise<void> {
     await earlier.catch(() => {})
-    await this.#store(id, session, stored, Date.now())
+    await this.#store(id, session, { stored, nowMs: Date.now() })
   }
 
-  // oxlint-disable-next-line max-params -- a session, as it is and as it is stored
-  async #store(id: string, session: object, stored: Record<string, unknown>, nowMs: number): Promise<void> {
+  async #store(
+    id: string,
+    session: object,
+    { stored, nowMs }: { readonly stored: SessionData; readonly nowMs: number },
+  ): Promise<void> {
     const held = this.#heldAs(id, session)
     // Computed from the merged data: another request may have changed the lifetime.
     const ttlOf = (merged: Record<string, unknown>): Ttl | undefined => this.#lifetime.cappedTtlOf(merged, nowMs)
     if (this.#userId !== undefined) await this.#noteUser(id, stored, held)
     const written = await this.#sessions.write(id, stored, held?.snapshot, ttlOf)
-    if (written !== undefined) this.#hold(id, session, written, stored, this.#lifetime.ttlOf(stored, nowMs))
+    if (written === undefined) return
+    this.#hold(id, session, { snapshot: written, stored, ttlSet: this.#lifetime.ttlOf(stored, nowMs) })
   }
 
   /**
@@ -394,7 +404,8 @@ export class MemcacheStore extends Store {
     if (written === undefined) return undefined
     // The request has not seen the merged data.
     const seen = SessionText.ofJson(JSON.stringify(stored))
-    this.#hold(id, session, { ...written, seen }, stored, this.#lifetime.ttlOf(stored, nowMs))
+    const ttlSet = this.#lifetime.ttlOf(stored, nowMs)
+    this.#hold(id, session, { snapshot: { ...written, seen }, stored, ttlSet })
     return written
   }
 
@@ -424,7 +435,7 @@ export class MemcacheStore extends Store {
   async #touch(id: string, session: object): Promise<void> {
     this.#watch()
     const held = this.#heldAs(id, session)
-    if (held === undefined) return this.#touchStranger(id, session)
+    if (held === undefined) return this.#touchUnread(id, session)
     if (this.#touchKind(id, session) === 'write') return this.#write(id, session)
     const { snapshot } = held
     const nowMs = Date.now()
@@ -438,13 +449,14 @@ export class MemcacheStore extends Store {
       await this.#sessions.touch(snapshot, ttlSet)
       return
     }
-    // The time when it expires is part of its value. A request that has written it meanwhile has stored that too.
+    // The stored value contains the time when the session expires. A request that has written the session meanwhile has
+    // stored this time too.
     const written = snapshot.seen === snapshot.stored ? await this.#sessions.renew(stored, snapshot, ttlSet) : undefined
-    if (written !== undefined) this.#hold(id, session, written, stored, ttlSet)
+    if (written !== undefined) this.#hold(id, session, { snapshot: written, stored, ttlSet })
   }
 
   /** Touches a session that was not read by this store; express-session never does that. */
-  async #touchStranger(id: string, session: object): Promise<void> {
+  async #touchUnread(id: string, session: object): Promise<void> {
     const { cookie } = session as { cookie?: unknown }
     const found = await this.#sessions.read(id)
     if (found === undefined) return
@@ -474,13 +486,7 @@ export class MemcacheStore extends Store {
    * Remembers the stored state of a session after a write. Plain objects, which express-session never passes, are
    * always stored unconditionally.
    */
-  #hold(
-    id: string,
-    session: object,
-    snapshot: SessionSnapshot,
-    stored: Record<string, unknown>,
-    ttlSet: Ttl | undefined,
-  ): void {
+  #hold(id: string, session: object, { snapshot, stored, ttlSet }: WrittenState): void {
     if (typeof (session as Partial<Session>).save !== 'function') return
     const { createdMs, ...cookie } = (stored['cookie'] ?? {}) as { createdMs?: number }
     const held = { store: this, id, snapshot, cookie, ttlSet, leftSeconds: Infinity, createdMs, isRenewed: false }

@@ -9,6 +9,13 @@ import { warnOfLoss } from './session-writes.ts'
 
 /** Continues with the next handler, or, given an error, with the application's error handlers. */
 type Next = (error?: unknown) => void
+
+/** A response, and the next handler of its request. */
+interface NextHandler {
+  readonly response: ServerResponse
+  readonly next: Next
+}
+
 type AnyMethod = (this: ServerResponse, ...args: unknown[]) => ServerResponse
 
 /**
@@ -27,7 +34,7 @@ export class ResponseSession {
   #isOver = false
   #sentCookie: string | undefined
 
-  constructor(settings: SessionSettings, session: RequestSession, response: ServerResponse, next: Next) {
+  constructor(settings: SessionSettings, session: RequestSession, { response, next }: NextHandler) {
     this.#settings = settings
     this.#session = session
     this.#response = response
@@ -71,7 +78,7 @@ export class ResponseSession {
     this.#isHeadWritten = true
     try {
       // If the response is being ended, `#finish` has committed the session.
-      if (!this.#isEnding) this.#commit(false)
+      if (!this.#isEnding) this.#commit('head')
       this.#setCookie(args)
     } catch (error) {
       this.#giveUp()
@@ -84,7 +91,7 @@ export class ResponseSession {
     if (this.#isEnding || this.#isOver) return true
     this.#isEnding = true
     try {
-      this.#commit(true)
+      this.#commit('end')
     } catch (error) {
       this.#giveUp()
       if (this.#response.headersSent) throw error
@@ -102,7 +109,7 @@ export class ResponseSession {
     if (this.#isEnding || this.#isOver) return
     const session = this.#session
     try {
-      session.commit(true)
+      session.commit('end')
       session
         .settleWrites((error, kind) => {
           if (this.#settings.down?.forgives(error, kind) !== true) throw error
@@ -114,15 +121,15 @@ export class ResponseSession {
     }
   }
 
-  #commit(isEnd: boolean): void {
+  #commit(at: 'head' | 'end'): void {
     const session = this.#session
-    session.commit(isEnd)
+    session.commit(at)
     if (!session.isPending) return
     deferResponse(
       this.#response,
       session.settle((error, kind) => {
         const { down } = this.#settings
-        // As express-session does with a store of another kind: the response is sent although its session could not be
+        // With a store of another kind, as in express-session: the response is sent although its session could not be
         // saved.
         if (down === undefined) return void setImmediate(this.#next, error)
         if (!down.forgives(error, kind)) throw error

@@ -16,22 +16,19 @@ const WHOLE = 'cookie'
  * as one value), `mine` is the later one and wins. An object that one of them deleted stays deleted, even if the other
  * changed a property of it.
  */
-export function mergeSessions(
-  base: SessionData,
-  mine: SessionData,
-  theirs: SessionData,
-  hasChanged: HasChanged = differsAsJson,
-): SessionData {
-  return merge({ base, mine, theirs }, hasChanged, true)
+export function mergeSessions(sides: Sides, hasChanged: HasChanged = differsAsJson): SessionData {
+  return merge(sides, hasChanged, WHOLE)
 }
 
 interface Sides {
+  /** The session before both changes. */
   readonly base: SessionData
   readonly mine: SessionData
   readonly theirs: SessionData
 }
 
-function merge({ base, mine, theirs }: Sides, hasChanged: HasChanged, isRoot: boolean): SessionData {
+/** @param whole the key of a value that is not merged by property. */
+function merge({ base, mine, theirs }: Sides, hasChanged: HasChanged, whole?: string): SessionData {
   const merged: [string, unknown][] = []
   for (const key of new Set([...Object.keys(theirs), ...Object.keys(mine)])) {
     const [before, own, other] = [valueOf(base, key), valueOf(mine, key), valueOf(theirs, key)]
@@ -39,9 +36,9 @@ function merge({ base, mine, theirs }: Sides, hasChanged: HasChanged, isRoot: bo
       if (Object.hasOwn(mine, key)) merged.push([key, own])
     } else if (!hasChanged(key, before, own)) {
       if (Object.hasOwn(theirs, key)) merged.push([key, other])
-    } else if (isObject(own) && isObject(other) && !(isRoot && key === WHOLE)) {
+    } else if (isObject(own) && isObject(other) && key !== whole) {
       const sides = { base: isObject(before) ? before : {}, mine: own, theirs: other }
-      merged.push([key, merge(sides, differsAsJson, false)])
+      merged.push([key, merge(sides, differsAsJson)])
     } else if (Object.hasOwn(mine, key)) {
       const isTouchOfDeleted = !Object.hasOwn(theirs, key) && isObject(before) && isObject(own)
       if (!isTouchOfDeleted) merged.push([key, own])

@@ -24,7 +24,7 @@ import type { HasChanged, SessionData } from './session-merge.ts'
  */
 const RECREATE_WITHIN_SECONDS = 600
 const TOMBSTONE_SECONDS = RECREATE_WITHIN_SECONDS + 60
-/** The most times that a write is merged with another request's write before it fails. */
+/** The maximum number of times that a write is merged with another request's write before it fails. */
 const MAX_ATTEMPTS = 256
 const MAX_PAUSE_MS = 16
 /**
@@ -44,16 +44,27 @@ export interface SessionRepositoryOptions {
   hasChanged?: HasChanged | undefined
 }
 
-/** A write of a request, with the state that the request had read before. */
-interface Change {
+/** A session to be written. */
+interface NewState {
   readonly id: string
   /** The session as its request has it. */
   readonly data: SessionData
+  readonly lifetime: Ttl | LifetimeOf
+}
+
+/** A write of a request, with the state that the request had read before. */
+interface Change extends NewState {
   readonly text: string
-  /** The same, merged with the changes of others that were known when the session was read. */
+  /** This text, merged with the changes of other requests that were known when the session was read. */
   readonly wanted: string
   readonly base: SessionSnapshot
-  readonly lifetime: Ttl | LifetimeOf
+}
+
+/** A session after a write: as its request has seen it, and as it is stored. */
+interface StoredTexts {
+  readonly seen: string
+  readonly stored: string
+  readonly casUnique: bigint
 }
 
 /** The resources of a repository, opened at its first use. */
@@ -103,7 +114,7 @@ export class SessionRepository {
    * Returns the session with this id; `undefined` if there is none, or it was destroyed or cleared, or it cannot be
    * decrypted.
    *
-   * @param touchTtl the new lifetime; the result's `touched` tells whether the read has set it.
+   * @param touchTtl the new lifetime; `touched` of the result is true if the read has set it.
    */
   async read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
     return foundIn(await this.#look(id, touchTtl))
@@ -125,7 +136,7 @@ export class SessionRepository {
       const server = client.serverOf(key) ?? ''
       const known = generations.known(server)
       if (known === undefined) {
-        return await this.#find(this.#place(await generations.ask(server), key, id), touchTtl)
+        return await this.#find(this.#place(await generations.read(server), key, id), touchTtl)
       }
       const reading = this.#find(this.#place(known.generation, key, id), touchTtl)
       let found: Found
@@ -133,9 +144,9 @@ export class SessionRepository {
       if (generations.isFresh(known)) {
         found = await reading
         // A miss has to be checked under the current generation: another process may have cleared the sessions.
-        if (found === undefined) generation = await generations.ask(server)
+        if (found === undefined) generation = await generations.read(server)
       } else {
-        ;[found, generation] = await Promise.all([reading, generations.ask(server)])
+        ;[found, generation] = await Promise.all([reading, generations.read(server)])
       }
       if (generation !== known.generation) found = await this.#find(this.#place(generation, key, id), touchTtl)
       return found
@@ -152,26 +163,21 @@ export class SessionRepository {
    * @throws MemcacheOptionError if the session is not JSON, MemcacheDecodeError if it was overwritten by data that this
    *   process cannot read, MemcacheServerError if too many requests write it at once.
    */
+  // oxlint-disable-next-line max-params -- a public method
   write(
     id: string,
     data: object,
     base: SessionSnapshot | undefined,
     lifetime: Ttl | LifetimeOf,
   ): Promise<SessionSnapshot | undefined> {
-    return withoutKey(this.#write(id, data as SessionData, base, lifetime))
+    return withoutKey(this.#write({ id, data: data as SessionData, lifetime }, base))
   }
 
-  // oxlint-disable-next-line max-params -- as `write`
-  async #write(
-    id: string,
-    data: SessionData,
-    base: SessionSnapshot | undefined,
-    lifetime: Ttl | LifetimeOf,
-  ): Promise<SessionSnapshot | undefined> {
-    const text = toJson(data)
-    if (base === undefined) return this.#create(id, data, text, lifetime)
+  async #write(session: NewState, base: SessionSnapshot | undefined): Promise<SessionSnapshot | undefined> {
+    const text = toJson(session.data)
+    if (base === undefined) return this.#create(session, text)
     const wanted = base.stored === base.seen ? text : this.#merge(base, text, base.stored.whole)
-    const change: Change = { id, data, text, wanted, base, lifetime }
+    const change: Change = { ...session, text, wanted, base }
     const outcome = await this.#compareAndSwap(change, wanted, base.casUnique)
     if (outcome !== CONFLICT) return outcome
     // Writers of one session in this process take turns: otherwise each would need more attempts, the more writers
@@ -210,7 +216,11 @@ export class SessionRepository {
     throw tooManyWriters()
   }
 
-  /** Makes one attempt. @param compareCas `undefined` if no item may exist. */
+  /**
+   * Makes one attempt.
+   *
+   * @param compareCas `undefined` if no item may exist.
+   */
   async #compareAndSwap(
     { data, text, base, lifetime }: Change,
     wanted: string,
@@ -223,18 +233,18 @@ export class SessionRepository {
     }
     const condition = compareCas === undefined ? ({ mode: 'add' } as const) : { compareCas }
     const { status, casUnique } = await this.#store(base, wanted, { ttl, ...condition })
-    return status === 'stored' ? this.#snapshot(base, text, wanted, casUnique) : CONFLICT
+    return status === 'stored' ? this.#snapshot(base, { seen: text, stored: wanted, casUnique }) : CONFLICT
   }
 
   /**
-   * Writes a session unless another request has written it since it was read. Returns `undefined` if it was, and leaves
-   * that write in place.
+   * Writes a session unless another request has written it since it was read. In this case, it returns `undefined`, and
+   * the other write stays in place.
    */
   async renew(data: object, base: SessionSnapshot, ttl: Ttl): Promise<SessionSnapshot | undefined> {
     const text = toJson(data)
     const storing = this.#store(base, text, { ttl, compareCas: base.casUnique })
     const { status, casUnique } = await withoutKey(storing)
-    return status === 'stored' ? this.#snapshot(base, text, text, casUnique) : undefined
+    return status === 'stored' ? this.#snapshot(base, { seen: text, stored: text, casUnique }) : undefined
   }
 
   /** Destroys a session. Its tombstone stops requests that still want to write it. */
@@ -277,8 +287,8 @@ export class SessionRepository {
             casUnique = item.casUnique
           }
         }
-        const asking = this.#currentPlace(id)
-        asking.catch(() => {})
+        const placing = this.#currentPlace(id)
+        placing.catch(() => {})
         try {
           if (!isBuried) isBuried = await this.#buryIf(base, tombstone, casUnique)
           isUnknown ||= isBuried
@@ -287,7 +297,7 @@ export class SessionRepository {
           throw error
         }
         // All sessions may have been cleared meanwhile, which starts a new generation.
-        if ((await asking).key !== base.key) return { outcome: 'destroyed' }
+        if ((await placing).key !== base.key) return { outcome: 'destroyed' }
         if (isBuried) return { outcome: 'retired' }
         if (attempt === MAX_ATTEMPTS) throw tooManyWriters()
       } catch (error) {
@@ -315,8 +325,9 @@ export class SessionRepository {
   }
 
   /**
-   * Replaces the item that was read by a tombstone; returns whether it did. @param compareCas `undefined` if no item
-   * may exist.
+   * Replaces the item that was read by a tombstone; returns whether the tombstone was stored.
+   *
+   * @param compareCas `undefined` if no item may exist.
    */
   async #buryIf({ key, groupKey }: Place, tombstone: string, compareCas: bigint | undefined): Promise<boolean> {
     const condition = compareCas === undefined ? ({ mode: 'add' } as const) : { compareCas }
@@ -354,13 +365,7 @@ export class SessionRepository {
     await this.#directory.clear()
   }
 
-  // oxlint-disable-next-line max-params -- a session, as data and as text
-  async #create(
-    id: string,
-    data: SessionData,
-    text: string,
-    lifetime: Ttl | LifetimeOf,
-  ): Promise<SessionSnapshot | undefined> {
+  async #create({ id, data, lifetime }: NewState, text: string): Promise<SessionSnapshot | undefined> {
     const ttl = lifetimeOf(lifetime, data)
     if (ttl === undefined) {
       await this.destroy(id)
@@ -368,7 +373,7 @@ export class SessionRepository {
     }
     return this.#inCurrentPlace(id, async (place) => {
       const { casUnique } = await this.#store(place, text, { ttl })
-      return this.#snapshot(place, text, text, casUnique)
+      return this.#snapshot(place, { seen: text, stored: text, casUnique })
     })
   }
 
@@ -389,7 +394,7 @@ export class SessionRepository {
   async #currentPlace(id: string): Promise<Place> {
     const { client, generations } = this.#opened
     const key = this.#key([id])
-    return this.#place(await generations.ask(client.serverOf(key) ?? ''), key, id)
+    return this.#place(await generations.read(client.serverOf(key) ?? ''), key, id)
   }
 
   /** @param key the key of the session without a generation. */
@@ -419,8 +424,7 @@ export class SessionRepository {
     return { key, groupKey, data, seen: text, stored: text, casUnique, ...this.#now(), ttlSeconds, touched }
   }
 
-  // oxlint-disable-next-line max-params -- a place, and the session that it now holds
-  #snapshot({ key, groupKey }: Place, seen: string, stored: string, casUnique: bigint): SessionSnapshot {
+  #snapshot({ key, groupKey }: Place, { seen, stored, casUnique }: StoredTexts): SessionSnapshot {
     const text = SessionText.ofJson(seen)
     return {
       key,
@@ -466,7 +470,7 @@ export class SessionRepository {
 
   #merge(base: SessionSnapshot, mine: string, theirs: string): string {
     const [before, own, others] = [base.seen.whole, mine, theirs].map((text) => JSON.parse(text) as SessionData)
-    return JSON.stringify(mergeSessions(before!, own!, others!, this.#hasChanged))
+    return JSON.stringify(mergeSessions({ base: before!, mine: own!, theirs: others! }, this.#hasChanged))
   }
 
   /**

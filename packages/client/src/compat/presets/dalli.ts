@@ -18,7 +18,7 @@ export function dalliCodec(options: PresetOptions): ValueCodec {
     return { bytes: writeJson(value, 'dalli'), clientFlags: SERIALIZED }
   }
   return {
-    encode: (value) => compressOver(encodePlain(value), options, COMPRESSED),
+    encode: (value) => compressOver(encodePlain(value), options, { flag: COMPRESSED }),
     decode: (bytes, clientFlags) => {
       const plain = (clientFlags & COMPRESSED) === 0 ? bytes : decompressAny(bytes, options.maxDecompressedBytes)
       switch (clientFlags & ~COMPRESSED) {

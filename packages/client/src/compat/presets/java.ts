@@ -39,7 +39,7 @@ const ONE = '1'.charCodeAt(0)
  */
 export function javaCodec(options: PresetOptions): ValueCodec {
   return {
-    encode: (value) => compressOver(encodePlain(value), options, COMPRESSED, gzip),
+    encode: (value) => compressOver(encodePlain(value), options, { flag: COMPRESSED, compress: gzip }),
     decode: (bytes, clientFlags) => {
       if ((clientFlags & SERIALIZED) !== 0) {
         throw nativeFormat("Java's serialization", 'store strings, such as JSON, in Java')
@@ -68,7 +68,9 @@ function encodePlain(value: unknown): EncodedValue {
 }
 
 function timeOf(date: Date): bigint {
-  const time = date.getTime()
+  if (Object.keys(date).length > 0) throw cannotWrite(date, CLIENT, 'it has properties of its own')
+  // A subclass may have another `getTime`.
+  const time = Date.prototype.getTime.call(date)
   if (Number.isNaN(time)) throw cannotWrite(date, CLIENT, 'it is no valid time')
   return BigInt(time)
 }

@@ -42,7 +42,8 @@ const NATIVE: Readonly<Record<number, string>> = {
  */
 export function phpMemcachedCodec(options: PresetOptions): ValueCodec {
   return {
-    encode: (value) => compressOver(encodePlain(value), options, COMPRESSED | ZLIB, deflateWithLength),
+    encode: (value) =>
+      compressOver(encodePlain(value), options, { flag: COMPRESSED | ZLIB, compress: deflateWithLength }),
     decode: (bytes, clientFlags) => {
       const type = clientFlags & TYPE_BITS
       const plain =

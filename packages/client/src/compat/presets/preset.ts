@@ -20,15 +20,19 @@ export interface PresetOptions {
 
 const GZIP_MAGIC = 0x1f8b
 
-/**
- * Returns an encoded value. If it is over the size and compression makes it smaller, it is compressed, and `flag` is
- * added to its client flags.
- */
+/** The compression of another client. */
+interface Compression {
+  /** Added to the client flags of compressed values. */
+  readonly flag: number
+  /** Default: zlib. */
+  readonly compress?: (bytes: Buffer) => Buffer
+}
+
+/** Returns an encoded value, compressed if it is over the size and compression makes it smaller. */
 export function compressOver(
   encoded: EncodedValue,
   { compressOverBytes, maxDecompressedBytes }: PresetOptions,
-  flag: number,
-  compress: (bytes: Buffer) => Buffer = deflateSync,
+  { flag, compress = deflateSync }: Compression,
 ): EncodedValue {
   const { bytes: value, clientFlags } = encoded
   if (compressOverBytes === undefined || value.length * 3 <= compressOverBytes) return encoded

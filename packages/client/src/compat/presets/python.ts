@@ -27,9 +27,12 @@ const INSTEAD = 'write text, bytes, numbers or JSON in Python'
  */
 export function pymemcacheCodec(options: PresetOptions): ValueCodec {
   return {
-    encode: (value) => compressOver(encodePlain(value, 'pymemcache', INTEGER), options, ZLIB),
+    encode: (value) => compressOver(encodePlain(value, 'pymemcache', INTEGER), options, { flag: ZLIB }),
     decode: (bytes, clientFlags) =>
-      decodePlain(uncompressed(bytes, clientFlags, options), clientFlags, 'pymemcache', readInteger),
+      decodePlain(uncompressed(bytes, clientFlags, options), clientFlags, {
+        name: 'pymemcache',
+        readFlag2: readInteger,
+      }),
   }
 }
 
@@ -44,11 +47,14 @@ export function pylibmcCodec(options: PresetOptions): ValueCodec {
         typeof value === 'boolean'
           ? { bytes: value ? '1' : '0', clientFlags: INTEGER }
           : encodePlain(value, 'pylibmc', LONG)
-      return compressOver(plain, options, ZLIB)
+      return compressOver(plain, options, { flag: ZLIB })
     },
     // This flag means an integer in other clients, and a boolean in pylibmc.
     decode: (bytes, clientFlags) =>
-      decodePlain(uncompressed(bytes, clientFlags, options), clientFlags, 'pylibmc', (text) => readInteger(text) !== 0),
+      decodePlain(uncompressed(bytes, clientFlags, options), clientFlags, {
+        name: 'pylibmc',
+        readFlag2: (text) => readInteger(text) !== 0,
+      }),
   }
 }
 
@@ -65,12 +71,13 @@ function uncompressed(bytes: Buffer, clientFlags: number, { maxDecompressedBytes
   return (clientFlags & ZLIB) === 0 ? bytes : decompressAny(bytes, maxDecompressedBytes)
 }
 
-function decodePlain(
-  plain: Buffer,
-  clientFlags: number,
-  client: string,
-  readFlag2: (text: string) => unknown,
-): unknown {
+/** A client of Python, and its own meaning of the flag 2. */
+interface PythonClient {
+  readonly name: string
+  readonly readFlag2: (text: string) => unknown
+}
+
+function decodePlain(plain: Buffer, clientFlags: number, { name, readFlag2 }: PythonClient): unknown {
   switch (clientFlags & ~ZLIB) {
     case 0:
       return plain
@@ -83,6 +90,6 @@ function decodePlain(
     case PICKLE:
       throw nativeFormat("Python's pickle", INSTEAD)
     default:
-      throw unknownFlags(clientFlags, client)
+      throw unknownFlags(clientFlags, name)
   }
 }

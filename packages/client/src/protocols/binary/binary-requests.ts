@@ -12,20 +12,22 @@ const MAKE_NONE = 0xffff_ffff
 const EMPTY = Buffer.alloc(0)
 const ZERO = new Uint64()
 
-/** The parts of a request after its header. */
-interface Parts {
+/** A packet: its kind, its opaque, and the parts after its header. */
+interface Packet {
+  readonly opcode: number
+  readonly opaque: number
   readonly extras?: Buffer
   readonly key?: WireKey
   readonly value?: Buffer
   readonly cas?: Uint64 | undefined
 }
 
-function write(requests: RequestBuffer, opcode: number, opaque: number, parts: Parts): void {
-  const { extras = EMPTY, value = EMPTY } = parts
-  const key = typeof parts.key === 'string' ? Buffer.from(parts.key) : (parts.key ?? EMPTY)
+function write(requests: RequestBuffer, packet: Packet): void {
+  const { opcode, opaque, extras = EMPTY, value = EMPTY, cas } = packet
+  const key = typeof packet.key === 'string' ? Buffer.from(packet.key) : (packet.key ?? EMPTY)
   const out = requests.buffer
   const lengths = { extras: extras.length, key: key.length, value: value.length }
-  let at = writeBinaryHeader(out, requests.at, opcode, lengths, opaque, parts.cas)
+  let at = writeBinaryHeader(out, requests.at, opcode, lengths, opaque, cas)
   at += extras.copy(out, at)
   requests.at = at + key.copy(out, at)
   if (value.length > 0) requests.appendBytes(value, value.length)
@@ -41,50 +43,57 @@ function numbers(...values: readonly number[]): Buffer {
 export function writeKeyList({ wireKeys, opaque }: KeyListOperation, requests: RequestBuffer): void {
   for (const key of wireKeys) {
     requests.room()
-    write(requests, Opcode.getKeyQuietly, opaque, { key })
+    write(requests, { opcode: Opcode.getKeyQuietly, opaque, key })
   }
   requests.room()
-  write(requests, Opcode.noop, opaque, {})
+  write(requests, { opcode: Opcode.noop, opaque })
 }
 
-/** Get, GAT or Touch. */
+/** Writes a Get, GAT or Touch. */
 export function writeRetrieval({ wireKey: key, request, opaque }: RetrievalOperation, requests: RequestBuffer): void {
   checkRetrieval(request)
   const { touchExptime, value } = request
-  if (touchExptime === undefined) write(requests, Opcode.get, opaque, { key })
-  else write(requests, value ? Opcode.getAndTouch : Opcode.touch, opaque, { key, extras: numbers(touchExptime) })
+  if (touchExptime === undefined) {
+    write(requests, { opcode: Opcode.get, opaque, key })
+  } else {
+    const opcode = value ? Opcode.getAndTouch : Opcode.touch
+    write(requests, { opcode, opaque, key, extras: numbers(touchExptime) })
+  }
 }
 
-/** Set, Add, Replace, Append or Prepend. */
+/** Writes a Set, Add, Replace, Append or Prepend. */
 export function writeStore(operation: StoreOperation, requests: RequestBuffer): void {
   const { mode, wireKey: key, conditions, opaque } = operation
   checkConditions(conditions)
   const value = typeof operation.bytes === 'string' ? Buffer.from(operation.bytes) : operation.bytes
   const joins = mode === 'append' || mode === 'prepend'
   const extras = joins ? EMPTY : numbers(operation.clientFlags, operation.exptime)
-  write(requests, Opcode[mode], opaque, { extras, key, value, cas: conditions.compareCas })
+  write(requests, { opcode: Opcode[mode], opaque, extras, key, value, cas: conditions.compareCas })
 }
 
-/** Delete. */
+/** Writes a Delete. */
 export function writeDelete({ request, opaque }: DeleteOperation, requests: RequestBuffer): void {
-  const { wireKey: key, compareCas: cas, ...flags } = request
+  const { wireKey: key, name: _, compareCas: cas, ...flags } = request
   if (Object.values(flags).some((flag) => flag !== undefined && flag !== false)) refuse('a flag of md')
-  write(requests, Opcode.delete, opaque, { key, cas })
+  write(requests, { opcode: Opcode.delete, opaque, key, cas })
 }
 
-/** Increment or Decrement, which can create a counter. */
+/** Writes an Increment or Decrement, which can create a counter. */
 export function writeArithmetic({ request, opaque }: ArithmeticOperation, requests: RequestBuffer): void {
   const { mode, delta, initial = ZERO, vivifyExptime, wireKey: key, compareCas: cas } = request
   if (request.details || request.exptime !== undefined || request.newCas !== undefined) refuse('a flag of ma')
   const extras = numbers(delta.high, delta.low, initial.high, initial.low, vivifyExptime ?? MAKE_NONE)
-  write(requests, mode === 'incr' ? Opcode.increment : Opcode.decrement, opaque, { extras, key, cas })
+  const opcode = mode === 'incr' ? Opcode.increment : Opcode.decrement
+  write(requests, { opcode, opaque, extras, key, cas })
 }
 
-/** Version, Stat, Flush, No-op, Verbosity, SASL auth. */
+/** Writes a Version, Stat, Flush, No-op, Verbosity or SASL Auth. */
 export function writeLines({ request, opaque }: LinesOperation, requests: RequestBuffer): void {
   const { binary, text } = request
   if (binary === undefined) refuse(`'${text.trim()}'`)
-  write(requests, binary.opcode, opaque, {
+  write(requests, {
+    opcode: binary.opcode,
+    opaque,
     ...(binary.key === undefined ? {} : { key: binary.key }),
     ...(binary.value === undefined ? {} : { value: Buffer.from(binary.value) }),
     ...(binary.extra === undefined ? {} : { extras: numbers(binary.extra) }),

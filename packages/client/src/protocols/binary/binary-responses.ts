@@ -12,6 +12,7 @@ import type { LinesOperation } from '../../operations/lines-operation.ts'
 import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
 import type { ClassicItemResponse } from '../../operations/item-response.ts'
 import type { Operation } from '../../operations/operation.ts'
+import { OWNED } from '../../values/value-codec.ts'
 import { takeLine } from '../line/shared-codecs.ts'
 
 /** The length of the client flags before a value (protocol-binary, "Get response"). */
@@ -49,10 +50,10 @@ function takeHit(operation: KeyListOperation, { body, valueStart, casUnique }: B
   if (operation.withCas) operation.casUnique = casUnique.toBigInt()
   const clientFlags = body.readUInt32BE(0)
   if (valueStart === body.length && clientFlags === 0) operation.takeUncertain(body, valueStart)
-  else operation.take(body, valueStart, body.length, clientFlags, true)
+  else operation.take(body, valueStart, body.length, clientFlags, OWNED)
 }
 
-/** Get, GAT or Touch. */
+/** Reads the response to a Get, GAT or Touch. */
 export function readRetrieval(
   operation: RetrievalOperation,
   packet: BinaryPacket,
@@ -70,7 +71,7 @@ export function readRetrieval(
       if (extrasLength < FLAGS_BYTES) return responses.desync('sent a value without its client flags')
       item.clientFlags = body.readUInt32BE(0)
       if (valueStart === body.length && item.clientFlags === 0) operation.takeUncertain(item, body, valueStart)
-      else operation.take(item, body, valueStart, body.length, true)
+      else operation.take(item, body, valueStart, body.length, OWNED)
     }
   } else {
     return responses.fail(operation, packet)
@@ -79,7 +80,7 @@ export function readRetrieval(
   return true
 }
 
-/** Set, Add, Replace, Append or Prepend. */
+/** Reads the response to a Set, Add, Replace, Append or Prepend. */
 export function readStore(operation: StoreOperation, packet: BinaryPacket, responses: BinaryResponses): boolean {
   const status = storeStatus(operation, packet.status)
   if (status === undefined) return responses.fail(operation, packet)
@@ -87,7 +88,7 @@ export function readStore(operation: StoreOperation, packet: BinaryPacket, respo
   return true
 }
 
-/** Delete. */
+/** Reads the response to a Delete. */
 export function readDelete(operation: DeleteOperation, packet: BinaryPacket, responses: BinaryResponses): boolean {
   const { status } = packet
   if (status === Status.ok) operation.finish('deleted')
@@ -97,7 +98,7 @@ export function readDelete(operation: DeleteOperation, packet: BinaryPacket, res
   return true
 }
 
-/** Increment or Decrement. */
+/** Reads the response to an Increment or Decrement. */
 export function readArithmetic(
   operation: ArithmeticOperation,
   packet: BinaryPacket,

@@ -23,6 +23,7 @@ import { serverError } from '../refusals.ts'
 import type { RequestBuffer } from '../../connection/link.ts'
 import type { KeyListOperation } from '../../operations/key-list-operation.ts'
 import type { Operation, OperationKind } from '../../operations/operation.ts'
+import { LENT } from '../../values/value-codec.ts'
 
 /** A codec for each kind of operation. */
 export type LineCodecs = { readonly [Kind in OperationKind]: LineCodec<OperationOf[Kind]> }
@@ -147,8 +148,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
     const { server } = this.#sink
     const said = this.#excerpt(buffer, start, end)
     const error = parseErrorLine(buffer, start, end)
-    const refusal =
-      error && serverError(error.kind, this.#sink.redact(error.message), server, { server, retryable: true })
+    const refusal = error && serverError(error.kind, this.#sink.redact(error.message), { server, retryable: true })
     return this.#desync(`sent ${said} although nothing was requested`, refusal)
   }
 
@@ -193,12 +193,12 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
     const gathered = this.#gathered
     this.#direct = undefined
     if (direct !== undefined) {
-      codec.readValue!(operation, this, direct, this.#directStart, this.#directStart + length, false)
+      codec.readValue!(operation, this, direct, this.#directStart, this.#directStart + length, LENT)
     } else if (gathered !== undefined) {
       codec.readValue!(operation, this, gathered, 0, length, !this.#isLent)
       this.#forget()
     } else if (length === 0) {
-      codec.readValue!(operation, this, EMPTY, 0, 0, false)
+      codec.readValue!(operation, this, EMPTY, 0, 0, LENT)
     }
     if (codec.endValue!(operation, this) === DONE) this.#finished()
     return NONE
@@ -219,7 +219,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
       operation.fail(new MemcacheProtocolError(`${server} sent an invalid response: ${said}`, details))
       return DESYNC
     }
-    operation.fail(serverError(error.kind, this.#sink.redact(error.message), server, details))
+    operation.fail(serverError(error.kind, this.#sink.redact(error.message), details))
     // After a refused line it is unknown whether its data block was read as commands.
     return error.kind === 'SERVER_ERROR' || !operation.sendsValue ? DONE : DESYNC
   }

@@ -25,6 +25,7 @@ const MAX_REMEMBERED = 10_000
 export class Tags {
   readonly #store: AdaptiveStore
   readonly #pending: PendingInvalidations
+  readonly #report: CacheReport
   /** The lookups of this tick, by tag key. */
   #lookups = new Map<string, Promise<TagGeneration>>()
   /**
@@ -33,9 +34,10 @@ export class Tags {
    */
   readonly #seen = new BoundedMap<{ generation: number; atMs: number }>(MAX_REMEMBERED)
 
-  constructor(store: AdaptiveStore, pending: PendingInvalidations) {
+  constructor(store: AdaptiveStore, pending: PendingInvalidations, report: CacheReport) {
     this.#store = store
     this.#pending = pending
+    this.#report = report
   }
 
   /** Returns the current generations of tags; rejects if one cannot be read. */
@@ -87,14 +89,13 @@ export class Tags {
     carried: Generations | undefined,
     required: readonly string[],
     known: Generations | typeof UNAVAILABLE,
-    report: CacheReport,
   ): EntryState | Promise<EntryState> {
     if (known === UNAVAILABLE) return UNAVAILABLE
     if (carried === undefined) return required.length === 0 ? 'same' : 'invalid'
     if (required.some((tagKey) => carried[tagKey] === undefined)) return 'invalid'
     const unknown = Object.keys(carried).filter((tagKey) => known[tagKey] === undefined)
     if (unknown.length === 0) return this.compare(carried, known)
-    return orUnavailable(this.read(unknown), report).then((read) =>
+    return orUnavailable(this.read(unknown), this.#report).then((read) =>
       read === UNAVAILABLE ? UNAVAILABLE : this.compare(carried, { ...known, ...read }),
     )
   }

@@ -59,6 +59,14 @@ interface Prepared {
   readonly isCopied: boolean
 }
 
+/** A loaded value, as every caller gets it and as it is stored. */
+interface LoadedItem {
+  readonly value: unknown
+  readonly encoded: EncodedItem
+  readonly facts: EntryFacts
+  readonly lifetime: Lifetime
+}
+
 /** The right to load a key, and the generations of its tags when the right was granted. */
 export interface LoadRight {
   readonly lease: HeldLease
@@ -145,8 +153,8 @@ export class LeasedLoads {
       if (!isCopied) return { value, confirmed: false, isUnstorable: true }
       if (l1 && memory !== undefined && !loaded.skipsStore && value !== undefined) {
         const lifetime = this.#lifetimeOf(name, loading, loaded)
-        const about = { casUnique: undefined, size: UNKNOWN_BYTES, freshSeconds: lifetime?.freshSeconds ?? 0 }
-        if (lifetime !== undefined) memory.put(name, value, { tags: {} }, about, stamp!)
+        const item = { value, facts: { tags: {} }, casUnique: undefined, size: UNKNOWN_BYTES }
+        if (lifetime !== undefined) memory.put(name, { ...item, freshSeconds: lifetime.freshSeconds }, stamp!)
       }
       return { value, confirmed: true }
     } finally {
@@ -222,7 +230,7 @@ export class LeasedLoads {
     }
     const fill = (all: Generations): Promise<LoadOutcome> => {
       const facts = factsOf(loaded, lifetime, all)
-      return this.#fill(target, lease, { value, encoded, facts }, lifetime)
+      return this.#fill(target, lease, { value, encoded, facts, lifetime })
     }
     const fillTagged = (all: Generations | undefined): Promise<LoadOutcome> => {
       const isTooMuch = all !== undefined && Object.keys(all).length > MAX_TAGS
@@ -240,8 +248,7 @@ export class LeasedLoads {
   #fill(
     { name, l1 }: LoadTarget,
     lease: HeldLease,
-    { value, encoded, facts }: { value: unknown; encoded: EncodedItem; facts: EntryFacts },
-    { freshSeconds, keptSeconds }: Lifetime,
+    { value, encoded, facts, lifetime: { freshSeconds, keptSeconds } }: LoadedItem,
   ): Promise<LoadOutcome> {
     const { store, codec, report, tags, memory, ambiguous } = this.#context
     const generations = facts.tags ?? NO_GENERATIONS
@@ -261,7 +268,7 @@ export class LeasedLoads {
         return { value, confirmed: false }
       }
       report.set(name)
-      if (l1) memory?.put(name, value, facts, { casUnique: given.casUnique, size: item.size, freshSeconds }, stamp!)
+      if (l1) memory?.put(name, { value, facts, casUnique: given.casUnique, size: item.size, freshSeconds }, stamp!)
       return { value, confirmed: true }
     }
     const tagKeys = Object.keys(generations)

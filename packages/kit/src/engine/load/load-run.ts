@@ -52,7 +52,13 @@ export function runLoader(
   conditions: LoadConditions,
   parts: Pick<CacheContext, 'report' | 'deadlines'>,
 ): Promise<Loaded> {
-  return new Promise((resolve, reject) => new LoaderRun(conditions, parts, resolve, reject).start(load))
+  return new Promise((resolve, reject) => new LoaderRun(conditions, parts, { resolve, reject }).start(load))
+}
+
+/** The functions of the promise of a load. */
+interface LoadOutlets {
+  readonly resolve: (loaded: Loaded) => void
+  readonly reject: (error: unknown) => void
 }
 
 /** One run of a loader. It ends by the loader's value or error, its time limit, or because no caller waits any more. */
@@ -71,8 +77,7 @@ class LoaderRun implements TimeLimited {
   constructor(
     conditions: LoadConditions,
     context: Pick<CacheContext, 'report' | 'deadlines'>,
-    resolve: (loaded: Loaded) => void,
-    reject: (error: unknown) => void,
+    { resolve, reject }: LoadOutlets,
   ) {
     this.#conditions = conditions
     this.#context = context

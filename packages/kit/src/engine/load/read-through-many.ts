@@ -77,8 +77,7 @@ export class ReadThroughMany<Id, Value> {
   constructor(
     context: CacheContext,
     { lookups, loads, single }: { lookups: Lookups; loads: LeasedLoads; single: ReadThrough },
-    load: BatchLoader<Id, Value>,
-    signal: AbortSignal | undefined,
+    { load, signal }: { load: BatchLoader<Id, Value>; signal: AbortSignal | undefined },
   ) {
     this.#context = context
     this.#lookups = lookups

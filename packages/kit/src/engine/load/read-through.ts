@@ -376,7 +376,8 @@ export class ReadThrough {
     const { beta } = request.loading
     const { loadMs = 0, freshUntilMs } = found.facts
     if (beta === 0 || freshUntilMs === undefined) return
-    if (isDueEarly(loadMs, freshUntilMs, beta, this.#context.clock.nowMs())) void this.#claim(request, found)
+    const freshMs = freshUntilMs - this.#context.clock.nowMs()
+    if (isDueEarly(freshMs, loadMs * beta)) void this.#claim(request, found)
   }
 
   /**

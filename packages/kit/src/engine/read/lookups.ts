@@ -50,6 +50,10 @@ export type Lookup =
   /** A miss without a lease: the cache is away (`isAway`), or it answers but granted none. */
   | { readonly kind: 'miss-without-lease'; readonly isAway: boolean }
 
+/** Whether the item of a lease has a value, which is stale, or is the stub that the lease has created. */
+const FILLED = true
+const UNFILLED = false
+
 /** A lease that several callers of one lookup share; the first to take it has it. */
 class OfferedLease implements HeldLease {
   readonly key: string
@@ -100,14 +104,21 @@ class SharedValue {
   }
 }
 
+/** A lookup that was sent. */
+interface SentLookup {
+  readonly request: LookupRequest
+  /** The item in memory, if memcached was only asked for its cas unique. */
+  readonly kept: MemoryItem | undefined
+  /** The time of the request; `undefined` if the cache has no memory. */
+  readonly stamp: MemoryStamp | undefined
+}
+
 /** A value that was looked up, before its tags are compared. */
 interface ReadValue {
   readonly value: unknown
   readonly facts: EntryFacts
-  /** The item in memory, if the value is from there and memcached was only asked for its cas unique. */
-  readonly kept: MemoryItem | undefined
-  /** The time of the request; `undefined` if the cache has no memory. */
-  readonly stamp: MemoryStamp | undefined
+  readonly fetched: Found
+  readonly generations: Generations
 }
 
 /**
@@ -181,13 +192,13 @@ export class Lookups {
     const { store, tags, memory, report, ambiguous } = this.#context
     const { name, tagKeys } = request
     const known = request.l1 ? memory?.known(name) : undefined
-    const confirming = known !== undefined && known.size >= MIN_CONFIRM_BYTES ? known : undefined
-    const stamp = memory?.stamp()
-    const fetching = store.fetch<typeof UNAVAILABLE>(name, { value: confirming === undefined }, (error) =>
+    const kept = known !== undefined && known.size >= MIN_CONFIRM_BYTES ? known : undefined
+    const sent: SentLookup = { request, kept, stamp: memory?.stamp() }
+    const fetching = store.fetch<typeof UNAVAILABLE>(name, { value: kept === undefined }, (error) =>
       unavailable(error, report, (reason) => ambiguous.add(name, reason)),
     )
     const found = (fetched: Fetched | typeof UNAVAILABLE, generations: Generations | typeof UNAVAILABLE) => {
-      const read = this.#read(request, fetched, generations, confirming, stamp)
+      const read = this.#read(sent, fetched, generations)
       // Usually there is no promise.
       return read instanceof Promise
         ? read.then((later) => later ?? this.#again(request, round))
@@ -205,41 +216,38 @@ export class Lookups {
 
   /** Interprets the responses; `undefined` if the item was invalid and has been deleted. */
   #read(
-    request: LookupRequest,
+    sent: SentLookup,
     fetched: Fetched | typeof UNAVAILABLE,
     generations: Generations | typeof UNAVAILABLE,
-    /** The value in memory, if only its cas unique was fetched. */
-    known: MemoryItem | undefined,
-    stamp: MemoryStamp | undefined,
   ): Lookup | undefined | Promise<Lookup | undefined> {
     const { memory } = this.#context
-    const { name } = request
+    const { kept } = sent
+    const { name } = sent.request
     if (fetched === UNAVAILABLE) return CACHE_UNAVAILABLE
     if (generations === UNAVAILABLE) return this.#withoutTags(name, fetched)
     if (fetched.kind === 'miss-with-lease') {
-      return { kind: 'miss-with-lease', lease: new OfferedLease(name, fetched.casUnique, false), generations }
+      return { kind: 'miss-with-lease', lease: new OfferedLease(name, fetched.casUnique, UNFILLED), generations }
     }
     if (fetched.kind === 'unreadable') return this.#dropUnreadable(name, fetched.error)
     if (fetched.kind === 'miss-locked') {
-      const lease = fetched.casUnique === undefined ? undefined : new OfferedLease(name, fetched.casUnique, false)
+      const lease = fetched.casUnique === undefined ? undefined : new OfferedLease(name, fetched.casUnique, UNFILLED)
       return { kind: 'miss-locked', lease, generations }
     }
     if (fetched.kind === 'miss-without-lease') return NO_LEASE
-    if (known !== undefined) {
+    if (kept !== undefined) {
       // If memory has lost the value meanwhile, the server may have restarted and count its cas uniques from 1 again.
-      if (fetched.item.casUnique === known.casUnique && memory!.known(name) === known) {
-        const { value, facts } = known
-        return this.#compareTags(request, fetched, { value, facts, kept: known, stamp }, generations)
+      if (fetched.item.casUnique === kept.casUnique && memory!.known(name) === kept) {
+        const { value, facts } = kept
+        return this.#compareTags(sent, { value, facts, fetched, generations })
       }
       memory!.delete(name)
       // Without a claim, the value is fetched in another round.
       if (!fetched.claimed) return undefined
       // This caller has claimed the value, but its bytes were not fetched: it is loaded as if nothing were stored.
-      return { kind: 'miss-with-lease', lease: new OfferedLease(name, fetched.item.casUnique!, true), generations }
+      return { kind: 'miss-with-lease', lease: new OfferedLease(name, fetched.item.casUnique!, FILLED), generations }
     }
     const { stored } = fetched.item
-    const read = { value: valueOf(stored), facts: factsOf(stored), kept: undefined, stamp }
-    return this.#compareTags(request, fetched, read, generations)
+    return this.#compareTags(sent, { value: valueOf(stored), facts: factsOf(stored), fetched, generations })
   }
 
   /** Releases a lease that was granted: without its tags, no value can be trusted or stored. */
@@ -253,27 +261,20 @@ export class Lookups {
     return CACHE_UNAVAILABLE
   }
 
-  #compareTags(
-    request: LookupRequest,
-    fetched: Found,
-    read: ReadValue,
-    generations: Generations,
-  ): Lookup | undefined | Promise<Lookup | undefined> {
-    const { report, tags } = this.#context
+  #compareTags(sent: SentLookup, read: ReadValue): Lookup | undefined | Promise<Lookup | undefined> {
+    const { required } = sent.request
     const carried = read.facts.tags
-    const hasNone = carried === undefined && request.required.length === 0
-    const state = hasNone ? 'same' : tags.stateOf(carried, request.required, generations, report)
+    const hasNone = carried === undefined && required.length === 0
+    const state = hasNone ? 'same' : this.#context.tags.stateOf(carried, required, read.generations)
     return state instanceof Promise
-      ? state.then((given) => this.#lookupOf(given, request, fetched, read, generations))
-      : this.#lookupOf(state, request, fetched, read, generations)
+      ? state.then((given) => this.#lookupOf(sent, read, given))
+      : this.#lookupOf(sent, read, state)
   }
 
   #lookupOf(
+    { request, kept, stamp }: SentLookup,
+    { value, facts, fetched, generations }: ReadValue,
     state: EntryState,
-    request: LookupRequest,
-    fetched: Found,
-    { value, facts, kept, stamp }: ReadValue,
-    generations: Generations,
   ): Lookup | undefined | Promise<Lookup | undefined> {
     const { memory, clock } = this.#context
     const { name, staleSeconds } = request
@@ -295,7 +296,7 @@ export class Lookups {
     } else if (request.l1 && stamp !== undefined) {
       const { casUnique, size, ttlSeconds } = item
       const freshSeconds = freshSecondsLeft(clock, { freshUntilMs, ttlSeconds })
-      memory?.put(name, value, facts, { casUnique, size, freshSeconds }, stamp)
+      memory?.put(name, { value, facts, casUnique, size, freshSeconds }, stamp)
     }
     return { kind: 'fresh', value: shared, facts, item }
   }

@@ -103,7 +103,7 @@ export class Reads {
     required: readonly string[],
     known: Generations | typeof UNAVAILABLE,
   ): Promise<boolean> {
-    const state = await this.#context.tags.stateOf(factsOf(stored).tags, required, known, this.#context.report)
+    const state = await this.#context.tags.stateOf(factsOf(stored).tags, required, known)
     return state !== 'invalid' && state !== UNAVAILABLE
   }
 }

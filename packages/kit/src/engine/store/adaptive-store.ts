@@ -24,8 +24,8 @@ export class AdaptiveStore {
   }
 
   /** Returns whether the server of a key tells the remaining lifetime of items. */
-  tellsTtl(key: string): boolean {
-    return this.#storeOf(key).tellsTtl
+  reportsTtl(key: string): boolean {
+    return this.#storeOf(key).reportsTtl
   }
 
   /**
@@ -36,7 +36,7 @@ export class AdaptiveStore {
     const store = this.#storeOf(key)
     if (store === this.#classic) return store.fetch(key, request, failed)
     return store.fetch(key, request, (error) =>
-      this.#retried(key, error, (using) => using.fetch(key, request, failed), failed),
+      this.#retried(key, error, { task: (using) => using.fetch(key, request, failed), failed }),
     )
   }
 
@@ -45,7 +45,7 @@ export class AdaptiveStore {
     const store = this.#storeOf(key)
     if (store === this.#classic) return store.fill(key, filling, failed)
     return store.fill(key, filling, (error) =>
-      this.#retried(key, error, (using) => using.fill(key, filling, failed), failed),
+      this.#retried(key, error, { task: (using) => using.fill(key, filling, failed), failed }),
     )
   }
 
@@ -67,8 +67,7 @@ export class AdaptiveStore {
   #retried<Result, Failed>(
     key: string,
     error: unknown,
-    task: (store: CacheStore) => Promise<Result>,
-    failed: (error: unknown) => Failed,
+    { task, failed }: Attempt<Result, Failed>,
   ): Promise<Result> | Failed {
     if (!(error instanceof MemcacheUnsupportedError)) return failed(error)
     this.#giveUpMeta(key, error)
@@ -91,6 +90,12 @@ export class AdaptiveStore {
   }
 }
 
+/** A task with a store, and the result of its failure. */
+interface Attempt<Result, Failed> {
+  readonly task: (store: CacheStore) => Promise<Result>
+  readonly failed: (error: unknown) => Failed
+}
+
 /** memcached takes a number over 30 days for a Unix time, also in flag R. */
 const MAX_RECACHE_SECONDS = MAX_RELATIVE_EXPTIME_SECONDS
 
@@ -101,7 +106,7 @@ const MAX_RECACHE_SECONDS = MAX_RELATIVE_EXPTIME_SECONDS
  * loaded before a delete is refused.
  */
 class MetaStore implements CacheStore {
-  readonly tellsTtl = true
+  readonly reportsTtl = true
   readonly #client: MemcachedClient
   readonly #leaseSeconds: number
 

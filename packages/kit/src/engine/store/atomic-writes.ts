@@ -44,7 +44,11 @@ export class AtomicWrites {
    */
   readonly #turns = new Map<string, Promise<unknown>>()
 
-  constructor(client: MemcachedClient, context: CacheContext, lookups: Lookups, loads: LeasedLoads) {
+  constructor(
+    client: MemcachedClient,
+    context: CacheContext,
+    { lookups, loads }: { readonly lookups: Lookups; readonly loads: LeasedLoads },
+  ) {
     this.#client = client
     this.#context = context
     this.#lookups = lookups
@@ -86,7 +90,7 @@ export class AtomicWrites {
         required.length === 0 ? NO_GENERATIONS : orUnavailable(tags.read(required), report),
       ])
       if (found === UNAVAILABLE || found === undefined || found.value === LEASE_STUB) break
-      const state = await tags.stateOf(factsOf(found.value).tags, required, generations, report)
+      const state = await tags.stateOf(factsOf(found.value).tags, required, generations)
       if (state === UNAVAILABLE || state === 'invalid') break
       const dropped = await orUnavailable(
         store.use(name, (using) => using.drop(name, found.casUnique)),
@@ -166,12 +170,12 @@ export class AtomicWrites {
         }
         if (item.casUnique === undefined) return undefined
         // It keeps its remaining lifetime, if the server tells it.
-        const isTold = this.#context.store.tellsTtl(name)
+        const reportsTtl = this.#context.store.reportsTtl(name)
         return {
           value: sum(name, value, by),
           casUnique: item.casUnique,
           generations: facts.tags ?? NO_GENERATIONS,
-          keptSeconds: isTold ? item.ttlSeconds : this.#lifetimeOf(ttlSeconds).keptSeconds,
+          keptSeconds: reportsTtl ? item.ttlSeconds : this.#lifetimeOf(ttlSeconds).keptSeconds,
           freshUntilMs: facts.freshUntilMs,
         }
       }

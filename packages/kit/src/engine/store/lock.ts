@@ -15,6 +15,13 @@ export interface LockRequest {
   readonly signal: AbortSignal | undefined
 }
 
+/** The item of a lock: its value is a token that only the holder knows. */
+interface LockItem {
+  readonly key: string
+  readonly token: string
+  readonly ttlSeconds: number
+}
+
 /**
  * A lock that this caller holds until it releases it or its lifetime ends. memcached may forget it: a lock avoids
  * duplicate work, and does not replace a database's constraints.
@@ -31,7 +38,7 @@ export class MemcacheLock implements AsyncDisposable {
   readonly #ttlSeconds: number
 
   /** Use `cache.lock(name)`. */
-  constructor(client: MemcachedClient, context: CacheContext, { key, ttlSeconds }: LockRequest, token: string) {
+  constructor(client: MemcachedClient, context: CacheContext, { key, token, ttlSeconds }: LockItem) {
     this.#client = client
     this.#context = context
     this.#key = key
@@ -80,7 +87,7 @@ export async function acquireLock(
 ): Promise<MemcacheLock | undefined> {
   const { key, ttlSeconds, waitMs, signal } = request
   const token = randomUUID()
-  const lock = new MemcacheLock(client, context, request, token)
+  const lock = new MemcacheLock(client, context, { key, token, ttlSeconds })
   const deadline = performance.now() + waitMs
   const isToken = (value: unknown): boolean =>
     typeof value === 'string'

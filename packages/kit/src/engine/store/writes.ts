@@ -63,8 +63,8 @@ export class Writes {
     this.#loads.running.detach(name)
     if (stored === UNAVAILABLE) return this.#unconfirmed(name)
     pending.settle(name)
-    const about = { casUnique: stored.casUnique, size: item.size, freshSeconds }
-    memory?.put(name, value, entry.facts, about, stamp!)
+    const { casUnique } = stored
+    memory?.put(name, { value, facts: entry.facts, casUnique, size: item.size, freshSeconds }, stamp!)
     report.set(name)
     return true
   }

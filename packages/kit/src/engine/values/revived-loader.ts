@@ -64,7 +64,7 @@ export async function revivedValues<Id>(
     readonly getOrSet: (ids: readonly Id[], load: BatchLoader<Id, unknown>) => Promise<ReadonlyMap<Id, unknown>>
   },
 ): Promise<Map<Id, unknown>> {
-  const loader = revivedBatchLoader(limit.name, load, revive, classes)
+  const loader = revivedBatchLoader(load, { path: limit.name, revive, classes })
   const values = new Map<Id, unknown>()
   const failed: Id[] = []
   let reason: unknown
@@ -89,12 +89,17 @@ export async function revivedValues<Id>(
   return values
 }
 
+interface BatchRevival {
+  /** The name of the values in warnings. */
+  readonly path: string
+  readonly revive: Reviver
+  readonly classes: ClassWarnings
+}
+
 /** Wraps a batch loader whose values are stored as plain data. */
 export function revivedBatchLoader<Id, Value>(
-  path: string,
   load: BatchLoader<Id, Value>,
-  revive: Reviver,
-  classes: ClassWarnings,
+  { path, revive, classes }: BatchRevival,
 ): BatchLoader<Id, Value> {
   return async (ids, context) => {
     const loaded = new Map<Id, Value>()

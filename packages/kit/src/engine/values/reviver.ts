@@ -122,9 +122,10 @@ function instancesOf(typeOf: TypeOf, stored: object, storage: TypeMetadataStorag
   const instance = Object.create(type.prototype as object) as object
   for (const [key, value] of Object.entries(stored)) {
     const hasType = storage !== undefined && isObject(value)
+    const nestedType = (nested: object) => nestedTypeOf(storage!, { owner: type, property: key, value: nested })
     // Defined, not assigned: these were own properties of the object, whatever setters its class has.
     Object.defineProperty(instance, key, {
-      value: hasType ? instancesOf((nested) => nestedTypeOf(storage, type, key, nested), value, storage) : value,
+      value: hasType ? instancesOf(nestedType, value, storage) : value,
       enumerable: true,
       writable: true,
       configurable: true,

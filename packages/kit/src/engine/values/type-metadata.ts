@@ -44,12 +44,17 @@ async function load(): Promise<TypeMetadataStorage | undefined> {
   return undefined
 }
 
+/** A property of a class, and its value in an object. */
+interface PropertyValue {
+  readonly owner: Function
+  readonly property: string
+  readonly value: object
+}
+
 /** Returns the class of a property's value by `@Type` and its discriminator; `undefined` if there is none. */
 export function nestedTypeOf(
   storage: TypeMetadataStorage,
-  owner: Function,
-  property: string,
-  value: object,
+  { owner, property, value }: PropertyValue,
 ): Function | undefined {
   const metadata = storage.findTypeMetadata(owner, property)
   if (metadata === undefined) return undefined
