@@ -185,7 +185,7 @@ export function resolveClientOptions(given: MemcachedClientOptions): ResolvedCli
       `the options of a MemcachedClient must be an object or the servers as text, got ${kindOf(given)}`,
     )
   }
-  checkOptions('MemcachedClient', given, OPTION_NAMES, HINTS)
+  checkOptions('MemcachedClient', given, { names: OPTION_NAMES, hints: HINTS })
   const { servers, ...fromUrl } = resolveServers(given.servers ?? '127.0.0.1:11211')
   const options = { ...fromUrl, ...withoutUndefined(given) }
   const prefix = textOption('prefix', options.prefix ?? '')

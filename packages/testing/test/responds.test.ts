@@ -42,7 +42,7 @@ describe('freePort', () => {
   })
 })
 
-describeWithCommand(['sh', '-c', 'command -v yrmcdsd'], 'yrmcds', 'launchYrmcds', () => {
+describeWithCommand({ command: ['sh', '-c', 'command -v yrmcdsd'], debianPackage: 'yrmcds' }, 'launchYrmcds', () => {
   it('starts a server that may lose the first request', async () => {
     const servers = await Promise.all(Array.from({ length: 12 }, launchYrmcds))
     await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()))

@@ -91,7 +91,7 @@ export const DEFAULT_CONFIG: MemcachedOptions = {
  * @throws MemcacheOptionError if a name is unknown, or the ring of servers is not supported.
  */
 export function checkMemcachedOptions(options: MemcachedOptions): void {
-  checkOptions('Memcached', options, OPTION_NAMES, {})
+  checkOptions('Memcached', options, { names: OPTION_NAMES, hints: {} })
   const { algorithm = 'md5', compatibility = 'ketama' } = options
   if (algorithm !== 'md5' || compatibility !== 'ketama') {
     throw new MemcacheOptionError(

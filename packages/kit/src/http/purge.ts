@@ -77,7 +77,7 @@ export function purgeHandler(
   purge: Purge,
   options: PurgeHandlerOptions,
 ): (request: IncomingMessage, response: ServerResponse, next?: (error?: unknown) => void) => void {
-  checkOptions('purgeHandler', options, ['token', 'authorize'], { secret: 'token', key: 'token' })
+  checkOptions('purgeHandler', options, { names: ['token', 'authorize'], hints: { secret: 'token', key: 'token' } })
   const { token, authorize } = options
   if (token === undefined && authorize === undefined)
     throw new MemcacheOptionError(

@@ -192,14 +192,14 @@ function onResponseOver(response: ServerResponse & Http2Response, callback: (isW
   // If the response has already ended, there is no event.
   if (isOver(response)) return callback(isWhole(response))
   let isTold = false
-  const tell = (whole: boolean): void => {
+  const tell = (how: 'whole' | 'cut'): void => {
     if (isTold) return
     isTold = true
-    callback(whole)
+    callback(how === 'whole')
   }
-  addListener(response, 'close', () => tell(isWhole(response)))
+  addListener(response, 'close', () => tell(isWhole(response) ? 'whole' : 'cut'))
   // Uses the event, because the responses that Fastify injects in tests set `writableFinished` too late.
-  if (response.stream === undefined) addListener(response, 'finish', () => tell(true))
+  if (response.stream === undefined) addListener(response, 'finish', () => tell('whole'))
 }
 
 function isOver(response: ServerResponse & Http2Response): boolean {
