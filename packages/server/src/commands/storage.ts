@@ -218,6 +218,7 @@ function copyInto(store: ItemStore, { item, offset }: ValuePlace, source: number
 }
 
 function finish(context: CommandContext, item: number, order: StoreOrder): void {
+  order.outcome = StoreOutcome.stored
   context.store.link(item, order.newCas, order.old)
   if (context.events.streams !== 0) logOrder(context, item, order)
   context.store.readCas(item, order.storedCas)
