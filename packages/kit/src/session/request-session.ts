@@ -22,16 +22,8 @@ import type {
 } from './session.ts'
 import { textOf } from './session-codec.ts'
 import { PendingWrites, STEPS } from './session-writes.ts'
-import type { WriteKind } from './session-writes.ts'
+import type { WriteCaller, WriteKind } from './session-writes.ts'
 import type { SessionStep } from './session-errors.ts'
-
-/** The application's call that has caused a write. */
-interface WriteCaller {
-  /** The application's callback, if it has passed one. */
-  readonly callback: Callback | undefined
-  /** Returns whether the caller handles a failure. */
-  readonly isTold: () => boolean
-}
 
 /**
  * The session of one request, from its cookie to the last write, in any framework. It decides what to store and which
