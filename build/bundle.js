@@ -4,9 +4,11 @@
  * `dist`, and why.
  */
 import { createHash } from 'node:crypto'
-import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
-import { dirname, join, relative } from 'node:path'
+import { existsSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { builtinModules, isBuiltin } from 'node:module'
+import { basename, dirname, join, relative } from 'node:path'
 import { rolldown } from 'rolldown'
+import { esmExternalRequirePlugin } from 'rolldown/plugins'
 import { minifySync } from 'rolldown/utils'
 import { bundledLicences } from './bundled-licences.js'
 import { writeDeclarations } from './declarations.js'
@@ -20,7 +22,10 @@ const COMMAND_LINES = { 'memcache-ts': 'cli/main.js', 'memcache-ts-server': 'cli
  * is larger than all packages of ours.
  */
 const BUNDLED =
-  /^(lru-cache|structured-headers|commander|cli-table3|string-width|strip-ansi|ansi-regex|emoji-regex|is-fullwidth-code-point)(\/|$)/
+  /^(lru-cache|structured-headers|commander|cli-table3|string-width|strip-ansi|ansi-regex|emoji-regex|is-fullwidth-code-point|@colors\/colors)(\/|$)/
+
+/** Whether a module is another package's, which the user installs. @param {string} id */
+const isInstalled = (id) => /^[@\w]/.test(id) && !BUNDLED.test(id) && !id.startsWith('builtin:')
 
 /** How code is made small: the names of functions and classes stay. */
 const SMALL = { compress: { keepNames: { function: true, class: true } }, mangle: { keepNames: true } }
@@ -32,12 +37,31 @@ const FORMATS = {
   cjs: { dir: 'dist/cjs', minify: SMALL },
 }
 
-/** CommonJS has no `import.meta`, and is one folder deeper. */
-const packageFolderOfCommonJs = {
-  name: 'package-folder',
+/**
+ * Imports the modules of Node that bundled CommonJS packages require: otherwise the files that entries load would need
+ * `import.meta` for a `require`, and a bundler that makes CommonJS of an application leaves nothing in its place.
+ */
+const requiresAsImports = esmExternalRequirePlugin({
+  external: [...builtinModules, ...builtinModules.map((name) => `node:${name}`)],
+  skipDuplicateCheck: true,
+})
+
+/** cli-table3 colours the borders of tables if this package is installed; it is not among the dependencies. */
+const withoutColours = {
+  name: 'without-colours',
+  resolveId: (id) => (id === '@colors/colors/safe' ? '\0without-colours' : undefined),
+  load: (id) => (id === '\0without-colours' ? 'export {}' : undefined),
+}
+
+/** The dashboard's page is in its module: an application that is bundled has no files of ours beside it. */
+const pageInItsModule = {
+  name: 'page-parts',
   load(id) {
-    if (!id.endsWith('/package-folder.js')) return undefined
-    return `import { join } from 'node:path'\nexport const PACKAGE_FOLDER = join(__dirname, '../..')\n`
+    if (!id.endsWith('/dashboard/page-parts.js')) return undefined
+    const parts = Object.fromEntries(
+      pageFiles(join(dirname(id), '../..')).map((file) => [basename(file), partOf(file)]),
+    )
+    return `const PARTS = ${JSON.stringify(parts)}\nexport const readPagePart = (part) => PARTS[part]\n`
   },
 }
 
@@ -60,8 +84,8 @@ async function bundle({ name, folder, manifest, entries }) {
     const build = await rolldown({
       input,
       platform: 'node',
-      external: (id) => !id.startsWith('.') && !id.startsWith('/') && !BUNDLED.test(id),
-      plugins: format === 'cjs' ? [packageFolderOfCommonJs] : [],
+      external: format === 'esm' ? (id) => isInstalled(id) && !isBuiltin(id) : isInstalled,
+      plugins: [pageInItsModule, ...(format === 'esm' ? [withoutColours, requiresAsImports] : [])],
       onLog(level, log) {
         throw new Error(`${name}: ${level}: ${log.message}`)
       },
@@ -71,7 +95,7 @@ async function bundle({ name, folder, manifest, entries }) {
       format,
       minify,
       comments: false,
-      // Flat, so that the package's folder is one above every file: package-folder.ts relies on it.
+      // Flat, so that the package's folder is one above the command line: package-folder.ts relies on it.
       entryFileNames: '[name].js',
       chunkFileNames: '[name].js',
       keepNames: true,
@@ -104,6 +128,18 @@ function makeSmall(file) {
   const { code, errors } = minifySync(file, readFileSync(file, 'utf8'), { module: true, ...SMALL })
   if (errors.length > 0) throw new Error(`${file}: ${errors[0].message}`)
   writeFileSync(file, code)
+}
+
+/** The files of a package's page, if it has one. @param {string} folder @returns {string[]} */
+function pageFiles(folder) {
+  const page = join(folder, 'page')
+  return existsSync(page) ? readdirSync(page).map((file) => join(page, file)) : []
+}
+
+/** The text of a part of the page; the script is made small. @param {string} file */
+function partOf(file) {
+  const text = readFileSync(file, 'utf8')
+  return file.endsWith('.js') ? minifySync(file, text, { module: true }).code : text
 }
 
 /** A compiled file, and all of its package that it imports. @param {string} file @returns {Set<string>} */
@@ -146,7 +182,8 @@ function versionOfBuilder() {
  */
 function versionOf(folder) {
   const read = (file) => readFileSync(join(folder, file), 'utf8')
-  return `${BUILDER}\n${read('package.json')}\n${read('compiled/.tsbuildinfo')}`
+  const page = pageFiles(folder).map((file) => readFileSync(file, 'utf8'))
+  return `${BUILDER}\n${read('package.json')}\n${read('compiled/.tsbuildinfo')}\n${page.join('\n')}`
 }
 
 /** @param {string} folder */

@@ -69,9 +69,7 @@ try {
 
     const stray = files.filter(
       (file) =>
-        !/^(package\.json|README\.md|LICENSE|dist\/LICENSES\.md|(bin|dist|page)\/[\w./-]+\.(js|d\.ts|json|css|html))$/.test(
-          file,
-        ),
+        !/^(package\.json|README\.md|LICENSE|dist\/LICENSES\.md|(bin|dist)\/[\w./-]+\.(js|d\.ts|json))$/.test(file),
     )
     report(
       `files ${name}`,

@@ -1,13 +1,14 @@
 import { execFile, spawn } from 'node:child_process'
+import { readFileSync } from 'node:fs'
 import { cp, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { promisify } from 'node:util'
 import { readLine, readUntil } from 'memcache-ts-testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { packPublicPackages, publicEntries, publicPackages } from './public-packages.js'
+import { packPublicPackages, publicEntries, publicEntryFiles, publicPackages } from './public-packages.js'
 
 const run = promisify(execFile)
 const tsc = fileURLToPath(new URL('../node_modules/typescript/bin/tsc', import.meta.url))
@@ -16,6 +17,15 @@ const npmOptions = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=e
 
 /** Without `MEMCACHE_SERVERS`, whatever this machine has. */
 const QUIET = { PATH: process.env['PATH'] }
+
+/** A built file, and all of its package that it loads, at once or later. */
+function filesLoadedBy(file: string, files = new Set<string>()): Set<string> {
+  if (files.has(file)) return files
+  files.add(file)
+  const loads = /\b(?:from|import|require)\s*\(?\s*["'`](\.[^"'`]+)["'`]/g
+  for (const [, path] of readFileSync(file, 'utf8').matchAll(loads)) filesLoadedBy(join(dirname(file), path!), files)
+  return files
+}
 
 /**
  * Tests the packed packages, installed outside of this workspace as in a foreign project. They are packed from `dist`,
@@ -87,6 +97,15 @@ describe('the packages as they are published', () => {
     } finally {
       await rename(`${server}-away`, server)
     }
+  })
+
+  it('run in a bundle of any format: no file that an entry loads asks where it is', async () => {
+    const files = publicEntryFiles().flatMap((file) => Array.from(filesLoadedBy(file)))
+    expect(files.length).toBeGreaterThan(20)
+    const asking = files.filter((file) =>
+      /\bimport\.meta\b|\b__(?:dirname|filename)\b/.test(readFileSync(file, 'utf8')),
+    )
+    expect(asking).toEqual([])
   })
 
   it.each([

@@ -7,3 +7,5 @@ export function packPublicPackages(
 ): Promise<{ name: string; tarball: string; files: string[]; size: number }[]>
 
 export function publicEntries(): string[]
+
+export function publicEntryFiles(): string[]

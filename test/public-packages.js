@@ -26,6 +26,17 @@ export function publicEntries() {
     )
 }
 
+/** Returns the built files of the importable entries, of both formats. */
+export function publicEntryFiles() {
+  const folders = readdirSync(join(root, 'packages')).map((folder) => join(root, 'packages', folder))
+  return folders.flatMap((folder) => {
+    const { private: isPrivate, exports } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+    if (isPrivate === true) return []
+    const entries = Object.values(exports).filter((entry) => typeof entry === 'object')
+    return entries.flatMap((entry) => [entry.import.default, entry.require.default]).map((file) => join(folder, file))
+  })
+}
+
 /**
  * Packs the public packages as they would be published, into a folder.
  *

@@ -15,6 +15,24 @@ export type MemcacheErrorCode =
   | 'ERR_MEMCACHE_LOADER_TIMEOUT'
   | 'ERR_MEMCACHE_LIMIT'
 
+/** The names of the classes: of the classes themselves, a bundler that makes code small leaves two letters. */
+const NAMES: Readonly<Record<MemcacheErrorCode, string>> = {
+  ERR_MEMCACHE_CONNECTION: 'MemcacheConnectionError',
+  ERR_MEMCACHE_TIMEOUT: 'MemcacheTimeoutError',
+  ERR_MEMCACHE_QUEUE: 'MemcacheQueueError',
+  ERR_MEMCACHE_AUTH: 'MemcacheAuthError',
+  ERR_MEMCACHE_KEY: 'MemcacheKeyError',
+  ERR_MEMCACHE_TOO_LARGE: 'MemcacheTooLargeError',
+  ERR_MEMCACHE_DECODE: 'MemcacheDecodeError',
+  ERR_MEMCACHE_SERVER: 'MemcacheServerError',
+  ERR_MEMCACHE_PROTOCOL: 'MemcacheProtocolError',
+  ERR_MEMCACHE_UNSUPPORTED: 'MemcacheUnsupportedError',
+  ERR_MEMCACHE_CLOSED: 'MemcacheClosedError',
+  ERR_MEMCACHE_OPTION: 'MemcacheOptionError',
+  ERR_MEMCACHE_LOADER_TIMEOUT: 'MemcacheLoaderTimeoutError',
+  ERR_MEMCACHE_LIMIT: 'MemcacheLimitError',
+}
+
 /** The details of an error. */
 export interface MemcacheErrorDetails {
   /** The server that the error came from or concerns, as `host:port` or the path of a socket. */
@@ -29,7 +47,7 @@ export interface MemcacheErrorDetails {
   cause?: unknown
 }
 
-/** The base class of all errors of the kit; `code` tells them apart. */
+/** The base class of all errors of the kit; `code` distinguishes them. */
 export class MemcacheError extends Error {
   readonly code: MemcacheErrorCode
   // Only known values become fields, so that a printed error has no empty ones.
@@ -44,7 +62,7 @@ export class MemcacheError extends Error {
 
   constructor(code: MemcacheErrorCode, message: string, details: MemcacheErrorDetails = {}) {
     super(message, 'cause' in details ? { cause: details.cause } : undefined)
-    this.name = new.target.name
+    this.name = new.target === MemcacheError ? 'MemcacheError' : NAMES[code]
     this.code = code
     const { server, key, retryable, ambiguous } = details
     Object.assign(this, {

@@ -83,8 +83,8 @@ export function choiceOption<Choice extends string>(name: string, value: unknown
 }
 
 /**
- * Checks each option that is given against the type of its default, where that is a boolean, text or a number: the text
- * 'false' would count as true, and '2' would be compared as text.
+ * Checks the type of each given option, if its default is a boolean, text or a number: the text 'false' would count as
+ * true, and '2' would be compared as text.
  *
  * @param path stands before the names in errors: 'tuning.'.
  * @throws MemcacheOptionError for the first option of another type.

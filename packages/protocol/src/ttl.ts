@@ -63,8 +63,8 @@ function warnOfMilliseconds(ttl: number, name: string): void {
 }
 
 /**
- * Seconds as a `Ttl`, the reverse of `ttlToSeconds`: computed lifetimes may be over 30 days, which a bare number may
- * not, and are not warned of. Every part that hands a computed lifetime to the client or the kit uses this.
+ * Converts computed seconds to a `Ttl`, the reverse of `ttlToSeconds`. Computed lifetimes may be over 30 days, which a
+ * bare number may not be, and cause no warning.
  */
 export function secondsToTtl(seconds: number): Ttl {
   const isBare = seconds <= MAX_RELATIVE_EXPTIME_SECONDS && !(seconds % 1000 === 0 && looksLikeMilliseconds(seconds))

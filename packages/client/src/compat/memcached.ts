@@ -11,7 +11,7 @@ import { invalidArgument, PartialResult, runCall, runMultiCall } from './memcach
 import type { CallArguments, MemcachedCallback, MemcachedMultiCallback } from './memcached-call.ts'
 import { checkMemcachedOptions, DEFAULT_CONFIG } from './memcached-options.ts'
 import type { MemcachedOptions } from './memcached-options.ts'
-import { tellIssues } from './server-issues.ts'
+import { reportIssues } from './server-issues.ts'
 import type { MemcachedEvents } from './server-issues.ts'
 
 export type { MemcachedCall, MemcachedCallback, MemcachedMultiCallback } from './memcached-call.ts'
@@ -63,7 +63,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
       failover: remove === true ? 'next' : 'none',
       longKeys: this.#options.keyCompression === false ? 'refuse' : 'hash',
     })
-    tellIssues(this.client, remove === true, (event, details) => this.emit(event, details))
+    reportIssues(this.client, remove === true, (event, details) => this.emit(event, details))
   }
 
   /** The servers, as `host:port`. */
@@ -153,7 +153,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     )
   }
 
-  /** False for a miss. */
+  /** Sets the lifetime of a key; the result is `false` on a miss. */
   touch(key: Name, lifetime: number, callback: MemcachedCallback<boolean>): void
   touch(key: Name, lifetime: number): Promise<boolean>
   touch(key: Name, lifetime: unknown, callback?: unknown): unknown {
@@ -164,7 +164,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     })
   }
 
-  /** False for a miss. */
+  /** Deletes a key; the result is `false` on a miss. */
   del(key: Name, callback: MemcachedCallback<boolean>): void
   del(key: Name): Promise<boolean>
   del(key: Name, callback?: unknown): unknown {
@@ -179,7 +179,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
 
   // Counters
 
-  /** False for a miss. */
+  /** Increments a counter; the result is `false` on a miss. */
   incr(key: Name, amount: number, callback: MemcachedCallback<number | false>): void
   incr(key: Name, amount: number): Promise<number | false>
   incr(key: Name, value: unknown, callback?: unknown): unknown {
@@ -188,7 +188,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     })
   }
 
-  /** False for a miss. */
+  /** Decrements a counter; the result is `false` on a miss. */
   decr(key: Name, amount: number, callback: MemcachedCallback<number | false>): void
   decr(key: Name, amount: number): Promise<number | false>
   decr(key: Name, value: unknown, callback?: unknown): unknown {
@@ -381,7 +381,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     })
   }
 
-  /** Returns a value as it is stored, which is what `maxValue` counts. */
+  /** Returns a value as it is stored; `maxValue` limits its length. */
   #encoded(value: unknown): Encoded {
     const { maxValue = Infinity } = this.#options
     const { bytes, clientFlags } = CODEC.encode(value)

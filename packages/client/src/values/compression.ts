@@ -16,8 +16,8 @@ export interface CompressionOptions {
 }
 
 /**
- * Most bytes that a compressed value may become, unless told otherwise: more is taken for a bomb, not for a value.
- * Larger values are not compressed when they are stored, so that they can be read.
+ * The default maximum size of a decompressed value, in bytes: a larger value is treated as a decompression bomb. Larger
+ * values are not compressed when they are stored, so that they can be read.
  */
 export const DEFAULT_MAX_DECOMPRESSED_BYTES = 8 * 1024 * 1024
 

@@ -16,7 +16,7 @@ export interface WriteCaller {
   /** The application's callback, if it has passed one. */
   readonly callback: Callback | undefined
   /** Returns whether the caller handles a failure. */
-  readonly isTold: () => boolean
+  readonly isAttended: () => boolean
 }
 
 /** A pending write, or one that has failed without its caller handling the error. */

@@ -1,7 +1,6 @@
 import { createHash } from 'node:crypto'
-import { readFileSync } from 'node:fs'
-import { join } from 'node:path'
-import { PACKAGE_FOLDER } from '../package-folder.ts'
+import { readPagePart } from './page-parts.ts'
+import type { PagePart } from './page-parts.ts'
 
 /** A self-contained page, and the policy that allows nothing else to run. */
 export interface Page {
@@ -9,27 +8,25 @@ export interface Page {
   readonly contentSecurityPolicy: string
 }
 
-/** The page's parts are files of the package, in `page/`, read at the first request. */
-const FOLDER = join(PACKAGE_FOLDER, 'page')
 const ICON = `<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><rect width='16' height='16' rx='4' fill='#0a756f'/><path d='M3 11l3-4 3 2 4-5' fill='none' stroke='#fff' stroke-width='1.6'/></svg>`
 
 const pages = new Map<string, Page>()
 
-/** The dashboard. */
+/** Returns the page of the dashboard. */
 export function dashboardPage(): Page {
   return pageOf('dashboard.html', 'dashboard.js')
 }
 
-/** The form for the token, for dashboards that show nothing without it. */
+/** Returns the page with the form for the token, for dashboards that show nothing without a token. */
 export function loginPage(): Page {
   return pageOf('login.html', undefined)
 }
 
-function pageOf(body: string, script: string | undefined): Page {
+function pageOf(body: PagePart, script: PagePart | undefined): Page {
   const known = pages.get(body)
   if (known !== undefined) return known
-  const css = read('dashboard.css')
-  const js = script === undefined ? '' : read(script)
+  const css = readPagePart('dashboard.css')
+  const js = script === undefined ? '' : readPagePart(script)
   const html = [
     '<!doctype html>',
     '<html lang="en"><head><meta charset="utf-8">',
@@ -37,7 +34,7 @@ function pageOf(body: string, script: string | undefined): Page {
     '<meta name="robots" content="noindex"><title>memcached</title>',
     `<link rel="icon" href="data:image/svg+xml,${encodeURIComponent(ICON)}">`,
     `<style>${css}</style></head>`,
-    read(body),
+    readPagePart(body),
     ...(js === '' ? [] : [`<script type="module">${js}</script>`]),
     '</html>',
   ].join('\n')
@@ -61,8 +58,4 @@ function policyOf(css: string, js: string): string {
 
 function hashOf(text: string): string {
   return `'sha256-${createHash('sha256').update(text).digest('base64')}'`
-}
-
-function read(file: string): string {
-  return readFileSync(join(FOLDER, file), 'utf8')
 }

@@ -30,7 +30,7 @@ export interface SharedMetric {
 }
 
 /**
- * The metrics of servers in Prometheus's text format, with the names, types and labels of memcached_exporter.
+ * Returns the metrics of servers in Prometheus's text format, with the names, types and labels of memcached_exporter.
  *
  * @param isLabelled whether each sample has the label `server`, as several servers in one response need it.
  */
@@ -118,7 +118,7 @@ interface SetsMetric {
   readonly labels: Labels
 }
 
-/** `cmd_set` counts `cas` too, which is a separate command here. */
+/** Adds the count of `set`: `cmd_set` also counts `cas`, which is a separate command here. */
 function addSets(exposition: Exposition, statistics: Statistics, { name, cas, labels }: SetsMetric): void {
   if (!('cmd_set' in statistics) || cas.some((statistic) => !(statistic in statistics))) return
   const sets =
@@ -136,7 +136,7 @@ function valueOf(statistic: string | number | undefined): number | undefined {
 
 type Metric = Pick<StatisticMetric, 'name' | 'type' | 'help'>
 
-/** Samples, gathered by the metric's name, since all samples of a metric stand together. */
+/** Samples, collected by the name of the metric, since all samples of a metric must be adjacent. */
 class Exposition {
   readonly #metrics = new Map<string, string[]>()
 
