@@ -58,7 +58,7 @@ export class MetaCommands {
         const compareCas = uint64Option('compareCas', options?.compareCas)
         const { value = true, access = false, noBump = false } = options ?? {}
         const item = access ? itemWithAccess<Value> : itemOf<Value>
-        const wish = {
+        const parameters = {
           value: booleanOption('value', value),
           casUnique: true,
           details: true,
@@ -71,9 +71,9 @@ export class MetaCommands {
           compareCas,
           build: compareCas === undefined ? item : unlessUnchanged(item, compareCas),
         }
-        const { touchExptime } = wish
-        if (touchExptime === undefined || value) return this.#commands.retrieve(key, wish, options)
-        return this.#commands.retrieveAndTouch(key, { ...wish, touchExptime }, options)
+        const { touchExptime } = parameters
+        if (touchExptime === undefined || value) return this.#commands.retrieve(key, parameters, options)
+        return this.#commands.retrieveAndTouch(key, { ...parameters, touchExptime }, options)
       },
     )
   }

@@ -90,7 +90,11 @@ export interface ServerStatistics extends Record<string, string | number> {
 /** The beginning of statistics lines, including those of `detail dump` and `cachedump`. */
 const STATISTICS_LINE = /^(?:STAT|PREFIX|ITEM) /
 
-/** Returns the request of `stats`. @throws MemcacheOptionError if the form does not consist of words. */
+/**
+ * Returns the request of `stats`.
+ *
+ * @throws MemcacheOptionError if the form does not consist of words.
+ */
 export function statisticsRequest(form: string | undefined): LinesRequest {
   if (form !== undefined && !/^[\w ]+$/.test(textOption('form', form))) {
     throw new MemcacheOptionError(`the argument of stats must be words, such as 'items', got ${JSON.stringify(form)}`)

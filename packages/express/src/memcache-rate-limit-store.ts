@@ -50,7 +50,11 @@ export class MemcacheRateLimitStore {
     this.#counter = this.#counterOf(DEFAULT_WINDOW_MS)
   }
 
-  /** Called by express-rate-limit with its options. @throws MemcacheOptionError if the window is invalid. */
+  /**
+   * Called by express-rate-limit with its options.
+   *
+   * @throws MemcacheOptionError if the window is invalid.
+   */
   init({ windowMs }: { readonly windowMs: number }): void {
     this.#counter = this.#counterOf(windowMs)
   }

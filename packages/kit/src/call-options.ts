@@ -48,7 +48,11 @@ const MANY_OPTIONS = [
   'signal',
 ] as const satisfies readonly (keyof GetOrSetManyOptions<unknown>)[]
 
-/** Returns the options of `lock` with their defaults. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns the options of `lock` with their defaults.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function toLockOptions(
   options: LockOptions,
 ): Required<LockOptions> & { readonly ttlSeconds: number; readonly waitMs: number } {
@@ -82,7 +86,11 @@ export function toSetOptions(options: Ttl | SetOptions | undefined, owner = 'set
   return { ttlSeconds: options }
 }
 
-/** Returns a lifetime or options as options. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns a lifetime or options as options.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function toManyOptions<Id>(options: Ttl | GetOrSetManyOptions<Id> | undefined): GetOrSetManyOptions<Id> {
   if (options === undefined) return {}
   if (typeof options !== 'object') return { ttlSeconds: options }

@@ -69,7 +69,7 @@ function encodePlain(value: unknown): EncodedValue {
 
 function timeOf(date: Date): bigint {
   const time = date.getTime()
-  if (Number.isNaN(time)) throw cannotWrite(date, CLIENT, 'it is no valid time')
+  if (Number.isNaN(time)) throw cannotWrite(date, CLIENT, 'the date is invalid')
   return BigInt(time)
 }
 

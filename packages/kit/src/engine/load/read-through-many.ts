@@ -349,7 +349,11 @@ class Batch<Id, Value> {
 
 const NOTHING: LoadOutcome = { value: undefined, confirmed: false }
 
-/** Returns the result of a batch loader by id. @throws MemcacheOptionError if a list has not one value per id. */
+/**
+ * Returns the result of a batch loader by id.
+ *
+ * @throws MemcacheOptionError if a list has not one value per id.
+ */
 export function valuesById<Id, Value>(ids: readonly Id[], loaded: LoadedMany<Id, Value>): ReadonlyMap<Id, Value> {
   if (loaded instanceof Map) return withEqualIds(ids, loaded as ReadonlyMap<Id, Value>)
   const values = loaded as readonly (Value | undefined)[]
