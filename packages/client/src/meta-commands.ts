@@ -38,6 +38,10 @@ export type Widened<Amount extends number | bigint> = Amount extends bigint ? bi
  * compare-and-swap without a second round trip. The client itself sets the flags b, f, k, q and O, for binary keys,
  * codecs and matching responses. All methods reject with a `MemcacheUnsupportedError` on a server without meta
  * commands.
+ *
+ * @example
+ *   const item = await client.meta.get('city:42', { vivifySeconds: 5 })
+ *   if (item?.won === true) await client.meta.set('city:42', await loadCity(42))
  */
 export class MetaCommands {
   readonly #commands: Commands

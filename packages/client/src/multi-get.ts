@@ -17,7 +17,7 @@ import type { WireKey } from './client-key.ts'
 import { RetrievalOperation } from './operations/retrieval-operation.ts'
 import type { ValueReader } from './values/value-codec.ts'
 
-/** What is read of each hit, and how it becomes a result. */
+/** The parts of a hit that are read, and how they become a result. */
 export interface MultiGetShape<Result> {
   readonly reader: ValueReader
   /** Whether the cas uniques are requested. */

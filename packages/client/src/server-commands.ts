@@ -39,8 +39,8 @@ export class ServerCommands {
         this.#dispatcher.sendBy(pool.for(''), operation, options)
       })
     const { pools } = this.#dispatcher
-    const asked = options?.server === undefined ? pools : [this.#dispatcher.poolFor('', options)]
-    return new Map(asked.map((pool) => [pool.address.name, ask(pool)]))
+    const selected = options?.server === undefined ? pools : [this.#dispatcher.poolFor('', options)]
+    return new Map(selected.map((pool) => [pool.address.name, ask(pool)]))
   }
 }
 

@@ -34,7 +34,7 @@ export interface GetOrSetManyOptions<Id> extends LoadingOptions {
   key?: ((id: Id) => Key) | undefined
   /** Tags of the values, for `invalidateTags`: one list for all ids, or a function of the id. */
   tags?: readonly string[] | ((id: Id) => readonly string[]) | undefined
-  /** Ends this caller's wait. The load is aborted when nobody waits for it any more. */
+  /** Ends this caller's wait. The load is aborted when no caller waits for it any more. */
   signal?: AbortSignal | undefined
 }
 

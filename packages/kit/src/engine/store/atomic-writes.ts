@@ -172,7 +172,7 @@ export class AtomicWrites {
           throw new MemcacheOptionError(`${name} holds ${kindOf(value)}: only a number can be incremented`)
         }
         if (item.casUnique === undefined) return undefined
-        // It keeps its remaining lifetime, if the server tells it.
+        // It keeps its remaining lifetime, if the server reports it.
         const reportsTtl = this.#context.store.reportsTtl(name)
         return {
           value: sum(name, value, by),
