@@ -263,7 +263,7 @@ export function resolveLoading(options: LoadingOptions, defaults: Ttl | LoadingD
   return {
     ttlSeconds,
     vary: (seconds) => (seconds === Infinity ? seconds : shortened(seconds, jitter)),
-    // An infinite stale time is cut to the longest finite one: whether an item is fresh follows from its remaining time.
+    // An infinite stale time is cut to the longest finite one: an item is fresh or stale by its remaining time.
     staleSeconds: staleSeconds === 0 ? 0 : Math.min(MAX_FINITE_SECONDS, ttlToSeconds(staleSeconds, 'staleSeconds')),
     nullTtlSeconds: ttlToSeconds(nullTtlSeconds, 'nullTtlSeconds'),
     softTimeoutMs,
