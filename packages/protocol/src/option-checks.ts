@@ -139,7 +139,7 @@ export function checkOptions(
     if (isInstance(given)) {
       throw new MemcacheOptionError(`${owner} takes its options as an object, { … }, got ${kindOf(given)}`)
     }
-    const meant = hints[name] ?? nearest(name, known)
+    const meant = (Object.hasOwn(hints, name) ? hints[name] : undefined) ?? nearest(name, known)
     const advice = meant === undefined ? `it knows ${known.join(', ')}` : `\`${name}\` is \`${meant}\` here`
     throw new MemcacheOptionError(`${owner} has no option '${name}': ${advice}`)
   }

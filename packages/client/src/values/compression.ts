@@ -1,5 +1,14 @@
 import * as zlib from 'node:zlib'
-import { ClientFlags, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
+import {
+  checkOptions,
+  choiceOption,
+  ClientFlags,
+  kindOf,
+  MemcacheDecodeError,
+  MemcacheOptionError,
+  rangeOption,
+} from 'memcache-ts-protocol'
+import type { OptionRange } from 'memcache-ts-protocol'
 import { messageOf } from '../errors.ts'
 
 /** The algorithms by which values are compressed. */
@@ -43,8 +52,26 @@ export interface Compression {
   compress(value: Buffer | string): Buffer | undefined
 }
 
-/** @throws MemcacheOptionError if the algorithm is unknown, or is zstd and this version of Node does not have it. */
+const OPTION_NAMES = ['algorithm', 'overBytes', 'level'] as const satisfies readonly (keyof CompressionOptions)[]
+const HINTS = { threshold: 'overBytes', minBytes: 'overBytes', minSize: 'overBytes', quality: 'level' }
+const ALGORITHMS = ['gzip', 'brotli', 'zstd'] as const satisfies readonly CompressionAlgorithm[]
+const LEVELS: Readonly<Record<CompressionAlgorithm, OptionRange>> = { gzip: [1, 9], brotli: [0, 11], zstd: [1, 22] }
+
+/** @throws MemcacheOptionError if an option is unknown or invalid. */
+export function checkCompression(options: CompressionOptions): void {
+  checkOptions('compression', options, OPTION_NAMES, HINTS)
+  const { algorithm = 'gzip', overBytes = OVER_BYTES, level } = options
+  choiceOption('compression', algorithm, ALGORITHMS)
+  if (!(typeof overBytes === 'number' && overBytes >= 0)) {
+    const got = typeof overBytes === 'number' ? overBytes : kindOf(overBytes)
+    throw new MemcacheOptionError(`compression.overBytes must be a number of bytes from 0 on, got ${got}`)
+  }
+  if (level !== undefined) rangeOption('compression.level', level, LEVELS[algorithm])
+}
+
+/** @throws MemcacheOptionError if an option is invalid, or this version of Node does not have the algorithm. */
 export function createCompression(options: CompressionOptions, maxBytes: number): Compression {
+  checkCompression(options)
   const { algorithm = 'gzip', overBytes = OVER_BYTES, level } = options
   const compress = compressorOf(algorithm, level)
   return {
@@ -68,15 +95,13 @@ function compressorOf(algorithm: CompressionAlgorithm, level: number | undefined
       const params = { [zlib.constants.BROTLI_PARAM_QUALITY]: level ?? 3 }
       return (bytes) => zlib.brotliCompressSync(bytes, { params })
     }
-    case 'zstd': {
+    default: {
       if (zstdCompressSync === undefined) {
         throw new MemcacheOptionError(`this Node ${process.version} has no zstd: use 'gzip', or Node 22.15 or later`)
       }
       const params = { [ZSTD_LEVEL]: level ?? 3 }
       return (bytes) => zstdCompressSync(bytes, { params })
     }
-    default:
-      throw new MemcacheOptionError(`compression must be 'gzip', 'brotli' or 'zstd', got '${String(algorithm)}'`)
   }
 }
 

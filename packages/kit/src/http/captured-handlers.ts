@@ -92,9 +92,10 @@ export class CapturedHandlers {
 
   /** Lets the handler respond to a request, and captures its response. */
   lead(exchange: HttpExchange, run: HandlerRun): false {
-    const { request, response, application, isOutside } = exchange
+    const { request, response, application, contexts, isOutside } = exchange
+    const isAuthorized = isIdentified(exchange, this.#resolved.vary)
     capturing.set(request, run)
-    run.begin({ request, response, application, isOutside, isAuthorized: isIdentified(exchange, this.#resolved.vary) })
+    run.begin({ request, response, application, contexts, isOutside, isAuthorized })
     return false
   }
 

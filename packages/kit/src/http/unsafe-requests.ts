@@ -38,16 +38,24 @@ export function invalidateOnSuccess(
 }
 
 function changedTags(request: IncomingMessage, url: string, fields: Fields): string[] {
-  const host = hostOf(request)
+  const host = withoutPort(hostOf(request))
   const tags = new Set([...urlTags(url), ...groupTags(request, fields, 'cache-group-invalidation')])
   for (const name of ['location', 'content-location']) {
     const value = lineOf(fields, name)
     if (value === undefined || value === '') continue
     const target = resolveUrl(value, url)
-    if (target !== undefined && (target.host === BASE_HOST || target.host === host))
+    if (target !== undefined && (target.host === BASE_HOST || withoutPort(target.host) === host))
       for (const tag of urlTags(target.pathname)) tags.add(tag)
   }
   return [...tags]
+}
+
+/**
+ * Returns a host without the default port of a scheme: a URL leaves out the port of its own scheme, and the scheme of a
+ * request is not known behind a proxy.
+ */
+function withoutPort(host: string | undefined): string | undefined {
+  return host?.replace(/:(?:80|443)$/, '')
 }
 
 /** A placeholder for the request's host, for URLs without a host. */

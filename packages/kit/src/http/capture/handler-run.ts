@@ -7,13 +7,12 @@ import { lineOf, sameValue, storableFields, toFields } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import { HandlerView } from './handler-view.ts'
 import { toHttpDate } from '../policy/http-date.ts'
-import { IdentityWatch } from '../policy/identity.ts'
-import type { ApplicationRequest } from '../policy/identity.ts'
-import { belongsToClient } from '../policy/request-fields.ts'
+import { IdentityWatch } from '../policy/identity-watch.ts'
+import type { WatchedExchange } from '../policy/identity-watch.ts'
 import type { RequestDirectives } from '../policy/request-directives.ts'
 import { ResponseCapture } from './response-capture.ts'
 import type { CaptureObserver, ClientOutput, HeadDecision } from './response-capture.ts'
-import { storageOf, POLICY_FIELDS } from '../policy/storage-policy.ts'
+import { storageOf, POLICY_FIELDS, unstorableField } from '../policy/storage-policy.ts'
 import type { PolicyConditions } from '../policy/storage-policy.ts'
 import { LiveResponse } from './live-response.ts'
 import { isGoodOnError, remainingSeconds } from '../policy/freshness.ts'
@@ -96,13 +95,8 @@ interface Withheld {
 }
 
 /** The request and the response of a run. */
-export interface RunExchange {
-  readonly request: IncomingMessage
+export interface RunExchange extends WatchedExchange {
   readonly response: ServerResponse
-  /** The request as the application sees it, if that is not Node's own object. */
-  readonly application: ApplicationRequest | undefined
-  /** Whether the code that runs now is the framework's, and not the handler's. */
-  readonly isOutside: (() => boolean) | undefined
   /** Whether the user of the request is known. */
   readonly isAuthorized: boolean
 }
@@ -295,8 +289,9 @@ export class HandlerRun implements CaptureObserver {
     )
     const { lifetimes, unstored } = decision
     const storable = storableFields(Object.fromEntries(own), unstored)
-    if (!lifetimes.isShared && Object.keys(storable).some(belongsToClient)) {
-      this.#fail('refused', 'a field for one client')
+    const unstorable = unstorableField(storable, lifetimes)
+    if (unstorable !== undefined) {
+      this.#fail('refused', unstorable)
       return false
     }
     this.#fresh = {
@@ -493,6 +488,11 @@ export class HandlerRun implements CaptureObserver {
     const { lifetimes, unstored } = decision
     const { status, reason, removed } = stale
     const stored = { status, reason, fields: storableFields(updated, unstored), removed, receivedMs, lifetimes }
+    const unstorable = unstorableField(stored.fields, lifetimes)
+    if (unstorable !== undefined) {
+      this.#fail('refused', unstorable)
+      return { ...stale, fields: updated }
+    }
     this.#resolve({ ...stored, names: variedFields(evaluated), body })
     return { ...stale, ...stored }
   }

@@ -116,6 +116,9 @@ export class VirtualResponse<Body> extends EventEmitter {
     this.#fields.delete(name.toLowerCase())
   }
 
+  /** Trailers are sent by the framework; the response cache only notices that there are some. */
+  addTrailers(): void {}
+
   /** Delays the response until work has succeeded or failed. */
   waitFor(work: Promise<unknown>): void {
     this.#works.push(work)
