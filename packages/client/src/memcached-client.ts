@@ -83,14 +83,14 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     this.#options = resolveClientOptions(typeof options === 'string' ? { servers: options } : options)
     const { servers, discovery } = this.#options
     this.#dispatcher = new Dispatcher(this.#options, {
-      connected: (server) => this.#tell('connect', server),
-      disconnected: (server, error) => this.#tell('disconnect', server, error),
-      retrying: (server, delayMs) => this.#tell('reconnecting', server, delayMs),
+      connected: (server) => this.#emit('connect', server),
+      disconnected: (server, error) => this.#emit('disconnect', server, error),
+      retrying: (server, delayMs) => this.#emit('reconnecting', server, delayMs),
       ejected: (server, error) => {
         this.#discovery?.refresh()
-        this.#tell('eject', server, error)
+        this.#emit('eject', server, error)
       },
-      rejoined: (server) => this.#tell('rejoin', server),
+      rejoined: (server) => this.#emit('rejoin', server),
     })
     this.#commands = new Commands(this.#dispatcher, this.#options)
     this.#servers = new ServerCommands(this.#dispatcher)
@@ -138,17 +138,17 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Returns the value with its cas unique; `undefined` is a miss. */
   gets<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
-    const wish = { value: true, casUnique: true, build: withCas<Value> }
+    const parameters = { value: true, casUnique: true, build: withCas<Value> }
     return this.#tracing.run({ operation: 'gets', key, options }, (options) =>
-      this.#commands.retrieve(key, wish, options),
+      this.#commands.retrieve(key, parameters, options),
     )
   }
 
   /** Returns the value and sets its lifetime; `undefined` is a miss. */
   gat<Value = unknown>(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<Value | undefined> {
     return this.#tracing.run({ operation: 'gat', key, options }, async (options) => {
-      const wish = { value: true, touchExptime: this.#commands.exptime(ttl), build: hitValue<Value> }
-      return this.#commands.retrieve(key, wish, options)
+      const parameters = { value: true, touchExptime: this.#commands.exptime(ttl), build: hitValue<Value> }
+      return this.#commands.retrieve(key, parameters, options)
     })
   }
 
@@ -428,7 +428,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /** Emits an event; errors of listeners do not affect the client. */
-  #tell<Event extends keyof MemcachedClientEvents>(event: Event, ...args: MemcachedClientEvents[Event]): void {
+  #emit<Event extends keyof MemcachedClientEvents>(event: Event, ...args: MemcachedClientEvents[Event]): void {
     emitSafely(this, event, ...args)
   }
 
@@ -478,11 +478,11 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return new Discovery(this.#options, {
       requested: () => this.#opening.wait(),
       failed: (error) => this.#opening.fail(error),
-      lost: (error) => this.#tell('discoveryError', error),
+      lost: (error) => this.#emit('discoveryError', error),
       found: (found) => {
         this.#dispatcher.use(found)
         this.#opening.open()
-        this.#tell('servers', this.servers)
+        this.#emit('servers', this.servers)
       },
     })
   }

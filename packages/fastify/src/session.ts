@@ -147,6 +147,10 @@ class RequestCarrier implements SessionCarrier {
  * stored properties, and methods that return promises. Cookies and stored sessions are the same as with
  * `memcacheSession` in Express. A response is sent after its session has been saved.
  *
+ * @example
+ *   await app.register(memcacheSession, { secret: process.env.SESSION_SECRET })
+ *   app.get('/visits', async ({ session }) => (session.visits = (session.visits ?? 0) + 1))
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid, or a required secret is missing.
  */
 export const memcacheSession: FastifyPluginAsync<MemcacheSessionOptions> = Object.assign(openSessions, {

@@ -34,7 +34,7 @@ export interface GetOrSetManyOptions<Id> extends LoadingOptions {
   key?: ((id: Id) => Key) | undefined
   /** Tags of the values, for `invalidateTags`: one list for all ids, or a function of the id. */
   tags?: readonly string[] | ((id: Id) => readonly string[]) | undefined
-  /** Ends this caller's wait. The load is aborted when nobody waits for it any more. */
+  /** Ends this caller's wait. The load is aborted when no caller waits for it any more. */
   signal?: AbortSignal | undefined
 }
 
@@ -48,7 +48,11 @@ const MANY_OPTIONS = [
   'signal',
 ] as const satisfies readonly (keyof GetOrSetManyOptions<unknown>)[]
 
-/** Returns the options of `lock` with their defaults. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns the options of `lock` with their defaults.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function toLockOptions(
   options: LockOptions,
 ): Required<LockOptions> & { readonly ttlSeconds: number; readonly waitMs: number } {
@@ -82,7 +86,11 @@ export function toSetOptions(options: Ttl | SetOptions | undefined, owner = 'set
   return { ttlSeconds: options }
 }
 
-/** Returns a lifetime or options as options. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns a lifetime or options as options.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function toManyOptions<Id>(options: Ttl | GetOrSetManyOptions<Id> | undefined): GetOrSetManyOptions<Id> {
   if (options === undefined) return {}
   if (typeof options !== 'object') return { ttlSeconds: options }

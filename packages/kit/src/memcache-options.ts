@@ -118,7 +118,11 @@ const MAX_LEASE_SECONDS = 3600
 /** A hashed key of the kit has up to 145 bytes, and a key of memcached up to 250. */
 const MAX_PREFIX_BYTES = 100
 
-/** Returns the options with their defaults. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns the options with their defaults.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function resolveMemcacheOptions(options: MemcacheOptions, env: NodeJS.ProcessEnv): ResolvedMemcacheOptions {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new MemcacheOptionError(

@@ -65,8 +65,9 @@ export function requireOptions(owner: string, options: unknown, example?: string
 }
 
 /**
- * Checks the option `cache`. @throws MemcacheOptionError if it is set and not a cache, for example a client or the
- * promise of a cache.
+ * Checks the option `cache`.
+ *
+ * @throws MemcacheOptionError if it is set and not a cache, for example a client or the promise of a cache.
  */
 export function requireCache(owner: string, cache: unknown): void {
   if (cache === undefined || isCache(cache)) return
@@ -82,7 +83,11 @@ export function isCache(value: unknown): boolean {
   return typeof value === 'object' && typeof namespace === 'function'
 }
 
-/** Checks a list. @throws MemcacheOptionError if it is not an array. */
+/**
+ * Checks a list.
+ *
+ * @throws MemcacheOptionError if it is not an array.
+ */
 export function requireList(owner: string, list: unknown): asserts list is readonly unknown[] {
   if (!Array.isArray(list)) throw new MemcacheOptionError(`${owner} takes an array, got ${describeValue(list)}`)
 }
@@ -121,7 +126,11 @@ export function functionOf(option: unknown): unknown {
   return typeof option === 'function' ? option : undefined
 }
 
-/** Checks the option `tags`. @throws MemcacheOptionError if it is neither a list of non-empty strings nor a function. */
+/**
+ * Checks the option `tags`.
+ *
+ * @throws MemcacheOptionError if it is neither a list of non-empty strings nor a function.
+ */
 export function requireTags(owner: string, tags: unknown): void {
   if (tags === undefined || typeof tags === 'function') return
   if (!isTagList(tags)) throw notTags(owner, tags)

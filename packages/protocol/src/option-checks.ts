@@ -38,7 +38,11 @@ export function positiveOption(name: string, value: unknown): number {
   throw new MemcacheOptionError(`${name} must be a number greater than 0, got ${shownNumber(value)}`)
 }
 
-/** Checks a count; see `positiveOption`. @throws MemcacheOptionError */
+/**
+ * Checks a count; see `positiveOption`.
+ *
+ * @throws MemcacheOptionError
+ */
 export function positiveWholeOption(name: string, value: unknown): number {
   if (typeof value === 'number' && value > 0 && Number.isInteger(value)) return value
   throw new MemcacheOptionError(`${name} must be a whole number greater than 0, got ${shownNumber(value)}`)

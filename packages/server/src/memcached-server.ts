@@ -415,8 +415,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       passwords: this.#passwords,
       refusedCredentials: (user) => refusals.refused(user, store.now),
       failed: (error, peer) => {
-        const told = error instanceof Error ? (error.stack ?? error.message) : String(error)
-        this.#emitSafely('log', `a request from ${peer} failed, its connection is closed: ${told}`)
+        const description = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        this.#emitSafely('log', `a request from ${peer} failed, its connection is closed: ${description}`)
       },
       statistics: (form) => statisticsOf(form, this.#owner),
       resetStatistics: () => {

@@ -75,6 +75,9 @@ interface Running {
  * `db.client.operation.duration` (OpenTelemetry's semantic conventions for database clients). Within a span that is not
  * sampled, an operation gets no span.
  *
+ * @example
+ *   const stop = instrumentMemcachedClients()
+ *
  * @returns a function that stops the instrumentation.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */

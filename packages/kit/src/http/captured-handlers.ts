@@ -203,10 +203,10 @@ export class CapturedHandlers {
       const groups = groupTags(lookup.exchange.request, fresh.fields, 'cache-groups')
       const named = [...run.adoptedTags, ...groups]
       if (named.length > 0) context.setTags(named)
-      const told = searchRuleOf(fresh.fields)
+      const rule = searchRuleOf(fresh.fields)
       const hasRule = lookup.exchange.key === undefined && lookup.content === undefined
-      if (hasRule && !isSameRule(told, lookup.searchRule)) {
-        await this.#searchRules.learn(lookup.exchange, told, lookup.tagKeys)
+      if (hasRule && !isSameRule(rule, lookup.searchRule)) {
+        await this.#searchRules.learn(lookup.exchange, rule, lookup.tagKeys)
         // The key was made by another rule: other requests with this key may need another response.
         if (lookup.searchRule !== undefined) return this.#store.pass(lookup, context, 1)
       }

@@ -131,7 +131,11 @@ export interface ResolvedResponseCache {
   readonly rules: KeyRules
 }
 
-/** Returns the options with their defaults. @throws MemcacheOptionError if a value is invalid. */
+/**
+ * Returns the options with their defaults.
+ *
+ * @throws MemcacheOptionError if a value is invalid.
+ */
 export function resolveResponseCache(options: ResponseCacheOptions): ResolvedResponseCache {
   const { ttlSeconds, staleSeconds = 0, maxBytes = DEFAULT_MAX_BYTES, ignoreCookies = false } = options
   const { languages, encodings } = options
@@ -174,7 +178,11 @@ function ignoredCookies(names: boolean | readonly string[]): true | ReadonlySet<
   return new Set(nameListOption('ignoreCookies', names))
 }
 
-/** Returns names in lower case. @throws MemcacheOptionError if the value is not a list of tokens. */
+/**
+ * Returns names in lower case.
+ *
+ * @throws MemcacheOptionError if the value is not a list of tokens.
+ */
 function lowerCase(option: string, names: readonly string[] | undefined): readonly string[] | undefined {
   if (names === undefined) return undefined
   const isList = Array.isArray(names) && names.length > 0

@@ -505,5 +505,5 @@ export class RequestSession implements SessionActions {
 
 const always = (): boolean => true
 const never = (): boolean => false
-/** For writes that the application has not asked for: every failure is reported to the response. */
+/** For writes that the application has not requested: every failure is reported to the response. */
 const NO_CALLER: WriteCaller = { callback: undefined, isAttended: always }

@@ -67,8 +67,10 @@ export type ClassDecoratorOf = <Class extends AnyClass>(target: Class, context?:
  * Subclasses without their own `@CacheConfig` inherit it; a class and such a subclass share the results of the methods
  * that both have.
  *
+ * @example
+ *   export @CacheConfig({ name: 'cities', version: 2 }) class Cities { … }
+ *
  * @throws MemcacheOptionError if an option is unknown or of a wrong type.
- * @CacheConfig( { name: 'cities', version: 2 }) class Cities { @Cached('5m') async find(id: number) { … } }
  */
 export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
   requireOptions('@CacheConfig', config)

@@ -186,6 +186,9 @@ type ResultOf<Method> = Method extends (...args: never[]) => Promise<infer Value
  * Returns the cached results of a method with `@Cached`, by its arguments, regardless of the decorators above and below
  * it.
  *
+ * @example
+ *   await cacheOf(cities, 'find').delete([42])
+ *
  * @throws MemcacheOptionError if the method does not have `@Cached`.
  */
 export function cacheOf<Target extends object, Name extends AsyncMethodName<Target>>(

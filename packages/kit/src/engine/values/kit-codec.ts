@@ -170,8 +170,9 @@ function isEmpty(tags: Readonly<Record<string, number>>): boolean {
 }
 
 /**
- * Parses the header of an entry. @throws MemcacheDecodeError if the kit did not write it: foreign content must not be
- * trusted, nor cost much.
+ * Parses the header of an entry.
+ *
+ * @throws MemcacheDecodeError if the kit did not write it: foreign content must not be trusted, nor cost much.
  */
 function parseHeader(text: string, prefix: string): Header {
   try {

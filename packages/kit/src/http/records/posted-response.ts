@@ -43,8 +43,8 @@ export async function storePosted(
   if (!engine.tags.areInvalidatedOnce(before, now, raised)) return
   const { status, reason, fields, removed, receivedMs, lifetimes } = fresh
   const packed = await packBody(fields, fresh.body)
-  const told = { key, status, reason, fields, removed, receivedMs, lifetimes }
-  const value = encodeRecord({ kind: 'response', ...told, ...packed })
+  const head = { key, status, reason, fields, removed, receivedMs, lifetimes }
+  const value = encodeRecord({ kind: 'response', ...head, ...packed })
   await engine.set(name, {
     value,
     ttlSeconds: `${freshSecondsLeft(lifetimes) + KEPT_STALE_SECONDS}s`,

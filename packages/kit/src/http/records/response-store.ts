@@ -38,10 +38,10 @@ export class ResponseStore {
     const { engine, key, variants, tagKeys } = lookup
     const { status, reason, fields, removed, receivedMs, lifetimes } = fresh
     const packed = await packBody(fields, fresh.body)
-    const told = { key, status, reason, fields, removed, receivedMs, lifetimes, ...packed }
+    const head = { key, status, reason, fields, removed, receivedMs, lifetimes, ...packed }
     const { part } = fresh
     const stored: StoredResponse | StoredPartial =
-      part === undefined ? { kind: 'response', ...told } : { kind: 'partial', ...told, part }
+      part === undefined ? { kind: 'response', ...head } : { kind: 'partial', ...head, part }
     const seconds = freshSecondsLeft(lifetimes) + GRAIN_SECONDS
     const known = variants?.names ?? []
     if (variants !== undefined) await this.#storeByLanguage({ ...lookup, key: variants.key }, variants, stored)
