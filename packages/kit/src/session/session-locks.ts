@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { MemcacheServerError } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError, MemcacheServerError, ttlToSeconds } from 'memcache-ts-protocol'
 import { dropForeignLock, dropUnchanged } from '../engine/engine.ts'
+import { describeValue } from '../option-types.ts'
 import { withoutKey } from './session-errors.ts'
+import type { LockOptions } from './session.ts'
 import type { SessionItems } from './session-index.ts'
 
 const MAX_PAUSE_MS = 32
@@ -21,6 +23,16 @@ export interface LockTimes {
   readonly waitMs: number
   /** The lifetime of the lock in memcached: if its holder dies, it ends then. */
   readonly leaseSeconds: number
+}
+
+/** Returns the times of a lock. @throws MemcacheOptionError if an option is unknown or invalid. */
+export function toLockTimes(options: LockOptions): LockTimes {
+  const hints = { ttlSeconds: 'leaseSeconds', timeoutMs: 'waitMs' }
+  checkOptions('lock', options, { names: ['waitMs', 'leaseSeconds'], hints })
+  const { waitMs = 10_000, leaseSeconds = 30 } = options
+  if (typeof waitMs !== 'number' || !(waitMs >= 0))
+    throw new MemcacheOptionError(`waitMs must be a number of at least 0, got ${describeValue(waitMs)}`)
+  return { waitMs, leaseSeconds: ttlToSeconds(leaseSeconds, 'leaseSeconds') }
 }
 
 /** Takes locks on sessions. They are advisory: requests without the lock still write, and their writes are merged. */

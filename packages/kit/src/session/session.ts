@@ -234,7 +234,7 @@ const METHODS = {
 
 /** @throws MemcacheOptionError if an option is unknown or invalid: a misspelt `keep` would lose the data. */
 function keepsData(options: { keep?: boolean | undefined }): boolean {
-  checkOptions('regenerate', options, ['keep'], { keepData: 'keep', preserve: 'keep' })
+  checkOptions('regenerate', options, { names: ['keep'], hints: { keepData: 'keep', preserve: 'keep' } })
   return options.keep !== undefined && booleanOption('keep', options.keep)
 }
 

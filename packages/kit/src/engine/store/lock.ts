@@ -93,7 +93,7 @@ export async function acquireLock(
     typeof value === 'string'
       ? value.length === token.length
       : // Without meta commands, a lock that is being released is empty.
-        value === LEASE_STUB && !context.store.tellsTtl(key)
+        value === LEASE_STUB && !context.store.reportsTtl(key)
   let isChecked = false
   for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
     signal?.throwIfAborted()
