@@ -41,9 +41,9 @@ export class ResponseStore {
     context: LoadContext,
   ): Promise<Buffer> {
     const { key, variants, tagKeys } = lookup
-    const { status, reason, fields, removed, receivedMs, lifetimes } = fresh
+    const { status, reason, fields, appended, removed, receivedMs, lifetimes } = fresh
     const packed = await packBody(fields, fresh.body)
-    const told = { key, status, reason, fields, removed, receivedMs, lifetimes, ...packed }
+    const told = { key, status, reason, fields, appended, removed, receivedMs, lifetimes, ...packed }
     const { part } = fresh
     const stored: StoredResponse | StoredPartial =
       part === undefined ? { kind: 'response', ...told } : { kind: 'partial', ...told, part }
