@@ -21,13 +21,12 @@ export function ownFields(fields: Fields, before: Fields): Fields {
  * added nothing.
  */
 export function appendedFields(fields: Fields, before: Fields): Fields | undefined {
-  let appended: Fields | undefined
-  for (const [name, value] of Object.entries(fields)) {
+  const appended = Object.entries(fields).flatMap(([name, value]) => {
     const first = Object.hasOwn(before, name) ? before[name] : undefined
     const rest = first === undefined ? undefined : withoutFirst(value, first)
-    if (rest !== undefined) appended = { ...appended, [name]: rest }
-  }
-  return appended
+    return rest === undefined ? [] : [[name, rest] as const]
+  })
+  return appended.length === 0 ? undefined : Object.fromEntries(appended)
 }
 
 /** Returns what a handler has added, by fields that it has told again (304), and by those that are stored. */
