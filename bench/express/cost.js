@@ -17,6 +17,8 @@ const MILLISECONDS = Number(process.env.MILLISECONDS ?? 2000)
 const ONLY = process.env.ONLY ?? ''
 /** A number of requests rather than a time, so that the code is compiled even on a slow machine. */
 const WARM_UP = { requests: Number(process.env.WARM_UP ?? 30_000) }
+/** Before each measurement, since V8 discards the compiled code of a process that had no work while others took turns. */
+const WAKE_UP = { requests: Number(process.env.WAKE_UP ?? 4000) }
 const MAX_ATTEMPTS = 5
 const APP_CPU = 1
 const OTHERS_CPU = 0
@@ -74,6 +76,7 @@ export async function measureCosts() {
     const measured = Object.fromEntries(names.map((name) => [name, []]))
     for (let round = 1; round <= ROUNDS; round++) {
       for (const name of rotated(names, round)) {
+        await measure(servers.get(name), load, WAKE_UP)
         measured[name].push(await measure(servers.get(name), load, { milliseconds: MILLISECONDS }))
       }
       console.log(`  round ${round} of ${ROUNDS}`)
