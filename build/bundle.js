@@ -38,7 +38,7 @@ const FORMATS = {
 }
 
 /**
- * What bundled CommonJS packages require of Node is imported: otherwise the files that entries load would need
+ * Imports what bundled CommonJS packages require of Node: otherwise the files that entries load would need
  * `import.meta` for a `require`, and a bundler that makes CommonJS of an application leaves nothing in its place.
  */
 const requiresAsImports = esmExternalRequirePlugin({
