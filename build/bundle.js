@@ -38,7 +38,7 @@ const FORMATS = {
 }
 
 /**
- * Imports what bundled CommonJS packages require of Node: otherwise the files that entries load would need
+ * Imports the modules of Node that bundled CommonJS packages require: otherwise the files that entries load would need
  * `import.meta` for a `require`, and a bundler that makes CommonJS of an application leaves nothing in its place.
  */
 const requiresAsImports = esmExternalRequirePlugin({
