@@ -12,6 +12,7 @@ import { originOf, VirtualRequest } from './virtual/virtual-request.ts'
 import { VirtualResponse } from './virtual/virtual-response.ts'
 import { openWebStream, toWebResponse } from './virtual/body-streams.ts'
 import { writeBody } from './virtual/write-body.ts'
+import { reasonOf, throwIfAborted } from '../engine/load/abandonment.ts'
 
 /** Options of `cacheFetch`. */
 export type CacheFetchOptions = HandlerOptions<Request>
@@ -64,14 +65,14 @@ export function cacheFetch<Rest extends readonly unknown[]>(
     const content = new FetchContent(request)
     const response = new VirtualResponse(virtual.asIncomingMessage, openWebStream)
     const { signal } = request
-    if (signal.aborted) throw signal.reason
+    throwIfAborted(signal)
     const leave = (): void => response.leave()
     response.once('close', onAbort(signal, leave))
     try {
       const unshown = await serve(virtual.asIncomingMessage, response.asServerResponse)
       return unshown ?? toWebResponse(await response.result)
     } catch (error) {
-      throw signal.aborted ? signal.reason : error
+      throw signal.aborted ? reasonOf(signal) : error
     }
 
     /** Handles a request, this one or a background revalidation, on a response. */

@@ -13,6 +13,7 @@ import { LocalCounters } from './local-counters.ts'
 import { callAt } from './ready-queue.ts'
 import { MemcachedCounters } from './rate-limit-store.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
+import { reasonOf, throwIfAborted } from '../engine/load/abandonment.ts'
 
 /**
  * The time for which the place of a waiting process is kept without a poll: many poll intervals. The place of a killed
@@ -113,7 +114,7 @@ export class ConcurrencyLimiter {
       throw new MemcacheOptionError(`the id must be a string, got ${id === null ? 'null' : typeof id}`)
     }
     requireSignal('acquire', signal)
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     const { clock } = this.#opened()
     const room = this.#room(id)
     const token = ConcurrencyRoom.token()
@@ -140,7 +141,7 @@ export class ConcurrencyLimiter {
           ),
       }
       if (signal !== undefined) {
-        const abort = (): void => giveUp(() => reject(signal.reason))
+        const abort = (): void => giveUp(() => reject(reasonOf(signal)))
         cleanups.push(onAbort(signal, abort))
       }
       if (waitMs > 0 && waitMs < Infinity) {

@@ -4,6 +4,7 @@ import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import { lifetime } from '../lifetime.ts'
 import { FIRST_POLL_MS, nextPollMs, pause, pollDelayMs } from '../load/waiting.ts'
+import { throwIfAborted } from '../load/abandonment.ts'
 
 /** The resolved options of a lock. */
 export interface LockRequest {
@@ -88,7 +89,7 @@ export async function acquireLock(
   const lock = new MemcacheLock(client, context, { key, token, ttlSeconds })
   const deadline = performance.now() + waitMs
   for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     const added = await orUnavailable(client.add(key, token, lifetime(ttlSeconds)), context.report)
     if (added === true) return lock
     // The response may have been lost: a lock that its holder does not know of must not block others.
