@@ -178,6 +178,31 @@ const HINTS = {
   sasl: 'username` and `password',
 }
 
+const DEFAULT_SERVERS = '127.0.0.1:11211'
+
+/** The defaults. `null`, such as from a missing setting, is not one of them, and is refused. */
+const DEFAULTS = {
+  timeoutMs: 500,
+  connectTimeoutMs: 1000,
+  idleTimeoutMs: Infinity,
+  poolSize: 2,
+  maxQueue: 10_000,
+  profile: 'memcached',
+  hash: 'ketama',
+  hashWithPrefix: false,
+  hashSocketsAs: 'path:0',
+  failover: 'next',
+  protocol: 'auto',
+  discovery: false,
+  discoveryIntervalMs: 60_000,
+  prefix: '',
+  longKeys: 'refuse',
+  values: 'typed',
+  compression: false,
+  maxDecompressedBytes: DEFAULT_MAX_DECOMPRESSED_BYTES,
+  unreadable: 'error',
+} as const satisfies MemcachedClientOptions
+
 /** @throws MemcacheOptionError if an option is unknown or invalid. */
 export function resolveClientOptions(given: MemcachedClientOptions): ResolvedClientOptions {
   if (typeof given !== 'object' || given === null) {
@@ -186,41 +211,41 @@ export function resolveClientOptions(given: MemcachedClientOptions): ResolvedCli
     )
   }
   checkOptions('MemcachedClient', given, OPTION_NAMES, HINTS)
-  const { servers, ...fromUrl } = resolveServers(given.servers ?? '127.0.0.1:11211')
-  const options = { ...fromUrl, ...withoutUndefined(given) }
-  const prefix = textOption('prefix', options.prefix ?? '')
-  const discovery = booleanOption('discovery', options.discovery ?? false)
+  const { servers, ...fromUrl } = resolveServers(given.servers === undefined ? DEFAULT_SERVERS : given.servers)
+  const options = { ...DEFAULTS, ...fromUrl, ...withoutUndefined(given) }
+  const prefix = textOption('prefix', options.prefix)
+  const discovery = booleanOption('discovery', options.discovery)
   checkKeyPrefix(prefix)
   if (discovery && servers.some(({ stream, path }) => stream !== undefined || path !== undefined)) {
     throw new MemcacheOptionError('discovery needs configuration endpoints: write servers as host:port')
   }
   return {
     servers,
-    timeoutMs: positiveOption('timeoutMs', options.timeoutMs ?? 500),
-    connectTimeoutMs: positiveOption('connectTimeoutMs', options.connectTimeoutMs ?? 1000),
-    idleTimeoutMs: positiveOption('idleTimeoutMs', options.idleTimeoutMs ?? Infinity),
-    poolSize: poolSizeOf(options.poolSize ?? 2),
-    maxQueue: options.maxQueue === Infinity ? Infinity : positiveWholeOption('maxQueue', options.maxQueue ?? 10_000),
-    profile: choiceOption('profile', options.profile ?? 'memcached', ['memcached', 'hosted']),
-    hash: choiceOption('hash', options.hash ?? 'ketama', HASH_STRATEGIES),
-    hashWithPrefix: booleanOption('hashWithPrefix', options.hashWithPrefix ?? false),
-    hashSocketsAs: choiceOption('hashSocketsAs', options.hashSocketsAs ?? 'path:0', ['path:0', 'path']),
-    failover: choiceOption('failover', options.failover ?? 'next', ['next', 'none']),
+    timeoutMs: positiveOption('timeoutMs', options.timeoutMs),
+    connectTimeoutMs: positiveOption('connectTimeoutMs', options.connectTimeoutMs),
+    idleTimeoutMs: positiveOption('idleTimeoutMs', options.idleTimeoutMs),
+    poolSize: poolSizeOf(options.poolSize),
+    maxQueue: options.maxQueue === Infinity ? Infinity : positiveWholeOption('maxQueue', options.maxQueue),
+    profile: choiceOption('profile', options.profile, ['memcached', 'hosted']),
+    hash: choiceOption('hash', options.hash, HASH_STRATEGIES),
+    hashWithPrefix: booleanOption('hashWithPrefix', options.hashWithPrefix),
+    hashSocketsAs: choiceOption('hashSocketsAs', options.hashSocketsAs, ['path:0', 'path']),
+    failover: choiceOption('failover', options.failover, ['next', 'none']),
     tls: tlsOf(withoutUndefined(given), fromUrl),
     credentials: credentialsOf(options.username, options.password),
-    protocol: choiceOption('protocol', options.protocol ?? 'auto', ['auto', 'meta', 'text', 'binary']),
+    protocol: choiceOption('protocol', options.protocol, ['auto', 'meta', 'text', 'binary']),
     discovery,
-    discoveryIntervalMs: positiveOption('discoveryIntervalMs', options.discoveryIntervalMs ?? 60_000),
+    discoveryIntervalMs: positiveOption('discoveryIntervalMs', options.discoveryIntervalMs),
     prefix: prefix === '' ? '' : `${prefix}:`,
-    longKeys: choiceOption('longKeys', options.longKeys ?? 'refuse', ['refuse', 'hash']),
+    longKeys: choiceOption('longKeys', options.longKeys, ['refuse', 'hash']),
     codec: createCodec(
-      options.values ?? 'typed',
+      options.values,
       compressionOf(options.compression),
-      positiveWholeOption('maxDecompressedBytes', options.maxDecompressedBytes ?? DEFAULT_MAX_DECOMPRESSED_BYTES),
+      positiveWholeOption('maxDecompressedBytes', options.maxDecompressedBytes),
     ),
     chunkBytes: options.chunkBytes === undefined ? Infinity : positiveWholeOption('chunkBytes', options.chunkBytes),
     itemMaxBytes: options.itemMaxBytes === undefined ? undefined : positiveOption('itemMaxBytes', options.itemMaxBytes),
-    unreadable: choiceOption('unreadable', options.unreadable ?? 'error', ['error', 'miss']),
+    unreadable: choiceOption('unreadable', options.unreadable, ['error', 'miss']),
     clock: clockOf(options.clock),
   }
 }
@@ -288,10 +313,14 @@ function poolSizeOf(given: number): number {
   )
 }
 
-function compressionOf(given: MemcachedClientOptions['compression']): CompressionOptions | undefined {
-  if (given === undefined || given === false) return undefined
+function compressionOf(given: boolean | CompressionAlgorithm | CompressionOptions): CompressionOptions | undefined {
+  if (given === false) return undefined
   if (given === true) return {}
-  return typeof given === 'string' ? { algorithm: given } : given
+  if (typeof given === 'string') return { algorithm: given }
+  if (typeof given === 'object' && given !== null) return given
+  throw new MemcacheOptionError(
+    `compression must be true, false, the name of an algorithm, or an object of options, got ${kindOf(given)}`,
+  )
 }
 
 function clockOf(clock: Clock | undefined): Clock {
@@ -300,6 +329,9 @@ function clockOf(clock: Clock | undefined): Clock {
   throw new MemcacheOptionError(`clock must have nowMs(), got ${kindOf(clock)}`)
 }
 
-function withoutUndefined<Options extends object>(options: Options): Options {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
+/** The given options: one that is `undefined` counts as left out. */
+type Given<Options> = { [Name in keyof Options]?: Exclude<Options[Name], undefined> }
+
+function withoutUndefined<Options extends object>(options: Options): Given<Options> {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Given<Options>
 }

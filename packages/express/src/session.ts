@@ -1,5 +1,6 @@
 // oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; without one a method returns a promise
 import type { SessionData, SessionOptions as ExpressSessionOptions, Store } from 'express-session'
+import { requireOptions } from 'memcache-ts/adapter'
 import { MemcacheStore as SessionStore, sessionMiddleware, sessionSettings } from 'memcache-ts/session'
 import type {
   LockOptions,
@@ -135,6 +136,7 @@ declare module 'express-session' {
  * @throws MemcacheOptionError if an option is unknown or invalid, or a required secret is missing.
  */
 export function memcacheSession(options: MemcacheSessionOptions = {}): MemcacheSessionHandler {
+  requireOptions('memcacheSession', options, 'memcacheSession({ secret })')
   const { property = 'session', ...rest } = options
   if (typeof property !== 'string' || property === '')
     throw new MemcacheOptionError("property must be the name of a property of the request, such as 'session'")

@@ -78,6 +78,7 @@ export {
   positiveOption,
   positiveWholeOption,
   rangeOption,
+  refuseOtherObject,
   refuseSecondOptions,
   textOption,
 } from './option-checks.ts'

@@ -98,7 +98,7 @@ export function checkOptionTypes(
     const type = typeof defaults[name]
     if (type === 'boolean') booleanOption(path + name, value)
     else if (type === 'string') textOption(path + name, value)
-    else if (type === 'number' && typeof value !== 'number') {
+    else if (type === 'number' && (typeof value !== 'number' || Number.isNaN(value))) {
       throw new MemcacheOptionError(`${path + name} must be a number, got ${shownNumber(value)}`)
     }
   }
@@ -130,7 +130,9 @@ export function checkOptions(
   if ((given.constructor as { prototype?: unknown } | undefined)?.prototype === given) {
     throw new MemcacheOptionError(`${owner} was given a class as its options: call it first, as in ${owner}({ … })`)
   }
-  for (const name of Object.keys(options)) {
+  const names = Object.keys(options)
+  if (names.length === 0) refuseOtherObject(owner, given)
+  for (const name of names) {
     if (known.includes(name)) continue
     if (isInstance(given)) {
       throw new MemcacheOptionError(`${owner} takes its options as an object, { … }, got ${kindOf(given)}`)
@@ -139,6 +141,20 @@ export function checkOptions(
     const advice = meant === undefined ? `it knows ${known.join(', ')}` : `\`${name}\` is \`${meant}\` here`
     throw new MemcacheOptionError(`${owner} has no option '${name}': ${advice}`)
   }
+}
+
+/**
+ * Refuses a promise, a Map or another object of the language in place of options: it has no names of its own, and would
+ * count as options that are all left out.
+ *
+ * @throws MemcacheOptionError
+ */
+export function refuseOtherObject(owner: string, given: object): void {
+  const tag: unknown = Object.prototype.toString.call(given)
+  // Options may be a class with getters, or a module.
+  if (tag === '[object Object]' || tag === '[object Module]') return
+  const advice = typeof (given as { then?: unknown }).then === 'function' ? ': await it first' : ''
+  throw new MemcacheOptionError(`${owner} takes its options as an object, { … }, got ${kindOf(given)}${advice}`)
 }
 
 /** Returns whether an object is of a class, as a client or a cache in place of options that name it. */

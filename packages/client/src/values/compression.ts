@@ -1,5 +1,14 @@
 import * as zlib from 'node:zlib'
-import { ClientFlags, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
+import {
+  checkOptions,
+  choiceOption,
+  ClientFlags,
+  MemcacheDecodeError,
+  MemcacheOptionError,
+  positiveOption,
+  rangeOption,
+} from 'memcache-ts-protocol'
+import type { OptionRange } from 'memcache-ts-protocol'
 import { messageOf } from '../errors.ts'
 
 /** How values are compressed. */
@@ -43,9 +52,18 @@ export interface Compression {
   compress(value: Buffer | string): Buffer | undefined
 }
 
-/** @throws MemcacheOptionError for what cannot be, such as zstd on a Node without it. */
+const OPTION_NAMES = ['algorithm', 'overBytes', 'level'] as const satisfies readonly (keyof CompressionOptions)[]
+const HINTS = { minBytes: 'overBytes', threshold: 'overBytes', type: 'algorithm' }
+const LEVELS: Readonly<Record<CompressionAlgorithm, OptionRange>> = { gzip: [1, 9], brotli: [0, 11], zstd: [1, 22] }
+const ALGORITHMS = Object.keys(LEVELS) as CompressionAlgorithm[]
+
+/** @throws MemcacheOptionError if an option is unknown or invalid, such as zstd on a Node without it. */
 export function createCompression(options: CompressionOptions, maxBytes: number): Compression {
+  checkOptions('compression', options, OPTION_NAMES, HINTS)
   const { algorithm = 'gzip', overBytes = OVER_BYTES, level } = options
+  choiceOption('the algorithm of compression', algorithm, ALGORITHMS)
+  if (overBytes !== 0) positiveOption('compression.overBytes', overBytes)
+  if (level !== undefined) rangeOption(`compression.level of ${algorithm}`, level, LEVELS[algorithm])
   const compress = compressorOf(algorithm, level)
   return {
     flag: ClientFlags[algorithm],
@@ -75,8 +93,6 @@ function compressorOf(algorithm: CompressionAlgorithm, level: number | undefined
       const params = { [ZSTD_LEVEL]: level ?? 3 }
       return (bytes) => zstdCompressSync(bytes, { params })
     }
-    default:
-      throw new MemcacheOptionError(`compression must be 'gzip', 'brotli' or 'zstd', got '${String(algorithm)}'`)
   }
 }
 

@@ -25,7 +25,9 @@ export function createCodec(
     throw new MemcacheOptionError('compression does not apply to your own codec: compress in the codec itself')
   }
   if (typeof values?.encode !== 'function' || typeof values.decode !== 'function') {
-    throw new MemcacheOptionError('a codec must have the methods encode and decode')
+    throw new MemcacheOptionError(
+      `values must be 'typed', the name of a preset, or a codec with the methods encode and decode, got ${kindOf(values)}`,
+    )
   }
   return guardedCodec(values)
 }

@@ -2,6 +2,7 @@
 import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { engineOf } from '../engine/engine.ts'
+import { describeValue } from '../option-types.ts'
 import { HeldSession } from './held-session.ts'
 import { ReplacedSession } from './replaced-session.ts'
 import { newTombstone, SessionText, toJson } from './session-codec.ts'
@@ -222,7 +223,8 @@ export class MemcacheStore extends Store {
    */
   async lock(id: string, options: LockOptions = {}): Promise<SessionLock> {
     const { waitMs = DEFAULT_LOCK.waitMs, leaseSeconds = DEFAULT_LOCK.leaseSeconds } = options
-    if (!(waitMs >= 0)) throw new MemcacheOptionError(`waitMs must be a number of at least 0, got ${waitMs}`)
+    if (typeof waitMs !== 'number' || !(waitMs >= 0))
+      throw new MemcacheOptionError(`waitMs must be a number of at least 0, got ${describeValue(waitMs)}`)
     const release = await this.#sessions.locks.take(id, {
       waitMs,
       leaseSeconds: ttlToSeconds(leaseSeconds, 'leaseSeconds'),
