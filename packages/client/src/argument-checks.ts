@@ -1,4 +1,4 @@
-import { checkOptions, kindOf, MemcacheOptionError, Uint64 } from 'memcache-ts-protocol'
+import { checkOptions, isMemcacheError, kindOf, MemcacheOptionError, Uint64 } from 'memcache-ts-protocol'
 import type {
   CallOptions,
   CounterOptions,
@@ -8,7 +8,7 @@ import type {
   MetaSetOptions,
   WriteOptions,
 } from './call-options.ts'
-import { messageOf } from './errors.ts'
+import { messageOf, readValueOf } from './errors.ts'
 
 const MAX_UINT64 = 2n ** 64n - 1n
 
@@ -35,11 +35,22 @@ export function uint64Option(name: string, value: number | bigint | undefined): 
 
 /** Returns keys and their values as pairs. @throws MemcacheOptionError if `items` is not an iterable of pairs. */
 export function pairsOf<Given>(items: Iterable<readonly [Given, unknown]>): (readonly [Given, unknown])[] {
-  if (typeof (items as Partial<typeof items> | null | undefined)?.[Symbol.iterator] === 'function') {
-    const pairs = [...items]
-    if (pairs.every((pair) => Array.isArray(pair))) return pairs
-  }
+  const pairs = readValueOf('the items', () => {
+    if (typeof (items as Partial<typeof items> | null | undefined)?.[Symbol.iterator] !== 'function') return undefined
+    const all = [...items]
+    return all.every((pair) => Array.isArray(pair))
+      ? all.map(([key, value]): readonly [Given, unknown] => [key, value])
+      : undefined
+  })
+  if (pairs !== undefined) return pairs
   throw new MemcacheOptionError(`items must be a Map or pairs of keys and values, got ${kindOf(items)}`)
+}
+
+/** Returns a copy of the keys of a batch. @throws MemcacheOptionError if they are not an array. */
+export function keysOf<Given>(keys: readonly Given[]): readonly Given[] {
+  const copy = readValueOf('the keys', () => (Array.isArray(keys) ? Array.from<Given>(keys) : undefined))
+  if (copy !== undefined) return copy
+  throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
 }
 
 /** Returns a whole number of at most 31 bits, as memcached accepts it. @throws MemcacheOptionError for other values. */
@@ -154,7 +165,7 @@ export function checkNames(method: string, options: CallOptions | undefined): vo
     for (const name in options) readOption(method, options, name as keyof CallOptions)
     checkOptions(method, options, [...names], hintsFor(method, names))
   } catch (cause) {
-    if (cause instanceof MemcacheOptionError) throw cause
+    if (isMemcacheError(cause)) throw cause
     throw new MemcacheOptionError(`the options of ${method} cannot be read: ${messageOf(cause)}`, { cause })
   }
 }

@@ -27,13 +27,13 @@ interface DiscoveryOptions extends ConnectionOptions {
 
 /** The owner of a discovery, which is notified of its events. */
 export interface DiscoveryObserver {
-  /** A request for the servers was sent; operations may wait for the response. */
+  /** Called when a request for the servers was sent; operations may wait for the response. */
   requested(): void
-  /** No endpoint has returned the servers; the next request follows later. */
+  /** Called if no endpoint has returned the servers; the next request follows later. */
   failed(error: MemcacheError): void
-  /** As `failed`, but only the first time since an endpoint responded, and not while the client closes. */
+  /** Called like `failed`, but only the first time since an endpoint responded, and not while the client closes. */
   lost(error: MemcacheError): void
-  /** The servers that are used from now on were found. */
+  /** Called when the servers that are used from now on were found. */
   found(servers: readonly ServerAddress[]): void
 }
 

@@ -1,19 +1,11 @@
 import { EventEmitter } from 'node:events'
 import { setImmediate } from 'node:timers'
-import {
-  formatFlushAll,
-  formatVerbosity,
-  kindOf,
-  MemcacheOptionError,
-  Opcode,
-  refuseSecondOptions,
-} from 'memcache-ts-protocol'
+import { kindOf, MemcacheOptionError, refuseSecondOptions } from 'memcache-ts-protocol'
 import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
 import { checkCall, startBatch, wantsNoReply } from './call-deadline.ts'
-import { checkNames, hasKnownNames, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
+import { checkNames, hasKnownNames, keysOf, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
 import type { CallOptions, ClientKey, CounterOptions, WriteOptions, Written } from './call-options.ts'
 import { Commands } from './commands.ts'
-import { VERSION_REQUEST } from './connection/handshake.ts'
 import { Discovery } from './discovery.ts'
 import { Opening } from './waiting-calls.ts'
 import type { ConnectionReport } from './connection/connection-contract.ts'
@@ -27,7 +19,14 @@ import { MetaCommands } from './meta-commands.ts'
 import type { Widened } from './meta-commands.ts'
 import { resolveClientOptions } from './options.ts'
 import type { MemcachedClientOptions, ResolvedClientOptions } from './options.ts'
-import { readStatistics, ServerCommands, statisticsRequest } from './server-commands.ts'
+import {
+  flushRequest,
+  readStatistics,
+  ServerCommands,
+  statisticsRequest,
+  verbosityRequest,
+  VERSION_OF_SERVER,
+} from './server-commands.ts'
 import type { ServerStatistics } from './server-commands.ts'
 import { operationChannel, Tracing } from './tracing.ts'
 
@@ -308,8 +307,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     keys: readonly Given[],
     options?: CallOptions,
   ): Promise<MultiResult<Given, boolean>> {
-    if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
-    const items = keys.map((key: Given): readonly [Given, undefined] => [key, undefined])
+    const items = keysOf(keys).map((key: Given): readonly [Given, undefined] => [key, undefined])
     return this.#forEach({ operation: 'deleteMulti', items, options }, ([key], options) => this.#delete(key, options))
   }
 
@@ -351,15 +349,15 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** Invalidates all items on all servers, now or after this many seconds. */
   async flushAll(delaySeconds = 0, options?: CallOptions): Promise<void> {
     const delay = this.#commands.exptimeIn(wholeNumber('delaySeconds', delaySeconds) || Infinity)
-    const extra = delay > 0 ? { extra: delay } : {}
-    const request = { text: formatFlushAll(delay), writes: true, binary: { opcode: Opcode.flush, ...extra } }
-    await this.#tracing.run({ operation: 'flushAll', options }, (options) => this.#servers.onAll(request, options))
+    await this.#tracing.run({ operation: 'flushAll', options }, (options) =>
+      this.#servers.onAll(flushRequest(delay), options),
+    )
   }
 
   /** Returns each server's version. */
   async version(options?: CallOptions): Promise<Map<string, string>> {
     const lines = await this.#tracing.run({ operation: 'version', options }, (options) =>
-      this.#servers.onAll(VERSION_REQUEST, options),
+      this.#servers.onAll(VERSION_OF_SERVER, options),
     )
     return new Map([...lines].map(([server, [line]]) => [server, line?.replace('VERSION ', '') ?? '']))
   }
@@ -368,7 +366,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   async ping(options?: CallOptions): Promise<Map<string, Error | undefined>> {
     try {
       return await this.#tracing.run({ operation: 'version', options }, (options) =>
-        this.#servers.failuresOn(VERSION_REQUEST, options),
+        this.#servers.failuresOn(VERSION_OF_SERVER, options),
       )
     } catch (error) {
       // The client was closed, or no servers are known yet: all servers have the same error.
@@ -418,8 +416,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Sets the log level of every server: 0 for errors only, 1 for warnings too, 2 for commands too. */
   async verbosity(level: number, options?: CallOptions): Promise<void> {
-    wholeNumber('level', level)
-    const request = { text: formatVerbosity(level), writes: true, binary: { opcode: Opcode.verbosity, extra: level } }
+    const request = verbosityRequest(wholeNumber('level', level))
     await this.#tracing.run({ operation: 'verbosity', options }, (options) => this.#servers.onAll(request, options))
   }
 

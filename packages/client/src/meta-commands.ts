@@ -145,6 +145,7 @@ export class MetaCommands {
         key,
         (wireKey) => ({
           text: typeof wireKey === 'string' ? `me ${wireKey}\r\n` : `me ${wireKey.toString('base64')} b\r\n`,
+          line: /^(?:ME|EN)\b/,
           meta: true,
         }),
         options,
@@ -157,7 +158,7 @@ export class MetaCommands {
   /** mn: resolves when every server has responded. */
   noop(options?: CallOptions): Promise<void> {
     return this.#tracing.run({ operation: 'meta.noop', options }, async (options) => {
-      await this.#servers.onAll({ text: 'mn\r\n', meta: true }, options)
+      await this.#servers.onAll({ text: 'mn\r\n', line: /^MN\b/, meta: true }, options)
     })
   }
 }

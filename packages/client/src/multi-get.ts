@@ -1,7 +1,7 @@
 import type { ItemResponse } from './operations/item-response.ts'
 import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
-import { asMemcacheError } from './errors.ts'
+import { asMemcacheError, readValueOf } from './errors.ts'
 import { checkCall, deadlineOf, reasonOf, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
@@ -90,11 +90,10 @@ export class MultiGet {
     wish: MultiGetWish<Result>,
   ): Promise<MultiResult<Given, Result>> {
     checkCall(options)
-    if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
     const readAgain = (given: Given): Promise<void> =>
       this.#readOne(call, { given, wireKey: this.#dispatcher.wireKey(given), isExact: true })
     const call = new MultiGetCall({ keys, options, wish, readAgain })
-    const requests = this.#sendAll(call)
+    const requests = readValueOf('the keys', () => this.#sendAll(call))
     let failures = 0
     const settle = async ({ pool, given, done }: Request<Given>): Promise<void> => {
       try {
@@ -122,6 +121,7 @@ export class MultiGet {
     const requests: Request<Given>[] = []
     const batches: Batch<Given>[] = []
     let batch: Batch<Given> | undefined
+    if (!Array.isArray(call.keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(call.keys)}`)
     for (const key of call.keys) {
       const wireKey = this.#wireKeyOf(key, call)
       if (wireKey === undefined) continue

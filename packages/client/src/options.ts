@@ -20,6 +20,7 @@ import type { ProtocolName } from './protocols/protocol.ts'
 import { HASH_STRATEGIES } from './routing/create-router.ts'
 import type { HashStrategy } from './routing/create-router.ts'
 import type { SocketName } from './routing/ketama.ts'
+import { readValueOf } from './errors.ts'
 import { parseServers } from './server-address.ts'
 import type { ServerAddress, ServerList, ServerListOptions, ServerStream } from './server-address.ts'
 import { DEFAULT_MAX_DECOMPRESSED_BYTES } from './values/compression.ts'
@@ -178,74 +179,56 @@ const HINTS = {
   sasl: 'username` and `password',
 }
 
-const DEFAULT_SERVERS = '127.0.0.1:11211'
-
-/** The defaults. `null`, such as from a missing setting, is not one of them, and is refused. */
-const DEFAULTS = {
-  timeoutMs: 500,
-  connectTimeoutMs: 1000,
-  idleTimeoutMs: Infinity,
-  poolSize: 2,
-  maxQueue: 10_000,
-  profile: 'memcached',
-  hash: 'ketama',
-  hashWithPrefix: false,
-  hashSocketsAs: 'path:0',
-  failover: 'next',
-  protocol: 'auto',
-  discovery: false,
-  discoveryIntervalMs: 60_000,
-  prefix: '',
-  longKeys: 'refuse',
-  values: 'typed',
-  compression: false,
-  maxDecompressedBytes: DEFAULT_MAX_DECOMPRESSED_BYTES,
-  unreadable: 'error',
-} as const satisfies MemcachedClientOptions
-
-/** @throws MemcacheOptionError if an option is unknown or invalid. */
+/** @throws MemcacheOptionError if an option is unknown or invalid, or cannot be read. */
 export function resolveClientOptions(given: MemcachedClientOptions): ResolvedClientOptions {
+  return readValueOf('the options of a MemcachedClient', () => resolved(given))
+}
+
+function resolved(given: MemcachedClientOptions): ResolvedClientOptions {
   if (typeof given !== 'object' || given === null) {
     throw new MemcacheOptionError(
       `the options of a MemcachedClient must be an object or the servers as text, got ${kindOf(given)}`,
     )
   }
   checkOptions('MemcachedClient', given, OPTION_NAMES, HINTS)
-  const { servers, ...fromUrl } = resolveServers(given.servers === undefined ? DEFAULT_SERVERS : given.servers)
-  const options = { ...DEFAULTS, ...fromUrl, ...withoutUndefined(given) }
-  const prefix = textOption('prefix', options.prefix)
-  const discovery = booleanOption('discovery', options.discovery)
+  // A missing setting must not select the default.
+  const missing = OPTION_NAMES.find((name) => given[name] === null)
+  if (missing !== undefined) throw new MemcacheOptionError(`${missing} must not be null: leave it out for its default`)
+  const { servers, ...fromUrl } = resolveServers(given.servers ?? '127.0.0.1:11211')
+  const options = { ...fromUrl, ...withoutUndefined(given) }
+  const prefix = textOption('prefix', options.prefix ?? '')
+  const discovery = booleanOption('discovery', options.discovery ?? false)
   checkKeyPrefix(prefix)
   if (discovery && servers.some(({ stream, path }) => stream !== undefined || path !== undefined)) {
     throw new MemcacheOptionError('discovery needs configuration endpoints: write servers as host:port')
   }
   return {
     servers,
-    timeoutMs: positiveOption('timeoutMs', options.timeoutMs),
-    connectTimeoutMs: positiveOption('connectTimeoutMs', options.connectTimeoutMs),
-    idleTimeoutMs: positiveOption('idleTimeoutMs', options.idleTimeoutMs),
-    poolSize: poolSizeOf(options.poolSize),
-    maxQueue: options.maxQueue === Infinity ? Infinity : positiveWholeOption('maxQueue', options.maxQueue),
-    profile: choiceOption('profile', options.profile, ['memcached', 'hosted']),
-    hash: choiceOption('hash', options.hash, HASH_STRATEGIES),
-    hashWithPrefix: booleanOption('hashWithPrefix', options.hashWithPrefix),
-    hashSocketsAs: choiceOption('hashSocketsAs', options.hashSocketsAs, ['path:0', 'path']),
-    failover: choiceOption('failover', options.failover, ['next', 'none']),
+    timeoutMs: positiveOption('timeoutMs', options.timeoutMs ?? 500),
+    connectTimeoutMs: positiveOption('connectTimeoutMs', options.connectTimeoutMs ?? 1000),
+    idleTimeoutMs: positiveOption('idleTimeoutMs', options.idleTimeoutMs ?? Infinity),
+    poolSize: poolSizeOf(options.poolSize ?? 2),
+    maxQueue: options.maxQueue === Infinity ? Infinity : positiveWholeOption('maxQueue', options.maxQueue ?? 10_000),
+    profile: choiceOption('profile', options.profile ?? 'memcached', ['memcached', 'hosted']),
+    hash: choiceOption('hash', options.hash ?? 'ketama', HASH_STRATEGIES),
+    hashWithPrefix: booleanOption('hashWithPrefix', options.hashWithPrefix ?? false),
+    hashSocketsAs: choiceOption('hashSocketsAs', options.hashSocketsAs ?? 'path:0', ['path:0', 'path']),
+    failover: choiceOption('failover', options.failover ?? 'next', ['next', 'none']),
     tls: tlsOf(withoutUndefined(given), fromUrl),
     credentials: credentialsOf(options.username, options.password),
-    protocol: choiceOption('protocol', options.protocol, ['auto', 'meta', 'text', 'binary']),
+    protocol: choiceOption('protocol', options.protocol ?? 'auto', ['auto', 'meta', 'text', 'binary']),
     discovery,
-    discoveryIntervalMs: positiveOption('discoveryIntervalMs', options.discoveryIntervalMs),
+    discoveryIntervalMs: positiveOption('discoveryIntervalMs', options.discoveryIntervalMs ?? 60_000),
     prefix: prefix === '' ? '' : `${prefix}:`,
-    longKeys: choiceOption('longKeys', options.longKeys, ['refuse', 'hash']),
+    longKeys: choiceOption('longKeys', options.longKeys ?? 'refuse', ['refuse', 'hash']),
     codec: createCodec(
-      options.values,
+      options.values ?? 'typed',
       compressionOf(options.compression),
-      positiveWholeOption('maxDecompressedBytes', options.maxDecompressedBytes),
+      positiveWholeOption('maxDecompressedBytes', options.maxDecompressedBytes ?? DEFAULT_MAX_DECOMPRESSED_BYTES),
     ),
     chunkBytes: options.chunkBytes === undefined ? Infinity : positiveWholeOption('chunkBytes', options.chunkBytes),
     itemMaxBytes: options.itemMaxBytes === undefined ? undefined : positiveOption('itemMaxBytes', options.itemMaxBytes),
-    unreadable: choiceOption('unreadable', options.unreadable, ['error', 'miss']),
+    unreadable: choiceOption('unreadable', options.unreadable ?? 'error', ['error', 'miss']),
     clock: clockOf(options.clock),
   }
 }
@@ -313,14 +296,10 @@ function poolSizeOf(given: number): number {
   )
 }
 
-function compressionOf(given: boolean | CompressionAlgorithm | CompressionOptions): CompressionOptions | undefined {
-  if (given === false) return undefined
+function compressionOf(given: MemcachedClientOptions['compression']): CompressionOptions | undefined {
+  if (given === undefined || given === false) return undefined
   if (given === true) return {}
-  if (typeof given === 'string') return { algorithm: given }
-  if (typeof given === 'object' && given !== null) return given
-  throw new MemcacheOptionError(
-    `compression must be true, false, the name of an algorithm, or an object of options, got ${kindOf(given)}`,
-  )
+  return typeof given === 'string' ? { algorithm: given } : given
 }
 
 function clockOf(clock: Clock | undefined): Clock {
@@ -329,9 +308,6 @@ function clockOf(clock: Clock | undefined): Clock {
   throw new MemcacheOptionError(`clock must have nowMs(), got ${kindOf(clock)}`)
 }
 
-/** The given options: one that is `undefined` counts as left out. */
-type Given<Options> = { [Name in keyof Options]?: Exclude<Options[Name], undefined> }
-
-function withoutUndefined<Options extends object>(options: Options): Given<Options> {
-  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Given<Options>
+function withoutUndefined<Options extends object>(options: Options): Options {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as Options
 }

@@ -93,7 +93,7 @@ export function parseServers(text: string): ServerList {
   return { servers, options: { ...options, ...tls } }
 }
 
-/** `user:password`, each percent-encoded. */
+/** Parses `user:password`, each percent-encoded. */
 function parseCredentials(text: string): ServerListOptions {
   if (text === '') return {}
   if (/[@,/\s]/.test(text)) {

@@ -1,5 +1,13 @@
-import { formatStats, MemcacheOptionError, Opcode, textOption } from 'memcache-ts-protocol'
+import {
+  formatFlushAll,
+  formatStats,
+  formatVerbosity,
+  MemcacheOptionError,
+  Opcode,
+  textOption,
+} from 'memcache-ts-protocol'
 import { checkCall } from './call-deadline.ts'
+import { VERSION_REQUEST } from './connection/handshake.ts'
 import type { CallOptions } from './call-options.ts'
 import type { Dispatcher, ServerPool } from './dispatcher.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
@@ -42,6 +50,23 @@ export class ServerCommands {
     const asked = options?.server === undefined ? pools : [this.#dispatcher.poolFor('', options)]
     return new Map(asked.map((pool) => [pool.address.name, ask(pool)]))
   }
+}
+
+/** `version`, whose response must be a version. */
+export const VERSION_OF_SERVER: LinesRequest = { ...VERSION_REQUEST, line: /^VERSION/ }
+
+const OK = /^OK$/
+
+/** Returns the request of `flush_all`. @param exptime the time of the invalidation; 0 is now. */
+export function flushRequest(exptime: number): LinesRequest {
+  const extra = exptime > 0 ? { extra: exptime } : {}
+  return { text: formatFlushAll(exptime), line: OK, writes: true, binary: { opcode: Opcode.flush, ...extra } }
+}
+
+/** Returns the request of `verbosity`. */
+export function verbosityRequest(level: number): LinesRequest {
+  const binary = { opcode: Opcode.verbosity, extra: level }
+  return { text: formatVerbosity(level), line: OK, writes: true, binary }
 }
 
 /**

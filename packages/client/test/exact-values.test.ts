@@ -240,6 +240,42 @@ describe('typed values', () => {
     expect(() => codec.encode([{ value }])).toThrow(MemcacheOptionError)
   })
 
+  const LEVELS: Record<string, [wrap: (value: unknown) => unknown, unwrap: (value: never) => unknown]> = {
+    array: [(value) => [value], ([value]: unknown[]) => value],
+    object: [(value) => ({ value }), ({ value }: { value: unknown }) => value],
+    'object with the tag': [($) => ({ $ }), ({ $ }: { $: unknown }) => $],
+    'object without a prototype': [
+      (value) => Object.assign(Object.create(null) as object, { value }),
+      ({ value }: { value: unknown }) => value,
+    ],
+    map: [(value) => new Map([['key', value]]), (map: Map<string, unknown>) => map.get('key')],
+    'key of a map': [(value) => new Map([[value, 1]]), (map: Map<unknown, number>) => [...map.keys()][0]],
+    set: [(value) => new Set([value]), (set: Set<unknown>) => [...set][0]],
+    error: [(value) => Object.assign(new Error('outer', { cause: value }), { stack: '' }), ({ cause }: Error) => cause],
+  }
+  const LEAVES = [1, 'text', null, undefined, 1n, NaN, new Date(5), Buffer.from('a'), [], {}]
+
+  it.each(Object.entries(LEVELS))('reads all that it stores, however deep: %s', (_, [wrap, unwrap]) => {
+    const codec = createCodec('typed', undefined)
+    for (const leaf of LEAVES) {
+      for (const depth of [998, 999, 1000, 1001]) {
+        let value: unknown = leaf
+        for (let level = 0; level < depth; level++) value = wrap(value)
+        let encoded
+        try {
+          encoded = codec.encode(value)
+        } catch (error) {
+          expect(error).toBeInstanceOf(MemcacheOptionError)
+          expect(depth).toBeGreaterThanOrEqual(1000)
+          continue
+        }
+        let read = codec.decode(Buffer.from(encoded.bytes as string), encoded.clientFlags)
+        for (let level = 0; level < depth; level++) read = unwrap(read as never)
+        expect(read).toEqual(leaf)
+      }
+    }
+  })
+
   it('tells a circle from many paths to one object', () => {
     const shared = { a: 1n }
     expect(roundTrip('typed', [shared, { shared }, new Set([shared])])).toStrictEqual([

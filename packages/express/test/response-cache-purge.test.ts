@@ -74,6 +74,11 @@ describe('purge', () => {
     ['//cities//*', '/cities/oslo'],
     ['/a%0D%0Aflush_all%0D%0A', '/a%0d%0aflush_all%0d%0a'],
     ['/a/../b', '/a/../b'],
+    ['/b', '/a/../b'],
+    ['/a/b', '/a/./b'],
+    ['/a/b', '/a/%2e/c/%2E%2e/b'],
+    ['/a/*', '/x/../a/b'],
+    ['/.well-known/x', '/.well-known/x'],
   ])('of %s reaches %s, by whatever encoding', async (pattern, path) => {
     await using site = await open()
     for (const each of [path, '/other']) await site.isHit(each)

@@ -12,6 +12,20 @@ function recordOf(head: unknown, body: Buffer): Buffer {
   return Buffer.concat([length, line, body])
 }
 
+/** Fields that no response is stored with: of a connection, of one client, or with several values. */
+const NEVER_STORED = [
+  { 'transfer-encoding': 'chunked' },
+  { 'content-length': '1' },
+  { connection: 'close' },
+  { upgrade: 'h2c' },
+  { trailer: 'x' },
+  { 'set-cookie': 'id=1' },
+  { age: '1' },
+  { 'x-csrf-token': 'of ann' },
+  { 'ratelimit-remaining': '1' },
+  { 'content-type': ['text/html', 'text/plain'] },
+]
+
 describe('a value that another program has stored under the key of a response', () => {
   let site: Site
   let name: string
@@ -49,18 +63,34 @@ describe('a value that another program has stored under the key of a response', 
 
   it.each(
     Object.entries({
-      status: [99, 700, '200', null, 1.5, -1],
-      fields: [null, [], { 'bad name': 'x' }, { a: 'b\r\nc' }, { a: 1 }, { a: [1] }, 'text'],
+      status: [99, 101, 206, 304, 416, 700, '200', null, 1.5, -1],
+      fields: [null, [], { 'bad name': 'x' }, { a: 'b\r\nc' }, { a: 1 }, { a: [1] }, 'text', ...NEVER_STORED],
       removed: [null, ['bad name'], [1]],
       receivedMs: [null, 'x', -1, 1e300],
       lifetimes: [null, {}, { freshSeconds: 'x' }],
       compression: ['br', null, 'none'],
-      length: [null, -1, 1, 2999, 3001, 1e300],
+      length: [null, -1, 1, 1.5, 2999, 3001, 1e300],
       key: ['another', null],
       kind: ['pass', 'variants', 'x', null],
     }).flatMap(([part, values]) => values.map((value) => [part, value] as const)),
   )('is a miss where its %s is %j', async (part, value) => {
     await expectRight(recordOf({ ...stored.head, [part]: value }, stored.body))
+  })
+
+  it('is a miss where a list of variants is under the key of a variant', async () => {
+    await using other = await openSite({ ttlSeconds: 60 })
+    other.answers((_request, response) => response.set('Vary', 'Accept').send('right'))
+    await other.get()
+    await other.pass(0)
+    const names: string[] = []
+    await other.cache.client.metadump(({ key }) => void names.push(key))
+    const variant = names.filter((key) => key.includes('http:')).sort((one, two) => two.length - one.length)[0]!
+    const bytes = (await other.cache.client.get<{ value: Buffer }>(variant))!.value
+    const { key } = JSON.parse(bytes.toString('utf8', 4, 4 + bytes.readUInt32BE(0))) as { key: string }
+    const nested = recordOf({ kind: 'variants', key, names: ['accept'], id: 'x' }, Buffer.alloc(0))
+    await other.cache.client.set(variant, nested, 60)
+    for (const method of ['GET', 'HEAD', 'GET']) expect((await other.send(method)).status).toBe(200)
+    expect((await other.get()).body).toBe('right')
   })
 
   it('is a miss, whatever bytes it has', async () => {
@@ -108,7 +138,7 @@ describe('a cache within a cache', () => {
   })
 })
 
-describe('fields of proxies', () => {
+describe('fields of proxies, and fields by which frameworks render pages differently', () => {
   const FIELDS = [
     'x-forwarded-proto',
     'x-forwarded-scheme',
@@ -122,6 +152,17 @@ describe('fields of proxies', () => {
     'x-rewrite-url',
     'x-host',
     'forwarded',
+    'client-ip',
+    'x-proxyuser-ip',
+    'wl-proxy-client-ip',
+    'x-nuxt-no-ssr',
+    'x-react-router-spa-mode',
+    'x-sveltekit-action',
+    'x-prerender-revalidate',
+    'x-middleware-prefetch',
+    'hx-trigger',
+    'x-up-version',
+    'next-url',
   ]
   it.each(FIELDS)('%s of one client decides nothing for the others', async (name) => {
     await using site = await openSite({ ttlSeconds: 60 })
@@ -133,7 +174,7 @@ describe('fields of proxies', () => {
     expect(site.calls.length).toBeLessThanOrEqual(3)
   })
 
-  it('make no difference behind a proxy that is trusted, as far as they name clients', async () => {
+  it('of proxies make no difference behind a proxy that is trusted, as far as they name clients', async () => {
     await using site = await openSite({ ttlSeconds: 60, before: (app) => app.set('trust proxy', 1) })
     const from = (address: string) => ({
       'X-Forwarded-For': address,

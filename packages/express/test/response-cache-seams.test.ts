@@ -164,4 +164,20 @@ describe.each(EXPRESSES)('a request that changes something, on %s', (_, create) 
     await site.send('POST', changed)
     expect((await site.get(read)).body).toBe('version 3')
   })
+
+  it.each([
+    ['shop.test', 'http://shop.test:80/news'],
+    ['shop.test:80', 'http://shop.test/news'],
+    ['shop.test:443', 'https://SHOP.test/news'],
+    ['shop.test:8080', 'http://shop.test:8080/news'],
+    ['shop.test', '/x/../news'],
+  ])('at %s invalidates the URL of its Location %s', async (host, location) => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    site.answers((_request, response, call) => response.send(`version ${call}`))
+    await site.get('/news', { Host: host })
+    site.answers((_request, response) => response.status(201).set('Location', location).end())
+    await site.send('POST', '/all', { Host: host })
+    site.answers((_request, response) => response.send('new'))
+    expect((await site.get('/news', { Host: host })).body).toBe('new')
+  })
 })

@@ -35,7 +35,7 @@ export interface RateLimitHook {
    * @throws MemcacheOptionError if the limits depend on the request: use `limiterFor`.
    */
   readonly limiter: RateLimiter
-  /** The limiter of a request; `undefined` if nothing limits it. */
+  /** Returns the limiter of a request; `undefined` if nothing limits it. */
   limiterFor(request: FastifyRequest, reply: FastifyReply): Promise<RateLimiter | undefined>
 }
 

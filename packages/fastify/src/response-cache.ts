@@ -40,6 +40,8 @@ interface RouteCache {
 /** A running handler whose reply the cache stores. */
 interface Running {
   readonly response: VirtualResponse<Readable>
+  /** The trailers that hooks before the cache have added, which they add for each client. */
+  readonly trailersBefore: number
   /** Whether hooks of other plugins are processing the reply, and not the handler. */
   isInHooks: boolean
 }
@@ -74,7 +76,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
     response.once('close', () => reply.raw.off('close', leave))
     for (const [name, value] of Object.entries(reply.getHeaders()))
       if (value !== undefined) response.setHeader(name, value)
-    const running: Running = { response, isInHooks: false }
+    const running: Running = { response, trailersBefore: trailersOf(reply).length, isInHooks: false }
     const isAnswered = await responses.answer({
       request: request.raw,
       response: response.asServerResponse,
@@ -112,7 +114,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
     return status === 304 ? emptyStream() : payload
   })
 
-  /** The options of a route, with those of the plugin as defaults. */
+  /** Returns the cache of a route, whose options have those of the plugin as defaults. */
   function ofRoute(url: string | undefined, own: Ttl | CacheResponsesOptions): RouteCache {
     return routeCache('cacheResponses', {
       ...options,
@@ -120,7 +122,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
     })
   }
 
-  /** A route that was added before the plugin. */
+  /** Returns the cache of a route that was added before the plugin; `false` if it has none. */
   function findCache(request: FastifyRequest, option: Ttl | CacheResponsesOptions | false): RouteCache | false {
     const { config, url } = request.routeOptions
     let cache = ofRoutes.get(config)
@@ -146,6 +148,7 @@ function write(running: Running, reply: FastifyReply, payload: SentPayload): voi
   const { response } = running
   const content = payload instanceof Response ? takeResponse(reply, payload) : payload
   const headers = reply.getHeaders()
+  if (trailersOf(reply).length > running.trailersBefore) response.addTrailers()
   for (const name of response.getHeaderNames()) if (headers[name] === undefined) response.removeHeader(name)
   for (const [name, value] of Object.entries(headers)) if (value !== undefined) response.setHeader(name, value)
   if (content === null || content === undefined || reply.request.method === 'HEAD') {
@@ -173,6 +176,14 @@ async function writeStream(running: Running, content: BodySource): Promise<void>
   await writeBody(response.asServerResponse, content)
 }
 
+/** Returns the names of the trailers that were added to a reply. */
+function trailersOf(reply: FastifyReply): string[] {
+  const symbol = Object.getOwnPropertySymbols(reply).find(({ description }) => description === 'fastify.reply.trailers')
+  const trailers = symbol === undefined ? null : (reply as unknown as Record<symbol, object | null>)[symbol]
+  // A trailer that was removed again is `undefined`.
+  return Object.entries(trailers ?? {}).flatMap(([name, write]) => (typeof write === 'function' ? [name] : []))
+}
+
 /** Copies status and headers of a `Response` to a reply; returns the body. */
 function takeResponse(reply: FastifyReply, { status, headers, body }: Response): ReadableStream<Uint8Array> | null {
   reply.code(status)
@@ -195,6 +206,8 @@ async function takeResult(reply: FastifyReply, response: VirtualResponse<Readabl
     if (name === 'set-cookie') reply.removeHeader(name)
     reply.header(name, value)
   }
+  // Fastify sets it, unless trailers follow the body, which hooks may still add.
+  if (Buffer.isBuffer(body) && reply.request.method !== 'HEAD') reply.removeHeader('content-length')
   return { status, body }
 }
 
@@ -205,7 +218,9 @@ async function sendResult(reply: FastifyReply, response: VirtualResponse<Readabl
   const own = Buffer.isBuffer(body) ? Buffer.from(body) : body
   // For a Buffer without a type, Fastify sets `application/octet-stream`.
   const isUntyped = Buffer.isBuffer(own) && !reply.hasHeader('content-type')
-  return reply.send(isUntyped ? Readable.from([own], { objectMode: false }) : own)
+  if (!isUntyped) return reply.send(own)
+  if (trailersOf(reply).length === 0) reply.header('content-length', own.length)
+  return reply.send(Readable.from([own], { objectMode: false }))
 }
 
 /** Replaces a missing payload: without one, the HEAD handlers that Fastify adds set the length to 0. */

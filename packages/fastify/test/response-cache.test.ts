@@ -1,5 +1,8 @@
-import { createGzip } from 'node:zlib'
+import { get as httpGet } from 'node:http'
+import type { IncomingMessage } from 'node:http'
 import { Readable } from 'node:stream'
+import { text } from 'node:stream/consumers'
+import { createGzip } from 'node:zlib'
 import Fastify from 'fastify'
 import type { FastifyInstance, FastifyServerOptions, InjectOptions } from 'fastify'
 import { passTime, until } from 'memcache-ts-testing'
@@ -265,6 +268,33 @@ describe('cacheResponses', () => {
       expect((await site.get('/error')).statusCode).toBe(500)
       expect((await site.get('/hijacked')).body).toBe('raw')
     }
+  })
+
+  it('sends trailers to each client, and stores no response whose handler adds some', async () => {
+    let calls = 0
+    await using site = await open((app) => {
+      app.addHook('onSend', async (request, reply, payload) => {
+        if (request.url === '/by-hook') reply.trailer('x-end', (_reply, _payload, done) => done(null, 'hook'))
+        return payload
+      })
+      app.get('/by-hook', async () => `page ${++calls}`)
+      app.get('/by-handler', (_request, reply) => {
+        reply.trailer('x-end', (_reply, _payload, done) => done(null, 'handler'))
+        return reply.send(`page ${++calls}`)
+      })
+    })
+    await site.app.listen({ host: '127.0.0.1', port: 0 })
+    const { port } = site.app.server.address() as { port: number }
+    const get = async (path: string) => {
+      const response = await new Promise<IncomingMessage>((resolve, reject) => {
+        httpGet({ host: '127.0.0.1', port, path, agent: false }, resolve).on('error', reject)
+      })
+      return [await text(response), response.trailers['x-end']]
+    }
+    expect(await get('/by-hook')).toEqual(['page 1', 'hook'])
+    expect(await get('/by-hook')).toEqual(['page 1', 'hook'])
+    expect(await get('/by-handler')).toEqual(['page 2', 'handler'])
+    expect(await get('/by-handler')).toEqual(['page 3', 'handler'])
   })
 
   it('hides ignored query parameters from the handler', async () => {

@@ -460,7 +460,7 @@ interface RequestParts {
 const NO_OPTIONS: GetOrSetOptions = {}
 const NO_LATE_TAGS = { tags: undefined, fault: undefined }
 
-/** The loader in the requests of a batch, which are loaded together. */
+/** Takes the place of the loader in the requests of a batch, which are loaded together. */
 function noLoader(): never {
   throw new Error('getOrSetMany loads all values by one loader, not each value by its own')
 }

@@ -8,7 +8,7 @@ import { memcache, MemcacheLimitError } from '../src/index.ts'
 import { concurrency, CONCURRENCY_OPTIONS } from '../src/rate-limit/index.ts'
 import type { ConcurrencyLimiter, Slot } from '../src/rate-limit/index.ts'
 import { ownKey } from '../src/engine/engine.ts'
-import { NOBODY, takeTurn } from '../src/rate-limit/concurrency-state.ts'
+import { EMPTY_STATE, takeTurn } from '../src/rate-limit/concurrency-state.ts'
 import { openCache } from './open-cache.ts'
 
 /** It runs what was built. */
@@ -241,7 +241,7 @@ describe('a turn at the slots', () => {
     })
     fc.assert(
       fc.property(fc.array(step, { maxLength: 80 }), (steps) => {
-        let state = NOBODY
+        let state = EMPTY_STATE
         let nowMs = 1_000_000
         let count = 0
         const processes = [0, 1, 2].map(() => ({ held: [] as string[], wanted: [] as string[], seenMs: nowMs }))
@@ -258,8 +258,8 @@ describe('a turn at the slots', () => {
           for (const each of [me, ...processes.filter((other) => other !== me)]) {
             const wanted = each.wanted.map((token) => ({ token, mayWait: true }))
             const mine = each === me ? released : []
-            const wishes = { held: each.held, released: mine, wanted }
-            const turn = takeTurn(state, { wishes, nowMs }, RULES)
+            const requests = { held: each.held, released: mine, wanted }
+            const turn = takeTurn(state, { requests, nowMs }, RULES)
             state = turn.state
             expect(turn.lost.size).toBe(0)
             for (const token of turn.granted) {

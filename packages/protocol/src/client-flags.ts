@@ -1,12 +1,12 @@
 /**
- * The client flags of stored values, for everything that the client and the kit store (docs/format.md). 1 and 2 are
- * those of the common `json_serializer` for pymemcache, so that other languages can read plain values; 0 is what every
- * client writes for bytes.
+ * The client flags of stored values, for everything that the client and the kit store (docs/format.md). 1 and 2 are the
+ * flags of the common `json_serializer` for pymemcache, so that other languages can read plain values; 0 is the value
+ * that every client writes for bytes.
  */
 export const ClientFlags = {
   /**
-   * Unchanged bytes, as every client stores them. The kit stores nothing with these flags, and the client no empty
-   * value, since an empty value is an unfilled lease.
+   * Unchanged bytes, as every client stores them. The kit stores nothing with these flags, and the client stores no
+   * empty value with them, since an empty value is an unfilled lease.
    */
   bytes: 0,
   /** UTF-8 text. */

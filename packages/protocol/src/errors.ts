@@ -47,7 +47,7 @@ export interface MemcacheErrorDetails {
   cause?: unknown
 }
 
-/** The base class of all errors of the kit; `code` tells them apart. */
+/** The base class of all errors of the kit; `code` distinguishes them. */
 export class MemcacheError extends Error {
   readonly code: MemcacheErrorCode
   // Only known values become fields, so that a printed error has no empty ones.
@@ -71,6 +71,15 @@ export class MemcacheError extends Error {
       ...(retryable === true && { retryable }),
       ...(ambiguous === true && { ambiguous }),
     })
+  }
+}
+
+/** Returns whether a thrown value is a `MemcacheError`. Never throws: a proxy that was revoked throws when it is asked. */
+export function isMemcacheError(thrown: unknown): thrown is MemcacheError {
+  try {
+    return thrown instanceof MemcacheError
+  } catch {
+    return false
   }
 }
 

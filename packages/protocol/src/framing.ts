@@ -29,7 +29,7 @@ const EMPTY = Buffer.alloc(0)
 /**
  * Splits a stream of bytes into lines and data blocks, however the network has divided it; requests and responses have
  * the same frames (protocol.txt, "Protocol"). Bytes are parsed in place: only an unfinished line, or bytes after a
- * `STOP`, are copied. A data block takes length + 2 bytes, whatever its last two are, as in memcached.
+ * `STOP`, are copied. A data block has length + 2 bytes; as in memcached, the last two bytes may be any bytes.
  */
 export class FrameReader {
   readonly #handler: FrameHandler

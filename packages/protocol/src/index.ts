@@ -1,6 +1,7 @@
 export { FakeClock, LongTimer, MAX_TIMER_MS, refTimer, systemClock, unrefTimer } from './clock.ts'
 export type { Clock } from './clock.ts'
 export {
+  isMemcacheError,
   MemcacheAuthError,
   MemcacheClosedError,
   MemcacheConnectionError,

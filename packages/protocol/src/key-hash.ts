@@ -1,7 +1,7 @@
-/** The secret of this process: 64 random bits, so that nobody can construct keys that collide in an index. */
+/** The secret of this process: 64 random bits, so that no client can construct keys that collide in an index. */
 const [SECRET_LOW, SECRET_HIGH] = crypto.getRandomValues(new Int32Array(2)) as unknown as [number, number]
 
-/** Stands for "no delimiter" in `scanKey`: no byte is equal to it. */
+/** The `delimiter` of `scanKey` for keys without one: no byte is equal to it. */
 const NO_DELIMITER = -1
 const END_MARK = 0x80
 

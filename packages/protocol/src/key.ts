@@ -1,4 +1,4 @@
-import { MemcacheError, MemcacheKeyError, MemcacheOptionError } from './errors.ts'
+import { isMemcacheError, MemcacheKeyError, MemcacheOptionError } from './errors.ts'
 import { kindOf } from './option-checks.ts'
 import { MAX_KEY_BYTES } from './limits.ts'
 
@@ -14,8 +14,8 @@ export type Key = string | readonly KeyPart[]
  *   upper-case hexadecimal digits, and no part begins with `~`: keys that begin with `~` are the kit's own.
  * - A whole number that is exact is its digits, and the same key as that text: identifiers arrive as both.
  * - Everything else is a tag, which no text can be: `%` and two hexadecimal digits, of which one is a lower-case letter, so
- *   that `decodeURIComponent` still reads keys. `%3d` stands before what JavaScript writes for a number that is no safe
- *   integer, a bigint or a boolean (`%3d1.5`, `%3d42n`, `%3dtrue`), and before `none` for a list without parts; `%7e` stands
+ *   that `decodeURIComponent` still reads keys. `%3d` is before the text in JavaScript of a number that is not a safe
+ *   integer, a bigint or a boolean (`%3d1.5`, `%3d42n`, `%3dtrue`), and before `none` for a list without parts; `%7e` is
  *   before the hash of a longer key.
  */
 
@@ -30,7 +30,7 @@ const LAST_SURROGATE = 0xdfff
 const ESCAPES = Array.from({ length: DELETE + 1 }, (_, code) => `%${code.toString(16).toUpperCase().padStart(2, '0')}`)
 /** A `%` that does not begin an escape of text. */
 const TAG = /%(?![\dA-F]{2})/
-/** All tags: those of joined parts, of the client's hashed keys, and of the kit. */
+/** All tags: the tags of joined parts, of the client's hashed keys, and of the kit. */
 export const KeyTag = {
   /** Before a value as JavaScript writes it. */
   literal: '%3d',
@@ -58,7 +58,7 @@ export function joinKey(key: string | readonly unknown[], encodeOther?: (part: u
     return joinParts(key, encodeOther)
   } catch (cause) {
     // Reading a value of another type may run user code: getters, a proxy's traps.
-    if (cause instanceof MemcacheError) throw cause
+    if (isMemcacheError(cause)) throw cause
     throw new MemcacheKeyError('the parts of a key cannot be read', { cause })
   }
 }

@@ -2,11 +2,11 @@
 export const MAX_KEY_BYTES = 250
 /** The longest opaque of a meta command, without its `O`. */
 export const MAX_OPAQUE_BYTES = 31
-/** A line this long without its end closes the connection, unless it is a `get` or `gets`. */
+/** The maximum length of an unfinished line, unless it is a `get` or `gets`: a longer line closes the connection. */
 export const MAX_LINE_BYTES = 2048
-/** The most words of a meta command, including its own and the key. */
+/** The maximum number of words of a meta command, including its name and the key. */
 export const MAX_META_TOKENS = 20
-/** Relative expiry ends here: a larger exptime is a Unix time (protocol.txt, "Expiration times"). */
+/** The longest relative exptime: a larger exptime is a Unix time (protocol.txt, "Expiration times"). */
 export const MAX_RELATIVE_EXPTIME_SECONDS = 60 * 60 * 24 * 30
 /** The default port of memcached. */
 export const DEFAULT_PORT = 11211

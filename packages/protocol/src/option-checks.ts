@@ -83,8 +83,8 @@ export function choiceOption<Choice extends string>(name: string, value: unknown
 }
 
 /**
- * Checks each option that is given against the type of its default, where that is a boolean, text or a number: the text
- * 'false' would count as true, and '2' would be compared as text.
+ * Checks the type of each given option, if its default is a boolean, text or a number: the text 'false' would count as
+ * true, and '2' would be compared as text.
  *
  * @param path stands before the names in errors: 'tuning.'.
  * @throws MemcacheOptionError for the first option of another type.
@@ -137,7 +137,7 @@ export function checkOptions(
     if (isInstance(given)) {
       throw new MemcacheOptionError(`${owner} takes its options as an object, { … }, got ${kindOf(given)}`)
     }
-    const meant = hints[name] ?? nearest(name, known)
+    const meant = (Object.hasOwn(hints, name) ? hints[name] : undefined) ?? nearest(name, known)
     const advice = meant === undefined ? `it knows ${known.join(', ')}` : `\`${name}\` is \`${meant}\` here`
     throw new MemcacheOptionError(`${owner} has no option '${name}': ${advice}`)
   }

@@ -57,7 +57,7 @@ export const RequestError = {
 /**
  * One parsed request of the text or meta protocol. Each connection reuses one record for all lines, so that no object
  * or string is allocated per request. Keys, opaques and flags are positions in `buffer`, which is valid only until the
- * request was answered; a base64 key is decoded into `keyBuffer`.
+ * response was written; a base64 key is decoded into `keyBuffer`.
  */
 export class Request {
   command: Command = Command.unknown

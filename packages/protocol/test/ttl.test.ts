@@ -56,6 +56,9 @@ describe('seconds as a lifetime', () => {
 
   it('have their unit only over 30 days, where a bare number is refused', () => {
     expect([secondsToTtl(2_592_000), secondsToTtl(2_592_001)]).toEqual([2_592_000, '2592001s'])
+    for (const seconds of [1e20, 1e21, 1e300, Number.MAX_VALUE]) {
+      expect(exptimeOf(ttlToSeconds(secondsToTtl(seconds)), 0)).toBe(seconds < 1e21 ? seconds : 0)
+    }
   })
 })
 

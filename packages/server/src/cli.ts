@@ -27,7 +27,7 @@ const { version } = JSON.parse(readFileSync(join(PACKAGE_FOLDER, 'package.json')
 const DAEMON_VARIABLE = 'MEMCACHE_TS_SERVER_DAEMON'
 const LISTENING = 'listening'
 
-/** The command `memcache-ts-server`. */
+/** Runs the command `memcache-ts-server`. */
 async function main(args: readonly string[]): Promise<void> {
   const commandLine = readCommandLine(args)
   switch (commandLine.action) {

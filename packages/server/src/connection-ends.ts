@@ -9,7 +9,7 @@ export interface ConnectionEnds {
   readonly remotePort: number | undefined
 }
 
-/** An address as `stats conns` names it. */
+/** Returns an address as `stats conns` shows it. */
 export function peerText(host: string | undefined, port: number | undefined): string {
   if (host === undefined) return 'unix:'
   return host.includes(':') ? `tcp6:[${host}]:${port}` : `tcp:${host}:${port}`

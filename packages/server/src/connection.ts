@@ -144,7 +144,7 @@ export class Connection implements ReplyTarget, SessionHost {
     this.#session?.dispose()
   }
 
-  /** Handles the end of the client's side: the other side ends after its requests were responded to. */
+  /** Handles the end of the client's side: the other side ends after the responses to its requests were sent. */
   ended(): void {
     if (!this.#closing) this.#closeReason = 'normal'
     this.#hasEnded = true
@@ -174,8 +174,8 @@ export class Connection implements ReplyTarget, SessionHost {
   }
 
   /**
-   * A fault of the server ends only this connection. Its partial response is dropped, so that no other connection gets
-   * it.
+   * Handles a fault of the server, which ends only this connection. Its partial response is dropped, so that no other
+   * connection gets it.
    */
   #fail(error: unknown): false {
     this.#closing = true

@@ -17,7 +17,7 @@ export function percentEncode(bytes: Buffer, start: number, length: number): str
   return encoded
 }
 
-/** Text of a client for the log. Control characters, which could move the cursor of a terminal, are escaped. */
+/** Returns text of a client for the log, with control characters escaped, which could move the cursor of a terminal. */
 export function printable(text: string): string {
   return text.replaceAll(/[^ -~\u00a0-\u00ff]/g, (character) => {
     return `\\x${character.charCodeAt(0).toString(16).padStart(2, '0')}`

@@ -7,7 +7,7 @@ import { MemcacheConnectionError, MemcacheOptionError } from 'memcache-ts-protoc
 import { peerText } from './connection-ends.ts'
 import type { PeerVerification } from './tls/tls-acceptor.ts'
 
-/** How a listener differs from the options of TLS: plain, without client certificates, or requiring them. */
+/** The difference of a listener from the options of TLS: unencrypted, without client certificates, or requiring them. */
 export type TlsPrefix = 'notls' | 'btls' | 'mtls'
 
 /** An address to listen on. */
@@ -15,7 +15,7 @@ export type ListenAddress =
   | { readonly host: string; readonly port: number; readonly tls?: TlsPrefix | undefined }
   | { readonly path: string; readonly mode: number }
 
-/** How a `Listener` accepts connections. */
+/** The way in which a `Listener` accepts connections. */
 export interface ListenerOptions {
   readonly backlog: number
   /** See `Listener.verification`. */
@@ -57,7 +57,7 @@ export class Listener {
   }
 
   /**
-   * Listens.
+   * Starts to listen on an address.
    *
    * @throws MemcacheConnectionError if it cannot: the port is in use, or the process has no permission.
    */
@@ -132,7 +132,7 @@ function limitPermissions(mode: number): (() => void) | undefined {
   return () => process.umask(before)
 }
 
-/** A stale socket is removed; a file of another kind belongs to another program. */
+/** Removes a stale socket; a file of another kind belongs to another program, and stays. */
 function removeStaleSocket(path: string): void {
   if (lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true) unlinkSync(path)
 }

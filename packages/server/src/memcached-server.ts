@@ -111,7 +111,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#connections = new OpenConnections(context, {
       maxConnections,
       verbosity: () => this.#verbosity,
-      tell: (event, text) => this.#tell(event, text),
+      emit: (event, text) => this.#emitSafely(event, text),
     })
     if (tls !== undefined) this.#tls = new TlsAcceptor(tls, this.#handshakeOwner(context))
     this.#owner = this.#makeOwner(context)
@@ -123,7 +123,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
    *
    * @throws MemcacheConnectionError if it cannot: the port is in use, or the process has no permission.
    * @throws MemcacheClosedError after `close()`, and MemcacheOptionError if it listens already, if `memoryFile` could
-   *   not be written, or if beside it is an empty `.meta` file of memcached.
+   *   not be written, or if there is an empty `.meta` file of memcached beside it.
    */
   async listen(): Promise<{ host: string; port: number }> {
     this.#requireOpen()
@@ -135,7 +135,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#listens = true
     const { backlog } = this.#options
     const accept = (socket: Socket, from: Listener): void => this.#accept(socket, from)
-    const failed = (message: string): void => this.#tell('log', message)
+    const failed = (message: string): void => this.#emitSafely('log', message)
     try {
       for (const where of this.#addresses()) {
         const verification = this.#verificationOf(where)
@@ -180,7 +180,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     this.#connections.handle(stream, owner)
   }
 
-  /** The general statistics, by memcached's names. */
+  /** Returns the general statistics, by memcached's names. */
   stats(): Record<string, string | number> {
     this.#owner.tick()
     return Object.fromEntries(generalStatistics(this.#owner))
@@ -205,7 +205,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     try {
       this.#credentials?.reload()
     } catch (error) {
-      this.#tell('log', `${(error as Error).message}; the credentials stay as they were`)
+      this.#emitSafely('log', `${(error as Error).message}; the credentials stay as they were`)
     }
     if (this.#tls !== undefined) this.#refreshCertificates(this.#tls)
   }
@@ -233,7 +233,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     await this.close()
   }
 
-  /** The dashboard is loaded only if the option `dashboard` is set. */
+  /** Opens the dashboard, whose code is loaded only if the option `dashboard` is set. */
   async #openDashboard(): Promise<void> {
     const { dashboard, dashboardToken } = this.#options
     if (dashboard === '') return
@@ -287,7 +287,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     return disableTcp ? [] : host.map((address) => readListenAddress(address, port))
   }
 
-  /** As in memcached, the port of an address is used for UDP too. */
+  /** Returns the addresses for UDP. As in memcached, the port of an address is used for UDP too. */
   #udpAddresses(): { host: string; port: number }[] {
     const { host, udpPort } = this.#options
     return udpPort === NO_UDP ? [] : host.map((address) => readListenAddress(address, udpPort))
@@ -334,14 +334,14 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     }
   }
 
-  /** The reply to `refresh_certs`. */
+  /** Reads the certificates again; returns the response to `refresh_certs`. */
   #refreshCertificates(tls: TlsAcceptor): string {
     try {
       tls.refresh()
       return 'OK'
     } catch (error) {
       const { message } = error as Error
-      this.#tell('log', `${message}; the certificates stay as they were`)
+      this.#emitSafely('log', `${message}; the certificates stay as they were`)
       return message
     }
   }
@@ -358,8 +358,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     return where.tls === 'mtls' ? 'require' : this.#tls.verification
   }
 
-  /** A throwing listener of events must not disturb a request: its error is thrown later, as an uncaught exception. */
-  #tell(event: 'connect' | 'disconnect' | 'log', text: string): void {
+  /** Emits an event. An error of a listener must not disturb a request: it is thrown later, as an uncaught exception. */
+  #emitSafely(event: 'connect' | 'disconnect' | 'log', text: string): void {
     try {
       this.emit(event, text)
     } catch (error) {
@@ -372,13 +372,13 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
   /** Sets the flags that commands and evictions check, so that logging and watching cost nothing while they are off. */
   #updateLogging({ events, store }: CommandContext): void {
     this.#owner.logsCommands = this.#verbosity > 1 || (events.streams & EventStream.rawcmds) !== 0
-    const tellsEvictions = (events.streams & EventStream.evictions) !== 0
-    store.tails.tellEvictions(tellsEvictions ? (item) => events.evicted(item) : undefined)
+    const watchesEvictions = (events.streams & EventStream.evictions) !== 0
+    store.tails.watchEvictions(watchesEvictions ? (item) => events.evicted(item) : undefined)
   }
 
   #makeRestart(context: CommandContext, path: string): WarmRestart {
     const log = (line: string, verbosity = 0): void => {
-      if (this.#verbosity >= verbosity) this.#tell('log', line)
+      if (this.#verbosity >= verbosity) this.#emitSafely('log', line)
     }
     return new WarmRestart({ path, context, flushes: this.#flushes, log })
   }
@@ -387,7 +387,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
     const { store } = context
     const verbosity = (): number => this.#verbosity
     const { maxRequestsPerEvent, maxPendingResponses } = this.#options
-    const refusals = new RefusalLog((line) => this.#tell('log', line))
+    const refusals = new RefusalLog((line) => this.#emitSafely('log', line))
     const limitsResponses = maxPendingResponses > 0 && maxPendingResponses < maxRequestsPerEvent
     return {
       maxRequestsPerTurn: limitsResponses ? maxPendingResponses + 1 : maxRequestsPerEvent,
@@ -409,14 +409,14 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       tls: this.#tls,
       logsCommands: this.#verbosity > 1,
-      log: (line) => this.#tell('log', line),
+      log: (line) => this.#emitSafely('log', line),
       turns: new TurnQueue(),
       credentials: this.#credentials,
       passwords: this.#passwords,
       refusedCredentials: (user) => refusals.refused(user, store.now),
       failed: (error, peer) => {
         const told = error instanceof Error ? (error.stack ?? error.message) : String(error)
-        this.#tell('log', `a request from ${peer} failed, its connection is closed: ${told}`)
+        this.#emitSafely('log', `a request from ${peer} failed, its connection is closed: ${told}`)
       },
       statistics: (form) => statisticsOf(form, this.#owner),
       resetStatistics: () => {
@@ -442,7 +442,7 @@ function hostPort(host: string, port: number): string {
   return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`
 }
 
-/** The address at which this machine reaches a listener, whose own address may be a wildcard. */
+/** Returns the address at which this machine reaches a listener, whose own address may be a wildcard. */
 function reachable(host: string, port: number): { host: string; port: number } {
   return { host: host === '::' ? '::1' : host === '0.0.0.0' ? '127.0.0.1' : host, port }
 }

@@ -16,11 +16,12 @@ interface SocketInternals {
 
 /**
  * Reads an accepted socket into one buffer that all connections share, instead of the 64 kB that Node allocates for
- * each read; returns `undefined` where this Node's sockets are made otherwise, and the socket is as it was.
+ * each read; returns `undefined`, and leaves the socket unchanged, if the sockets of this version of Node are
+ * different.
  *
- * `onread` is documented for sockets that connect. For accepted ones its only way is to hand their handle to a new
- * socket, and the handle is private: that is why it is done here alone, looked at first, and done without when it is
- * not as expected. The socket must not have begun to read (`pauseOnConnect`).
+ * `onread` is documented for sockets that connect. An accepted socket gets it only if its handle is passed to a new
+ * socket. The handle is private, so it is used only here, and checked first; if it is not as expected, the socket is
+ * read in the documented way. The socket must not have begun to read (`pauseOnConnect`).
  */
 function readIntoSharedBuffer(
   socket: Socket,
@@ -41,29 +42,29 @@ function readIntoSharedBuffer(
 
 const RECEIVE_BUFFER_BYTES = 64 * 1024
 const TOO_MANY_CONNECTIONS = 'ERROR Too many open connections\r\n'
-/** How long `endAll` waits for a client that does not read. */
-const PATIENCE_MS = 1000
-/** The numbers before are those of standard input, output and error. */
+/** How long `endAll` waits for a client that does not read its responses. */
+const END_TIMEOUT_MS = 1000
+/** The first number of a connection: 0 to 2 are standard input, output and error. */
 const FIRST_ID = 3
 
 /** The limit of connections, and the events about them. */
-export interface ConnectionNews {
+export interface ConnectionEvents {
   readonly maxConnections: number
   verbosity(): number
-  tell(event: 'connect' | 'disconnect' | 'log', text: string): void
+  emit(event: 'connect' | 'disconnect' | 'log', text: string): void
 }
 
 /** The open connections of a server: it admits, counts, serves and ends them, and emits events about them. */
 export class OpenConnections {
   readonly #context: CommandContext
-  readonly #news: ConnectionNews
+  readonly #events: ConnectionEvents
   readonly #connections = new Set<Connection>()
   readonly #receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
   #nextId = FIRST_ID
 
-  constructor(context: CommandContext, news: ConnectionNews) {
+  constructor(context: CommandContext, events: ConnectionEvents) {
     this.#context = context
-    this.#news = news
+    this.#events = events
   }
 
   [Symbol.iterator](): IterableIterator<Connection> {
@@ -78,7 +79,7 @@ export class OpenConnections {
   /** Counts an accepted socket; refuses it and returns `undefined` if there are too many. */
   admit(socket: Socket, { address }: Listener): ConnectionEnds | undefined {
     const { counters } = this.#context
-    if (counters.currConnections >= this.#news.maxConnections) {
+    if (counters.currConnections >= this.#events.maxConnections) {
       counters.rejectedConnections++
       socket.on('error', () => {})
       socket.end(TOO_MANY_CONNECTIONS, () => socket.destroy())
@@ -129,8 +130,8 @@ export class OpenConnections {
     const { id, peer } = ends
     counters.currConnections--
     if (events.streams !== 0) events.closed(ends, reason)
-    if (this.#news.verbosity() > 1) this.#news.tell('log', `<${id} connection closed.`)
-    this.#news.tell('disconnect', peer)
+    if (this.#events.verbosity() > 1) this.#events.emit('log', `<${id} connection closed.`)
+    this.#events.emit('disconnect', peer)
   }
 
   /** Ends the connections whose clients have sent nothing for so many seconds. */
@@ -151,7 +152,7 @@ export class OpenConnections {
   #adopt(connection: Connection): void {
     const { stream, ends } = connection
     this.#connections.add(connection)
-    // A disconnect is no error to report; 'close' follows.
+    // A disconnection is not reported as an error; `close` follows.
     stream.on('error', () => {})
     // Requests that arrived before the end may still wait for their turn.
     stream.allowHalfOpen = true
@@ -169,8 +170,8 @@ export class OpenConnections {
     counters.currConnections++
     counters.totalConnections++
     if (events.streams !== 0) events.connected(ends)
-    if (this.#news.verbosity() > 1) this.#news.tell('log', `<${id} new client connection from ${peer}`)
-    this.#news.tell('connect', peer)
+    if (this.#events.verbosity() > 1) this.#events.emit('log', `<${id} new client connection from ${peer}`)
+    this.#events.emit('connect', peer)
   }
 }
 
@@ -180,16 +181,16 @@ export class OpenConnections {
  * some streams have no such event.
  */
 async function endOf(stream: Duplex): Promise<void> {
-  let patience: NodeJS.Timeout | undefined
+  let timer: NodeJS.Timeout | undefined
   // `once` of `node:events` would reject if the client disconnects.
   const closed = new Promise<void>((resolve) => {
     stream.once('close', resolve)
-    patience = setTimeout(() => {
+    timer = setTimeout(() => {
       stream.destroy()
-      patience = setTimeout(resolve, PATIENCE_MS)
-    }, PATIENCE_MS)
+      timer = setTimeout(resolve, END_TIMEOUT_MS)
+    }, END_TIMEOUT_MS)
   })
   stream.end(() => stream.destroy())
   await closed
-  clearTimeout(patience)
+  clearTimeout(timer)
 }

@@ -33,7 +33,7 @@ export interface MemcachedServerOptions {
   /**
    * Address to listen on, or several, each with or without its own port: `'127.0.0.1'`, `'[::1]:11212'`. Default
    * 127.0.0.1, because there is no password by default. With `tls`, `notls:` before an address leaves it unencrypted,
-   * `mtls:` requires client certificates there, `btls:` asks for none.
+   * `mtls:` requires client certificates there, `btls:` requests none.
    */
   host?: string | readonly string[] | undefined
   /** Path of a unix socket to listen on, instead of TCP (`-s`). */
@@ -130,7 +130,7 @@ export type ResolvedServerOptions = Omit<
 
 /** `udpPort` of a server without UDP. */
 export const NO_UDP = -1
-/** Connections at once unless `maxConnections` says otherwise, as in memcached. */
+/** The default of `maxConnections`, as in memcached. */
 export const DEFAULT_MAX_CONNECTIONS = 1024
 
 const DEFAULTS: ResolvedServerOptions = {
@@ -247,7 +247,10 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
   }
 }
 
-/** UDP has no connection that could be authenticated, and memcached does not combine it with a unix socket. */
+/**
+ * Refuses options together with UDP, whose clients cannot be authenticated, or which memcached does not combine with
+ * it.
+ */
 function refuseWithUdp({ authFile, saslPasswordFile, unixSocket }: ResolvedServerOptions): void {
   const other = Object.entries({ authFile, saslPasswordFile, unixSocket }).find(([, value]) => value !== '')
   if (other !== undefined)

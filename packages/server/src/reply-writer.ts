@@ -34,7 +34,7 @@ export interface ReplyTarget {
  * Large values are not copied: the item is pinned and the slab memory itself goes into the write.
  */
 export class ReplyWriter {
-  /** Responses are written here at `at`; `room` makes sure that a line fits. */
+  /** Responses are written here at `at`; `room` ensures that a line fits. */
   buffer: Buffer = Buffer.allocUnsafeSlow(BUFFER_BYTES)
   /** The bytes of `buffer`. */
   view: DataView = viewOf(this.buffer)
@@ -42,7 +42,7 @@ export class ReplyWriter {
   /** Bytes written to streams. */
   bytesWritten = 0
   readonly #store: ItemStore
-  /** Finished parts in front of `buffer`, when one buffer was not enough. */
+  /** Finished parts before `buffer`, if one buffer was not large enough. */
   #parts: Buffer[] = []
   #partBytes = 0
   /** The start of the current part in `buffer`. */
@@ -67,12 +67,12 @@ export class ReplyWriter {
     return this.#partBytes + this.at - this.#from
   }
 
-  /** Makes sure that a reply's line fits behind `at`. */
+  /** Ensures that a line of a response fits after `at`. */
   room(): void {
     if (this.buffer.length - this.at < MAX_REPLY_LINE_BYTES) this.#startBuffer()
   }
 
-  /** A fixed reply. */
+  /** Appends a fixed response. */
   append(reply: Buffer): void {
     if (this.buffer.length - this.at < reply.length) {
       if (reply.length > BUFFER_BYTES / 2) {
@@ -91,7 +91,7 @@ export class ReplyWriter {
     this.at = at
   }
 
-  /** A reply of characters up to U+00FF. */
+  /** Appends a response of characters up to U+00FF. */
   appendText(text: string): void {
     if (text.length > this.buffer.length - this.at) this.append(Buffer.from(text, 'latin1'))
     else this.at += this.buffer.write(text, this.at, 'latin1')
@@ -108,19 +108,20 @@ export class ReplyWriter {
   }
 
   /**
-   * Whether a response that was not sent yet refers to the item. It must then not be changed in place: a large value is
-   * sent from where it is stored. memcached treats all values like this, which its clients can see.
+   * Returns whether a response that was not sent yet refers to the item. If so, the item must not be changed in place,
+   * since a large value is sent from where it is stored. memcached treats all values like this, which its clients can
+   * see.
    */
   isSending(item: number): boolean {
     return this.#store.isPinned(item) || this.#sending.subarray(0, this.#sendingCount).includes(item)
   }
 
-  /** The items of the responses so far count as sent, except large values, which are sent from where they are stored. */
+  /** Counts the items of the responses so far as sent, except large values, which are sent from where they are stored. */
   forgetItems(): void {
     this.#sendingCount = 0
   }
 
-  /** An item's value and the line end behind it. */
+  /** Appends an item's value and a line end. */
   appendValue(item: number): void {
     this.appendValueBytes(item)
     this.room()
@@ -129,7 +130,7 @@ export class ReplyWriter {
     this.at += 2
   }
 
-  /** An item's value. */
+  /** Appends an item's value. */
   appendValueBytes(item: number): void {
     this.refer(item)
     const length = this.#store.valueLength(item)
@@ -146,7 +147,7 @@ export class ReplyWriter {
     }
   }
 
-  /** A position for `rewind`. */
+  /** Returns a position for `rewind`. */
   mark(): ReplyMark {
     return {
       at: this.at,

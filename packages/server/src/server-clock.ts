@@ -21,7 +21,7 @@ export class ServerClock {
     this.#startMs = clock.nowMs()
   }
 
-  /** The current second. */
+  /** Returns the current second. */
   now(): number {
     const passed = Math.max(0, Math.floor((this.#clock.nowMs() - this.#startMs) / 1000))
     return START_SECONDS + passed + this.#advancedSeconds
@@ -32,22 +32,22 @@ export class ServerClock {
     this.#advancedSeconds += seconds
   }
 
-  /** Milliseconds since 1970. */
+  /** Returns milliseconds since 1970. */
   nowMs(): number {
     return this.#clock.nowMs()
   }
 
-  /** Seconds since 1970. */
+  /** Returns seconds since 1970. */
   unixSeconds(): number {
     return Math.floor(this.#clock.nowMs() / 1000)
   }
 
-  /** One of the server's seconds as seconds since 1970. */
+  /** Converts one of the server's seconds to seconds since 1970. */
   toUnix(second: number): number {
     return second - START_SECONDS + Math.floor(this.#startMs / 1000)
   }
 
-  /** Seconds since 1970 as one of the server's seconds; 0 or less for times before its start. */
+  /** Converts seconds since 1970 to one of the server's seconds; 0 or less for times before its start. */
   fromUnix(unixSeconds: number): number {
     return unixSeconds - Math.floor(this.#startMs / 1000) + START_SECONDS
   }
@@ -57,8 +57,8 @@ export class ServerClock {
   }
 
   /**
-   * A request's exptime in the server's seconds: 0 stays "never", and a time in the past becomes 1 (protocol.txt,
-   * "Expiration times").
+   * Converts the exptime of a request to the server's seconds: 0 stays "never", and a time in the past becomes 1
+   * (protocol.txt, "Expiration times").
    */
   expiry(exptime: number, now: number): number {
     if (exptime === 0) return 0

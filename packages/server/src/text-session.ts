@@ -65,7 +65,7 @@ export class TextSession implements Session, FrameHandler {
   readonly #context: CommandContext
   readonly #reader = new FrameReader(this, MAX_LINE_BYTES)
   readonly #request = new Request()
-  /** The item whose value is being received; 0 if there is none, so that the data block is swallowed. */
+  /** The item whose value is being received; 0 if there is none, so that the data block is discarded. */
   #item = 0
   #order: StoreOrder | undefined
   #running = false
@@ -90,7 +90,7 @@ export class TextSession implements Session, FrameHandler {
 
   push(buffer: Buffer, start: number, end: number): void {
     const reader = this.#reader
-    // It has stopped exactly at the end of the received bytes.
+    // The reader has stopped exactly at the end of the received bytes.
     if (reader.stopped && reader.heldBytes === 0 && !this.#host.hasLongReply) reader.resume()
     reader.push(buffer, start, end)
     // The rest of the value comes with another read, when these bytes are overwritten.
@@ -101,7 +101,7 @@ export class TextSession implements Session, FrameHandler {
     this.#reader.resume()
   }
 
-  /** Refuses the incomplete request, if there is one, since no more bytes come. */
+  /** Refuses the incomplete request, if there is one, since no more bytes will arrive. */
   endInput(): void {
     if (this.#item > 0 || this.#reader.heldBytes > 0) this.#context.replies.append(INCOMPLETE)
   }
@@ -243,13 +243,16 @@ export class TextSession implements Session, FrameHandler {
     else this.#replyAtLength(result)
   }
 
-  /** Most are short, but each ends the turn, since a client can send thousands of them in one packet. */
+  /**
+   * Sends a response that may be long. Most of them are short, but each ends the turn, since a client can send
+   * thousands of such requests in one packet.
+   */
   #replyAtLength(reply: LongReply): void {
     this.#host.endTurn()
     if (reply.next() !== Progress.done) this.#host.beginLongReply(reply)
   }
 
-  /** Responds to a malformed request; its data block, if there is one, is swallowed. */
+  /** Responds to a malformed request; its data block, if there is one, is discarded. */
   #refuse(request: Request): number {
     if (request.error === RequestError.http) {
       this.#host.close('error')

@@ -24,7 +24,7 @@ export const DEFAULT_TUNING: ServerTuning = { ...storeDefaults, lruMaintainer: t
 /**
  * Fills in memcached's defaults.
  *
- * @throws MemcacheOptionError if memcached would refuse to start with it.
+ * @throws MemcacheOptionError if memcached would refuse to start with these settings.
  */
 export function resolveTuning(tuning: Partial<ServerTuning> | undefined, itemMaxBytes: number): ServerTuning {
   if (tuning === undefined) return DEFAULT_TUNING
@@ -103,15 +103,15 @@ const BUFFER_BYTES = 16 * 1024
 const RESPONSES_PER_BUFFER = 13
 
 /**
- * How many responses may wait under a limit of memcached's `read_buf_mem_limit`, of which each thread gets a share: one
- * buffer of the share is the one that the thread reads into.
+ * Returns how many responses may wait under a limit of memcached's `read_buf_mem_limit`, of which each thread gets a
+ * share; the thread reads into one buffer of its share.
  */
 export function pendingResponses(limitBytes: number, threads: number): number {
   const buffers = Math.floor(limitBytes / threads / BUFFER_BYTES)
   return Math.max(1, buffers - 1) * RESPONSES_PER_BUFFER
 }
 
-/** The limit in bytes that `maxPendingResponses` stands for; 0 for no limit. */
+/** Returns the limit in bytes that `maxPendingResponses` corresponds to; 0 for no limit. */
 export function readBufferLimit(maxPendingResponses: number): number {
   return maxPendingResponses === 0 ? 0 : (Math.ceil(maxPendingResponses / RESPONSES_PER_BUFFER) + 1) * BUFFER_BYTES
 }

@@ -18,9 +18,9 @@ export interface WarmRestartOptions {
 /** Keeps the items of a server over a restart, in a file that is written when it closes and read when it listens (`-e`). */
 export class WarmRestart {
   readonly #options: WarmRestartOptions
-  /** Whether the file was looked for: a server that never listened does not overwrite it. */
+  /** Whether the server has searched for the file: a server that never listened does not overwrite it. */
   #isRead = false
-  /** Whether items came of it. */
+  /** Whether items were restored from the file. */
   #hasRestored = false
 
   constructor(options: WarmRestartOptions) {
@@ -28,7 +28,8 @@ export class WarmRestart {
   }
 
   /**
-   * Reads the items of before the restart. If the file cannot be used, that is logged and the cache starts empty.
+   * Reads the items that were saved before the restart. If the file cannot be used, this is logged, and the cache
+   * starts empty.
    *
    * @throws MemcacheOptionError if there is an empty `.meta` file of memcached, or if the file could not be written.
    */
@@ -87,7 +88,7 @@ export class WarmRestart {
   }
 }
 
-/** A file that could not be written would be noticed when the server ends, and its items are lost. */
+/** Checks that the file can be written: otherwise the items would be lost, unnoticed, when the server ends. */
 function requireWritableFolder(path: string): void {
   const folder = dirname(path)
   try {

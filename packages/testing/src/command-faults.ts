@@ -3,7 +3,7 @@ import type { Duplex } from 'node:stream'
 
 /**
  * The fault that a command meets: the connection hangs or is closed, before the server gets the command or after the
- * server has carried it out. The client cannot tell these apart.
+ * server has carried it out. The client cannot distinguish these cases.
  */
 export type CommandFault = 'hang before' | 'hang after' | 'close before' | 'close after'
 
@@ -45,7 +45,7 @@ export class CommandFaults {
         if (fault === undefined) continue
         isFailed = true
         if (fault === 'close before') close()
-        // The server carries out what it has got before it sees the end.
+        // The server carries out the commands that it has received before it sees the end.
         else if (fault === 'close after') far.end()
       }
     })

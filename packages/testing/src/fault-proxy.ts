@@ -18,7 +18,7 @@ export type Fault =
   | { readonly kind: 'errorAfter'; readonly bytes: number }
   /** Replaces the opaque of meta responses. */
   | { readonly kind: 'wrongOpaque' }
-  /** Drops every second piece of responses, like a proxy that loses some. */
+  /** Drops every second piece of responses, like a proxy that loses responses. */
   | { readonly kind: 'loseAnswers' }
   /** Resets every connection at its next request. */
   | { readonly kind: 'reset' }
@@ -43,7 +43,7 @@ const ERROR_LINE = Buffer.from('SERVER_ERROR out of memory writing get response\
 export class FaultProxy implements AsyncDisposable {
   /** The fault of all connections, including open ones, from now on. */
   fault: Fault = { kind: 'none' }
-  /** Returns the fault of one connection, by its number from 1; `undefined` means that of all others. */
+  /** Returns the fault of one connection, by its number from 1; `undefined` means `fault`. */
   faultOf: (connection: number) => Fault | undefined = () => undefined
   /** The number of connections accepted so far. */
   connections = 0

@@ -2,12 +2,12 @@ import { once } from 'node:events'
 import { createServer } from 'node:net'
 
 /**
- * Ports below those that systems give to outgoing connections (from 32768 on Linux, from 49152 on macOS and Windows),
- * so that no client takes one between the check and the start of the server that it is for.
+ * The first port. All ports are below the ports that systems give to outgoing connections (from 32768 on Linux, from
+ * 49152 on macOS and Windows), so that no client takes a port between its check and the start of its server.
  */
 const FIRST_PORT = 10_000
 const PORTS = 22_000
-/** Test processes that run at the same time; each has a share of the ports, so that none takes another's. */
+/** The number of test processes that run at the same time. Each has its own share of the ports. */
 const SHARES = 8
 const SHARE = PORTS / SHARES
 

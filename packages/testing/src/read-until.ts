@@ -2,10 +2,10 @@ import type { ChildProcess } from 'node:child_process'
 import type { Readable } from 'node:stream'
 
 /**
- * Reads from a stream until what has come ends so, or matches; returns all of it, as latin1. A reply may come in any
- * number of pieces, so that the first `data` event is not the reply.
+ * Reads from a stream until the received text ends with `end`, or matches it; returns the text, as latin1. A response
+ * may arrive in any number of pieces, so the first `data` event may have only a part of it.
  *
- * @throws Error with what has come if the stream ends, closes or fails before that.
+ * @throws Error with the received text if the stream ends, closes or fails before that.
  */
 export function readUntil(stream: Readable, end: string | RegExp): Promise<string> {
   return new Promise((resolve, reject) => {
@@ -46,7 +46,7 @@ export async function readLine(child: ChildProcess, pattern: RegExp = /^/): Prom
     })
     line = text.split('\n').find((one) => pattern.test(one))
   }
-  // A process whose output nobody reads would wait for a reader once the pipe is full.
+  // A process whose output is not read would wait for a reader once the pipe is full.
   output.resume()
   return line
 }

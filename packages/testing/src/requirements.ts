@@ -6,12 +6,12 @@ import { describe, it } from 'vitest'
 /** Debian's two builds of Chromium. The one without windows needs 40 % less processor time for a page test. */
 const CHROMIUM = ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium']
 
-/** A `describe` for tests that need Debian's memcached. */
+/** Declares a `describe` for tests that need Debian's memcached. */
 export function describeWithMemcached(name: string, body: () => void): void {
   describeIf(isOnPath('memcached'), 'memcached is not installed (apt-get install memcached)', name, body)
 }
 
-/** A `describe` for tests that need Debian's Chromium. */
+/** Declares a `describe` for tests that need Debian's Chromium. */
 export function describeWithChromium(name: string, body: (executablePath: string) => void): void {
   const missing = 'chromium is not installed (apt-get install chromium-headless-shell)'
   const executablePath = CHROMIUM.find(isExecutable)
@@ -19,8 +19,8 @@ export function describeWithChromium(name: string, body: (executablePath: string
 }
 
 /**
- * A `describe` for tests that need a command of a Debian package. The command must exit without an error if the package
- * is installed.
+ * Declares a `describe` for tests that need a command of a Debian package. The command must exit without an error if
+ * the package is installed.
  */
 export function describeWithCommand(
   command: readonly string[],

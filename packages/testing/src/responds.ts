@@ -6,7 +6,7 @@ const SILENCE_MS = 500
 /**
  * Returns whether a server on loopback responds to `version` with a reply as expected, or, without an expected reply,
  * whether it accepts connections. Returns false if the connection fails or ends, and after half a second of silence: a
- * server that is starting may lose a request that arrives before its event loop runs, as yrmcds does, so ask again.
+ * server that is starting may lose a request that arrives before its event loop runs, as yrmcds does, so call again.
  */
 export function responds(port: number, expected: RegExp | undefined): Promise<boolean> {
   return new Promise((resolve) => {

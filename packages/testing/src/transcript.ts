@@ -6,7 +6,7 @@ export interface RecordedExchange {
   readonly received: readonly string[]
 }
 
-/** The tolerance of times, in seconds: a second may have ended between the two. */
+/** The tolerance of times, in seconds: seconds may have ended between the two responses. */
 const CLOCK_SECONDS = 2
 
 /**

@@ -19,7 +19,7 @@ export async function passTime(clock: FakeClock, cache: Loading, seconds: number
 const EAGER_CHECKS = 50
 
 /**
- * Waits until something holds. Nothing but the test's own timeout bounds it: a number of polls or milliseconds would
+ * Waits until a condition holds. Only the timeout of the test limits the wait: a number of polls or milliseconds would
  * make a test fail on a busy machine. After some turns of the loop it sleeps a millisecond between checks, so that it
  * leaves the processor to the process that it waits for.
  */

@@ -9,9 +9,9 @@ import type { ValueCodec } from '../values/value-codec.ts'
 import { Encoded, expiresAtOnce, toTtl } from './conventions.ts'
 import { invalidArgument, PartialResult, runCall, runMultiCall } from './memcached-call.ts'
 import type { CallArguments, MemcachedCallback, MemcachedMultiCallback } from './memcached-call.ts'
-import { checkMemcachedOptions, DEFAULT_CONFIG } from './memcached-options.ts'
+import { DEFAULT_CONFIG, resolveMemcachedOptions } from './memcached-options.ts'
 import type { MemcachedOptions } from './memcached-options.ts'
-import { tellIssues } from './server-issues.ts'
+import { reportIssues } from './server-issues.ts'
 import type { MemcachedEvents } from './server-issues.ts'
 
 export type { MemcachedCall, MemcachedCallback, MemcachedMultiCallback } from './memcached-call.ts'
@@ -50,8 +50,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     options: MemcachedOptions = {},
   ) {
     super()
-    checkMemcachedOptions(options)
-    this.#options = { ...DEFAULT_CONFIG, ...Memcached.config, ...options }
+    this.#options = resolveMemcachedOptions(Memcached.config, options)
     const { poolSize, timeout, idle, remove, maxQueueSize = -1 } = this.#options
     this.client = new MemcachedClient({
       servers: serverList(servers),
@@ -63,7 +62,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
       failover: remove === true ? 'next' : 'none',
       longKeys: this.#options.keyCompression === false ? 'refuse' : 'hash',
     })
-    tellIssues(this.client, remove === true, (event, details) => this.emit(event, details))
+    reportIssues(this.client, remove === true, (event, details) => this.emit(event, details))
   }
 
   /** The servers, as `host:port`. */
@@ -79,7 +78,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   get<Value = unknown>(keys: readonly Name[], callback: MemcachedMultiCallback<Record<string, Value>>): void
   get<Value = unknown>(keys: readonly Name[]): Promise<Record<string, Value>>
   get(key: Name | readonly Name[], callback?: unknown): unknown {
-    if (Array.isArray(key)) return this.#getMulti(key as readonly Name[], callback)
+    if (isArray(key)) return this.#getMulti(key, callback)
     return runCall('get', { key, callback }, () => this.client.get(this.#key(key)))
   }
 
@@ -153,7 +152,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     )
   }
 
-  /** False for a miss. */
+  /** Sets the lifetime of a key; the result is `false` on a miss. */
   touch(key: Name, lifetime: number, callback: MemcachedCallback<boolean>): void
   touch(key: Name, lifetime: number): Promise<boolean>
   touch(key: Name, lifetime: unknown, callback?: unknown): unknown {
@@ -164,7 +163,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     })
   }
 
-  /** False for a miss. */
+  /** Deletes a key; the result is `false` on a miss. */
   del(key: Name, callback: MemcachedCallback<boolean>): void
   del(key: Name): Promise<boolean>
   del(key: Name, callback?: unknown): unknown {
@@ -179,7 +178,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
 
   // Counters
 
-  /** False for a miss. */
+  /** Increments a counter; the result is `false` on a miss. */
   incr(key: Name, amount: number, callback: MemcachedCallback<number | false>): void
   incr(key: Name, amount: number): Promise<number | false>
   incr(key: Name, value: unknown, callback?: unknown): unknown {
@@ -188,7 +187,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     })
   }
 
-  /** False for a miss. */
+  /** Decrements a counter; the result is `false` on a miss. */
   decr(key: Name, amount: number, callback: MemcachedCallback<number | false>): void
   decr(key: Name, amount: number): Promise<number | false>
   decr(key: Name, value: unknown, callback?: unknown): unknown {
@@ -299,6 +298,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     keys: readonly string[] | false | null | undefined,
     callback: (this: this, server: string, keys: string[] | undefined, index: number, total: number) => void,
   ): void {
+    if (keys && !isArray(keys)) throw invalidArgument('keys', 'Array')
     const { servers } = this
     const found = new Map<string, string[]>()
     for (const key of keys || []) {
@@ -318,6 +318,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
 
   #getMulti(keys: readonly Name[], callback: unknown): unknown {
     return runMultiCall({ key: keys, callback }, async (isCalledBack) => {
+      if (!Array.isArray(keys)) throw invalidArgument('keys', 'Array')
       const names = keys.map((key) => this.#key(key))
       const hits = await this.client.getMulti<unknown, string>([...new Set(names)])
       const found = keys.flatMap((key, index) => (hits.has(names[index]!) ? [[key, hits.get(names[index]!)]] : []))
@@ -381,7 +382,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     })
   }
 
-  /** Returns a value as it is stored, which is what `maxValue` counts. */
+  /** Returns a value as it is stored; `maxValue` limits its length. */
   #encoded(value: unknown): Encoded {
     const { maxValue = Infinity } = this.#options
     const { bytes, clientFlags } = CODEC.encode(value)
@@ -414,6 +415,15 @@ const VALUES: ValueCodec = {
     return FRAGMENTS.has(value as Buffer) ? { bytes: value as Buffer, clientFlags: 0 } : CODEC.encode(value)
   },
   decode: (bytes, clientFlags) => CODEC.decode(bytes, KNOWN_FLAGS.includes(clientFlags) ? clientFlags : 0),
+}
+
+/** Returns whether a value is an array. Never throws: a proxy that was revoked throws when it is asked. */
+function isArray(value: unknown): value is readonly Name[] {
+  try {
+    return Array.isArray(value)
+  } catch {
+    return false
+  }
 }
 
 function looseJson(value: unknown): string {

@@ -41,7 +41,7 @@ interface ServerLog {
 }
 
 /** Emits npm memcached's events for a client's servers. */
-export function tellIssues(
+export function reportIssues(
   client: MemcachedClient,
   removes: boolean,
   emit: (event: keyof MemcachedEvents, details: IssueDetails) => void,

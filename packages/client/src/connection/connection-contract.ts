@@ -24,15 +24,15 @@ interface Successor {
 /** The owner of a connection: it is notified of events, and provides its other connections to the same server. */
 export interface ConnectionObserver {
   connected(): void
-  /** The connection was closed; `error` is `undefined` if it had no pending operations. */
+  /** Called when the connection was closed; `error` is `undefined` if it had no pending operations. */
   disconnected(error: MemcacheError | undefined): void
-  /** The connection will be opened again after this delay. */
+  /** Called when the connection will be opened again after this delay. */
   retrying(delayMs: number): void
-  /** No byte was received during a whole timeout: the other connections may be dead, too. */
+  /** Called if no byte was received during a whole timeout: the other connections may be dead, too. */
   silent(): void
   /**
-   * The connection accepts no more operations, and ends when the operations with longer limits are done. The owner
-   * replaces it.
+   * Called when the connection accepts no more operations; it ends when the operations with longer limits are done. The
+   * owner replaces it.
    */
   retired(reason: MemcacheError, isSilent: boolean): void
   /** Returns another connection that can serve the waiting operations of a connection that could not connect. */
@@ -49,11 +49,11 @@ export interface ConnectionObserver {
  *
  * ```text
  * idle → connecting → ready       by the first operation; operations wait until the handshake is done
- * ready → idle                    closed by the server, or out of step; the next operation connects again,
- *                                 and so do reads of which no byte had come
- * connecting, ready → down        refused, timed out or talking nonsense: operations fail at once, and in the
- *                                 background one attempt at a time is made until a handshake succeeds
- * down → connecting → ready       it does; operations wait for what the other connections did in its place
+ * ready → idle                    closed by the server, or desynchronised; the next operation connects again,
+ *                                 and so do reads of whose response no byte had arrived
+ * connecting, ready → down        refused, timed out, or a response was invalid: operations fail immediately, and
+ *                                 in the background one attempt at a time is made until a handshake succeeds
+ * down → connecting → ready       it succeeds; operations wait until those that other connections served are done
  * ready → closed                  given up while operations with longer limits wait: it ends after them
  * any → closed                    by `close`
  * ```

@@ -166,7 +166,7 @@ export class Connection implements ResponseSink {
   async whenDone(): Promise<void> {
     if (this.#pending.callers === 0) return
     // Responses arrive in order: this one follows theirs.
-    await this.#askVersion(this.#options.timeoutMs).catch(() => {})
+    await this.#requestVersion(this.#options.timeoutMs).catch(() => {})
   }
 
   /** Checks by a request whether the server responds on this connection, and gives the connection up if not. */
@@ -174,7 +174,7 @@ export class Connection implements ResponseSink {
     const reader = this.#reader
     if (this.#state !== 'ready') return
     try {
-      await this.#askVersion(timeoutMs)
+      await this.#requestVersion(timeoutMs)
     } catch (error) {
       if (error instanceof MemcacheTimeoutError && this.#reader === reader)
         this.#giveUp({ reason: error, isSilent: true })
@@ -270,7 +270,7 @@ export class Connection implements ResponseSink {
     })
   }
 
-  #askVersion(timeoutMs: number): Promise<string[]> {
+  #requestVersion(timeoutMs: number): Promise<string[]> {
     return new Promise((resolve, reject) => {
       this.send(new LinesOperation(VERSION_REQUEST, resolve, reject), timeoutMs)
     })
@@ -475,7 +475,7 @@ export class Connection implements ResponseSink {
     else this.#connectingFailed({ failure: 'nonsense', error, isRefused: isFull(error) })
   }
 
-  /** No operation is pending: the connection no longer keeps the process alive. */
+  /** Lets the process end, since no operation is pending. */
   #rest(): void {
     this.#link?.unref()
     if (this.#drain.isAwaited) this.#drain.end()

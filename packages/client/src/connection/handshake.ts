@@ -25,7 +25,7 @@ const META_GET_REQUEST: LinesRequest = { text: 'mg memcache-ts:meta\r\n' }
 /** The length of the excerpt of an invalid response in an error. */
 const EXCERPT_LENGTH = 80
 
-/** From this patch on, meta commands have the form of protocol.txt, and a miss is answered with its opaque. */
+/** From this patch on, meta commands have the form of protocol.txt, and the response to a miss has its opaque. */
 const FIRST_PATCH_WITH_META = 13
 
 /** Returns the protocol that a connection begins with. */
@@ -96,7 +96,10 @@ function hasEarlyMeta(version: string): boolean {
   return patch !== undefined && Number(patch) < FIRST_PATCH_WITH_META
 }
 
-/** The line of a response, an error of the server itself, or `undefined` if the server does not know the command. */
+/**
+ * Returns the line of a response, an error of the server itself, or `undefined` if the server does not know the
+ * command.
+ */
 async function responseOrRefusal(
   handshake: Handshake,
   lines: LinesRequest,

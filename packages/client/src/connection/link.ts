@@ -24,11 +24,11 @@ const receiveBuffer = Buffer.allocUnsafeSlow(RECEIVE_BUFFER_BYTES)
 
 /** The events of a link, until it is ended. */
 export interface LinkEvents {
-  /** The stream is open: bytes may be sent. Never called before the constructor has returned. */
+  /** Called when the stream is open, so that bytes may be sent. Never called before the constructor has returned. */
   opened(): void
   /** Receives bytes, which are valid only during the call. */
   received(buffer: Buffer, length: number): void
-  /** The stream has ended, with or without an error. */
+  /** Called when the stream has ended, with or without an error. */
   gone(cause: Error | undefined): void
 }
 
@@ -41,7 +41,7 @@ export class Link {
   readonly #copiesOnWrite: boolean
   #isEnded = false
 
-  /** Opens the stream; host names are resolved each time. It throws what `connect` of a custom stream throws. */
+  /** Opens the stream; host names are resolved each time. Throws the error that `connect` of a custom stream throws. */
   constructor(address: ServerAddress, tls: TlsOptions | undefined, events: LinkEvents) {
     const received = (buffer: Buffer, length: number): void => {
       if (!this.#isEnded) events.received(buffer, length)
@@ -62,7 +62,7 @@ export class Link {
     this.#copiesOnWrite = address.stream === undefined && tls === undefined
   }
 
-  /** Sends the gathered requests in one write. It throws what a custom stream throws. */
+  /** Sends the gathered requests in one write. Throws the error that a custom stream throws. */
   flush(): void {
     const { requests } = this
     if (!requests.isEmpty && !this.#stream.destroyed) requests.flush(this.#stream, this.#copiesOnWrite)

@@ -52,14 +52,14 @@ export abstract class KeyListOperation extends Operation {
     this.hit(this.#found, buffer, start, end, clientFlags, owned)
   }
 
-  /** The value may be an unfilled lease, which only a meta command tells from an empty value. */
+  /** Reads the key again: an empty value may be an unfilled lease, and only a meta command distinguishes the two. */
   takeEmpty(): void {
     this.readAgain(this.#found)
   }
 
   /**
-   * The value may be an unfilled lease, and the protocol does not tell. It is a miss, which is always a valid result of
-   * a cache, unless the codec stores values so.
+   * Takes an empty value that may be an unfilled lease, in a protocol that does not distinguish the two. It is a miss,
+   * which is always a valid result of a cache, unless the codec stores empty values.
    */
   takeUncertain(buffer: Buffer, at: number): void {
     if (this.reader.takesEmptyForLease === true) this.miss(this.#found)
@@ -218,7 +218,7 @@ export class GetBatch extends KeyListOperation {
     return true
   }
 
-  /** The end of the batch resolves it. */
+  /** Does nothing: the end of the batch resolves a miss. */
   protected miss(): void {}
 
   protected hit(index: number, buffer: Buffer, start: number, end: number, clientFlags: number, owned: boolean): void {

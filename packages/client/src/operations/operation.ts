@@ -88,7 +88,7 @@ export abstract class Operation implements Waiter {
     return this.signal === undefined ? [] : [this.signal]
   }
 
-  /** Must be called before the operation is resolved; returns false if it has settled already. */
+  /** Marks the operation as settled, before it is resolved; returns false if it has settled already. */
   protected settle(): boolean {
     if (this.settled) return false
     this.settled = true

@@ -96,7 +96,7 @@ export function afterAbort(signal: AbortSignal, callback: () => void): () => voi
   return () => unwatch(waiter)
 }
 
-/** Must be called by a waiter with a signal when it has settled. */
+/** Removes a waiter from its signal. A waiter with a signal must call this when it has settled. */
 export function unwatch(waiter: Waiter): void {
   if (waiter.signal !== undefined) watches.get(waiter.signal)?.remove(waiter)
 }

@@ -137,6 +137,20 @@ export interface CounterResponse {
   readonly ttlSeconds: number
 }
 
+/** The maximum number of digits of a number of 64 bits; spaces may follow to the length of an earlier value. */
+export const MAX_COUNTER_BYTES = 20
+const MAX_COUNTER = 2n ** 64n - 1n
+
+/**
+ * Returns the digits of a counter in a response; `undefined` if it is not a number of 64 bits. A decremented number
+ * keeps its length: spaces follow it.
+ */
+export function counterDigits(text: string): string | undefined {
+  const digits = text.trimEnd()
+  const isNumber = digits.length <= MAX_COUNTER_BYTES && /^\d+$/.test(digits)
+  return isNumber && (digits.length < MAX_COUNTER_BYTES || BigInt(digits) <= MAX_COUNTER) ? digits : undefined
+}
+
 export const NO_COUNTER: CounterResponse = { digits: undefined, casUnique: 0n, ttlSeconds: 0 }
 
 /** Counting up or down. */

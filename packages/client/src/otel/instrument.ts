@@ -18,8 +18,8 @@ import type {
   Tracer,
   TracerProvider,
 } from '@opentelemetry/api'
-import { booleanOption, checkOptions } from 'memcache-ts-protocol'
-import type { MemcacheError } from 'memcache-ts-protocol'
+import { booleanOption, checkOptions, kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
+import { messageOf } from '../errors.ts'
 import { observeConnections } from './observe-connections.ts'
 import { OPERATION_CHANNEL } from '../tracing.ts'
 import type { OperationContext } from '../tracing.ts'
@@ -80,8 +80,12 @@ interface Running {
  */
 export function instrumentMemcachedClients(options: InstrumentationOptions = {}): () => void {
   checkOptions('instrumentMemcachedClients', options, OPTION_NAMES)
-  const { tracerProvider = trace, meterProvider = metrics, queryText = false, clients = [] } = options
-  const requireParentSpan = booleanOption('requireParentSpan', options.requireParentSpan ?? false)
+  const { tracerProvider = trace, meterProvider = metrics, clients = [] } = options
+  const { queryText = false, requireParentSpan = false } = options
+  checkProvider('tracerProvider', tracerProvider, 'getTracer')
+  checkProvider('meterProvider', meterProvider, 'getMeter')
+  booleanOption('queryText', queryText)
+  booleanOption('requireParentSpan', requireParentSpan)
   const meter = meterProvider.getMeter(SCOPE)
   const endConnections = observeConnections(meter, clients)
   const duration = meter.createHistogram('db.client.operation.duration', {
@@ -95,6 +99,12 @@ export function instrumentMemcachedClients(options: InstrumentationOptions = {})
     endOperations()
     endConnections()
   }
+}
+
+/** @throws MemcacheOptionError if the value does not have the method. */
+function checkProvider<Method extends string>(name: string, provider: object, method: Method): void {
+  if (typeof (provider as Partial<Record<Method, unknown>> | null)?.[method] === 'function') return
+  throw new MemcacheOptionError(`${name} must have the method ${method}, got ${kindOf(provider)}`)
 }
 
 /**
@@ -120,7 +130,7 @@ function traceOperations(
   const onEnd = (message: unknown): void => {
     const context = message as TracedContext
     const operation = context[running]
-    if (operation !== undefined) finish(operation, context.error, duration)
+    if (operation !== undefined) finish(operation, context, duration)
   }
   const { start, asyncEnd } = tracingChannel<OperationContext, OperationContext>(OPERATION_CHANNEL)
   start.subscribe(onStart)
@@ -173,18 +183,32 @@ function spanOptionsOf(kind: OperationKind, { operation, keys }: OperationContex
   return { kind: SpanKind.CLIENT, attributes }
 }
 
-function finish({ kind, span, startedAt }: Running, failure: unknown, duration: Histogram): void {
+function finish({ kind, span, startedAt }: Running, context: OperationContext, duration: Histogram): void {
   const seconds = (performance.now() - startedAt) / 1000
-  if (failure === undefined) {
+  // The reason of a signal may be anything, such as null.
+  if (!('error' in context)) {
     span?.end()
     return duration.record(seconds, kind.attributes)
   }
-  const error = failure as Partial<MemcacheError> & Error
-  const errorType = error.code ?? error.name
+  const { error } = context
+  const errorType = errorTypeOf(error)
   span?.setAttribute('error.type', errorType)
-  span?.setStatus({ code: SpanStatusCode.ERROR, message: error.message })
+  span?.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) })
   span?.end()
   duration.record(seconds, { ...kind.attributes, 'error.type': errorType })
+}
+
+/** The type of an error that has neither a code nor a name (the semantic conventions of `error.type`). */
+const OTHER = '_OTHER'
+
+/** Returns the code of an error, else its name. Never throws. */
+function errorTypeOf(error: unknown): string {
+  try {
+    const { code, name } = Object(error) as { code?: unknown; name?: unknown }
+    return [code, name].find((type): type is string => typeof type === 'string' && type !== '') ?? OTHER
+  } catch {
+    return OTHER
+  }
 }
 
 /**

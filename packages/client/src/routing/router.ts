@@ -42,7 +42,7 @@ export class Modula implements Router {
   }
 }
 
-/** Bob Jenkins's one-at-a-time hash of a key's bytes, unsigned (burtleburtle.net/bob/hash/doobs.html). */
+/** Returns Bob Jenkins's one-at-a-time hash of a key's bytes, unsigned (burtleburtle.net/bob/hash/doobs.html). */
 function oneAtATime(key: WireKey): number {
   const bytes = typeof key === 'string' ? Buffer.from(key) : key
   let hash = 0

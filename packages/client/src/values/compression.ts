@@ -3,9 +3,9 @@ import {
   checkOptions,
   choiceOption,
   ClientFlags,
+  kindOf,
   MemcacheDecodeError,
   MemcacheOptionError,
-  positiveOption,
   rangeOption,
 } from 'memcache-ts-protocol'
 import type { OptionRange } from 'memcache-ts-protocol'
@@ -25,8 +25,8 @@ export interface CompressionOptions {
 }
 
 /**
- * Most bytes that a compressed value may become, unless told otherwise: more is taken for a bomb, not for a value.
- * Larger values are not compressed when they are stored, so that they can be read.
+ * The default maximum size of a decompressed value, in bytes: a larger value is treated as a decompression bomb. Larger
+ * values are not compressed when they are stored, so that they can be read.
  */
 export const DEFAULT_MAX_DECOMPRESSED_BYTES = 8 * 1024 * 1024
 
@@ -53,17 +53,26 @@ export interface Compression {
 }
 
 const OPTION_NAMES = ['algorithm', 'overBytes', 'level'] as const satisfies readonly (keyof CompressionOptions)[]
-const HINTS = { minBytes: 'overBytes', threshold: 'overBytes', type: 'algorithm' }
+const HINTS = { threshold: 'overBytes', minBytes: 'overBytes', minSize: 'overBytes', quality: 'level' }
+const ALGORITHMS = ['gzip', 'brotli', 'zstd'] as const satisfies readonly CompressionAlgorithm[]
 const LEVELS: Readonly<Record<CompressionAlgorithm, OptionRange>> = { gzip: [1, 9], brotli: [0, 11], zstd: [1, 22] }
-const ALGORITHMS = Object.keys(LEVELS) as CompressionAlgorithm[]
 
-/** @throws MemcacheOptionError if an option is unknown or invalid, such as zstd on a Node without it. */
-export function createCompression(options: CompressionOptions, maxBytes: number): Compression {
+/** @throws MemcacheOptionError if an option is unknown or invalid. */
+export function checkCompression(options: CompressionOptions): void {
   checkOptions('compression', options, OPTION_NAMES, HINTS)
   const { algorithm = 'gzip', overBytes = OVER_BYTES, level } = options
-  choiceOption('the algorithm of compression', algorithm, ALGORITHMS)
-  if (overBytes !== 0) positiveOption('compression.overBytes', overBytes)
-  if (level !== undefined) rangeOption(`compression.level of ${algorithm}`, level, LEVELS[algorithm])
+  choiceOption('compression', algorithm, ALGORITHMS)
+  if (!(typeof overBytes === 'number' && overBytes >= 0)) {
+    const got = typeof overBytes === 'number' ? overBytes : kindOf(overBytes)
+    throw new MemcacheOptionError(`compression.overBytes must be a number of bytes from 0 on, got ${got}`)
+  }
+  if (level !== undefined) rangeOption('compression.level', level, LEVELS[algorithm])
+}
+
+/** @throws MemcacheOptionError if an option is invalid, or this version of Node does not have the algorithm. */
+export function createCompression(options: CompressionOptions, maxBytes: number): Compression {
+  checkCompression(options)
+  const { algorithm = 'gzip', overBytes = OVER_BYTES, level } = options
   const compress = compressorOf(algorithm, level)
   return {
     flag: ClientFlags[algorithm],
@@ -86,7 +95,7 @@ function compressorOf(algorithm: CompressionAlgorithm, level: number | undefined
       const params = { [zlib.constants.BROTLI_PARAM_QUALITY]: level ?? 3 }
       return (bytes) => zlib.brotliCompressSync(bytes, { params })
     }
-    case 'zstd': {
+    default: {
       if (zstdCompressSync === undefined) {
         throw new MemcacheOptionError(`this Node ${process.version} has no zstd: use 'gzip', or Node 22.15 or later`)
       }

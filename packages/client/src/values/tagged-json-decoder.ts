@@ -31,7 +31,7 @@ export function decodeTaggedJson(text: string): unknown {
 
 function decode(value: unknown, depth: number): unknown {
   if (typeof value !== 'object' || value === null) return value
-  if (depth === 0) throw tooDeep()
+  if (depth === 0 && !isTaggedPrimitive(value)) throw tooDeep()
   if (Array.isArray(value)) return value.map((item) => decode(item, depth - 1))
   const keys = Object.keys(value)
   if (keys.length !== 1 || keys[0] !== TAG) return decodeProperties(value, depth)
@@ -39,6 +39,14 @@ function decode(value: unknown, depth: number): unknown {
   if (!Array.isArray(tagged) || typeof tagged[0] !== 'string')
     throw new SyntaxError('a tag is no list of a kind and data')
   return decodeTagged(tagged[0], tagged[1], depth)
+}
+
+/** The kinds of tagged values that contain nothing, and therefore are no further level. */
+const PRIMITIVES: ReadonlySet<unknown> = new Set(['undefined', 'bigint', 'number'])
+
+function isTaggedPrimitive(value: object): boolean {
+  const { [TAG]: tagged } = value as { [TAG]?: unknown }
+  return Array.isArray(tagged) && PRIMITIVES.has(tagged[0]) && Object.keys(value).length === 1
 }
 
 function decodeProperties(value: unknown, depth: number): object {

@@ -27,7 +27,8 @@ export interface TypedCodecOptions {
  */
 export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueReader {
   const { bytesFlags = ClientFlags.bytes, maxDecompressedBytes = DEFAULT_MAX_DECOMPRESSED_BYTES } = options
-  const compression = options.compression && createCompression(options.compression, maxDecompressedBytes)
+  const compression =
+    options.compression === undefined ? undefined : createCompression(options.compression, maxDecompressedBytes)
 
   const encodePlain = (value: unknown): EncodedValue => {
     // Text that UTF-8 cannot express is stored as JSON, which escapes it.

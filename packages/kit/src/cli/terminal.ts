@@ -94,7 +94,7 @@ export class Terminal {
     if (!this.isInteractive) return undefined
     const lines = createInterface({ input: this.input, output: this.output })
     try {
-      // After Ctrl-D or Ctrl-C no answer comes.
+      // After Ctrl-D or Ctrl-C there is no answer.
       const ended = once(lines, 'close').then(() => '')
       return await Promise.race([lines.question(text), ended])
     } finally {
@@ -103,7 +103,7 @@ export class Terminal {
   }
 }
 
-/** JSON has no number for the lifetime of an item that does not expire, so it becomes null. */
+/** Returns `null` in place of `Infinity`, the lifetime of an item that does not expire, since JSON has no such number. */
 function jsonNumber(item: unknown): unknown {
   return item === Infinity ? null : item
 }

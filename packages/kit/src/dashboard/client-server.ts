@@ -72,7 +72,7 @@ class ClientServer implements WatchedServer {
     return this.#client.flushAll(0, this.#options)
   }
 
-  /** The client's connections stay open, idle, until the dashboard is closed. */
+  /** Does nothing: the client's connections stay open, idle, until the dashboard is closed. */
   rest(): void {
     this.#isConnected = false
   }

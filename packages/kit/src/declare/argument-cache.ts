@@ -107,7 +107,11 @@ async function* cachedOf<Args extends readonly unknown[]>(
   }
 }
 
-/** Checks the arguments of a call. @throws MemcacheOptionError if they are not an array, such as a single argument. */
+/**
+ * Checks the arguments of a call.
+ *
+ * @throws MemcacheOptionError if they are not an array, such as a single argument.
+ */
 function requireArguments(owner: string, args: unknown): void {
   if (Array.isArray(args)) return
   const got = describeValue(args)

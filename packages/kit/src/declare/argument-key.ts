@@ -249,7 +249,7 @@ function symbolsOf(value: object): number {
   return value instanceof URLSearchParams ? PARAMETERS_SYMBOLS : 0
 }
 
-/** Returns a view of the same bytes without further properties. It is compared, since listing all indices takes long. */
+/** Returns a view of the same bytes without further properties, for a comparison: listing all indices takes long. */
 function pristine(view: ArrayBufferView): ArrayBufferView {
   const { buffer, byteOffset, byteLength } = view
   if (Buffer.isBuffer(view)) return Buffer.from(buffer, byteOffset, byteLength)
@@ -283,11 +283,11 @@ function hidesStateIn(first: object | null): boolean {
   return false
 }
 
-/** Whether a class may hide state, by its source; checked once per class. */
+/** The classes that may hide state, by their source, which is checked once per class. */
 const HIDING = new WeakMap<Function, boolean>()
 /**
- * Private members in JavaScript, and as TypeScript, Babel, SWC and esbuild emit them for older targets; and what a
- * class writes about its instances into a map outside of it.
+ * Private members in JavaScript, and as TypeScript, Babel, SWC and esbuild emit them for older targets; and writes of a
+ * class about its instances into a map outside of it.
  */
 const PRIVATE_STATE =
   /#[\p{ID_Start}_$]|\bWeak(?:Map|Set)\b|_classPrivate|_class_private|__private[A-Z]|\.(?:set|add)\(\s*this\s*[,)]/u

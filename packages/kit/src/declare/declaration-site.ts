@@ -1,7 +1,7 @@
 /** Stack frames of code that applies decorators, which do not belong to the user's declaration. */
 const HELPER = /decorat|applyDecs|_apply|<static_initializer>|^new Promise/i
 const HELPER_FILE = /[/\\]node_modules[/\\]|[/\\]tslib[./\\]/
-/** Functions that stand for a module's top-level code: they have no name, or the bundler's name of the module. */
+/** Functions that represent a module's top-level code: they have no name, or the bundler's name of the module. */
 const MODULE_CODE =
   /^(?:Object|Module|async Module|async Object)?\.?(?:<anonymous>|\.\/.*|eval)?$|^eval$|^\S*\/\S*$|__TURBOPACK__|static_initializer/
 const LOADER_FILE = /^node:|[/\\]node_modules[/\\]|^webpack\/|^internal\//

@@ -25,7 +25,7 @@ export class DeclaredNamespace {
 
   /**
    * @param owner the declaration that stores values in the namespace; it distinguishes declarations with the same name.
-   *   Checks a declaration. @throws MemcacheOptionError if the name, the version or the cache is invalid.
+   * @throws MemcacheOptionError if the name, the version or the cache is invalid.
    */
   constructor(owner: NamespaceOwner, declaration: NamespaceDeclaration) {
     checkDeclaration(owner.title, declaration)
@@ -38,8 +38,9 @@ export class DeclaredNamespace {
   }
 
   /**
-   * The namespace in the current cache. @throws MemcacheOptionError if two classes have the same name, and no
-   * `@CacheConfig` names either of them.
+   * The namespace in the current cache.
+   *
+   * @throws MemcacheOptionError if two classes have the same name, and no `@CacheConfig` names either of them.
    */
   get namespace(): CacheNamespace {
     const { cache } = this
@@ -60,7 +61,11 @@ export function declaredOwner(title: string, above: Function): NamespaceOwner {
   return { title, site: new DeclarationSite(above), naming: 'written' }
 }
 
-/** Checks a declaration. @throws MemcacheOptionError if the name, the version or the cache is invalid. */
+/**
+ * Checks a declaration.
+ *
+ * @throws MemcacheOptionError if the name, the version or the cache is invalid.
+ */
 export function checkDeclaration(owner: string, { name, version, cache }: Partial<NamespaceDeclaration>): void {
   if (typeof name !== 'string' || name === '') {
     throw new MemcacheOptionError(

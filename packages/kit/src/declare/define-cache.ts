@@ -320,7 +320,11 @@ class LoadingCache<Id, Value> extends DeclaredCache<Id, Value> implements Loadin
     new Map(await Promise.all(ids.map(async (id) => [id, await this.#load(id, context)] as const)))
 }
 
-/** Checks the options of a call. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Checks the options of a call.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 function checkCall(owner: string, options: CallOptions, names: readonly string[] = ['signal']): void {
   requireOptions(owner, options)
   checkOptions(owner, options, names, OPTION_HINTS)

@@ -10,7 +10,7 @@ export interface NamespaceOwner {
   readonly site: DeclarationSite | undefined
   /** `written`: the name was given as an option. `implied`: it is the name of the class. */
   readonly naming: 'written' | 'implied'
-  /** Whether the site is that of a superclass. */
+  /** Whether the site belongs to a superclass. */
   readonly isInherited?: boolean
   /** Returns the cached methods of a class; `undefined` for a function or a declared cache. */
   readonly methods?: (() => ReadonlySet<string>) | undefined

@@ -68,15 +68,15 @@ const WRITING_METHODS = [
 const deferredResponses = new WeakMap<AnyResponse, DeferredResponse>()
 
 /**
- * Holds a response until some work is done. The application may go on: it sees a response that was written and ended,
- * as Node reports it (`headersSent`, `writableEnded`, a `setHeader` that throws), while the bytes wait in front of the
- * connection, after those of earlier responses on it. Several pieces of work run concurrently, and the response waits
- * for all of them.
+ * Holds a response until some work is done. The application may continue: it sees a response that was written and
+ * ended, as Node reports it (`headersSent`, `writableEnded`, a `setHeader` that throws), while the bytes wait to be
+ * sent, after the bytes of earlier responses on the connection. Several pieces of work run concurrently, and the
+ * response waits for all of them.
  *
  * If one fails and the head has not been sent, the response is discarded: its status, its body and the fields that
  * describe the body never reach the client, the methods that middlewares have wrapped are Node's again, and `onFailure`
- * sends the response. The application may go on writing for a second; then the connection is closed. If the head has
- * been sent, the connection is closed, so that the client does not take a part of the response for the whole, and
+ * sends the response. The application may continue to write for a second; then the connection is closed. If the head
+ * has been sent, the connection is closed, so that the client does not take a part of the response for the whole, and
  * `onFailure` is called too.
  *
  * Other kinds of responses, for example mocks, are not held: `onFailure` is called as soon as the work fails.
@@ -95,7 +95,7 @@ export function withdrawField(response: AnyResponse, name: string, value: string
   deferredResponses.get(response)?.withdraw(name, value)
 }
 
-/** Returns whether a response was discarded because its work failed: then the client did not get what was written to it. */
+/** Returns whether a response was discarded because its work failed, so that the client did not get its content. */
 export function isDiscarded(response: AnyResponse): boolean {
   return deferredResponses.get(response)?.isDiscarded === true
 }

@@ -51,7 +51,7 @@ const PROGRESS_FIELDS = [
   'finished',
 ] as const satisfies readonly (keyof Internals)[]
 
-/** The same for fields with symbols; which of them exist depends on the version of Node. */
+/** The fields with symbols that record this; which of them exist depends on the version of Node. */
 const PROGRESS_SYMBOLS = new Set([
   'corked',
   'errored',

@@ -117,7 +117,7 @@ export class Http2Output implements ResponseOutput {
   }
 }
 
-/** Calls the callback of a write as if it had been done. */
+/** Calls the callback of a write as if the write was done. */
 function callBack(args: readonly unknown[]): void {
   const callback = args.at(-1)
   if (typeof callback === 'function') process.nextTick(callback)

@@ -37,11 +37,10 @@ export function methodOutputOf(response: AnyResponse): ResponseOutput | undefine
 /**
  * The output of a response of `node:http` in Bun and Deno, which do not send by the methods that `Http1Output`
  * replaces. The public methods that send are replaced; while the output is held, their calls are recorded, and they are
- * repeated when it is released. Meanwhile the properties of the response report that it was sent.
- *
- * Middlewares that wrapped the methods earlier see the calls when they are repeated, and those that wrap them later see
- * the calls at once. The head is always written before the body is passed on, since a middleware that wraps `writeHead`
- * may hold the output.
+ * repeated when it is released. Meanwhile the properties of the response report that it was sent. Middlewares that
+ * wrapped the methods earlier see the calls when they are repeated; middlewares that wrap them later see the calls
+ * immediately. The head is always written before the body is passed on, since a middleware that wraps `writeHead` may
+ * hold the output.
  */
 class MethodOutput implements ResponseOutput {
   readonly #response: Gated
@@ -53,7 +52,7 @@ class MethodOutput implements ResponseOutput {
   #isEndRecorded = false
   #wantsDrain = false
   #onEnded: (() => void) | undefined
-  /** The response's own properties that are replaced while the output is held; `undefined`: it had none. */
+  /** The response's own properties that are replaced while the output is held; `undefined` if it had no such property. */
   #shadowed = new Map<string, PropertyDescriptor | undefined>()
   isHeadSent = false
 
@@ -231,7 +230,7 @@ function byteLength([chunk, encoding]: readonly unknown[]): number {
   return types.isUint8Array(chunk) ? chunk.byteLength : 0
 }
 
-/** Calls the callback of a write as if it had been done. */
+/** Calls the callback of a write as if the write was done. */
 function callBack(args: readonly unknown[]): void {
   const callback = args.at(-1)
   if (typeof callback === 'function') process.nextTick(callback)

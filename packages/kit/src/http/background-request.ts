@@ -9,8 +9,8 @@ import { sentHostOf } from './policy/request-key.ts'
 /** Fields that a background request does not have, besides credentials: the client's conditions and directives. */
 const LEFT_OUT = new Set<string>([...CONDITIONAL_FIELDS, 'cache-control', 'cookie', 'pragma', 'upgrade'])
 
-/** A socket without a client: it delivers nothing and discards what is written. */
-class NobodySocket extends Duplex {
+/** A socket without a client: reading it yields nothing, and written data are discarded. */
+class DetachedSocket extends Duplex {
   readonly remoteAddress: string | undefined
   readonly remotePort: number | undefined
   readonly encrypted: boolean
@@ -52,9 +52,9 @@ export function backgroundExchange(
   url: string,
   { keyed, content }: { readonly keyed: readonly string[]; readonly content?: Uint8Array | undefined },
 ): { request: IncomingMessage; response: ServerResponse } {
-  const socket = new NobodySocket(like.socket) as unknown as Socket
+  const socket = new DetachedSocket(like.socket) as unknown as Socket
   const request = new IncomingMessage(socket)
-  // Rate limits do not count it, since no client sent it.
+  // Rate limits do not count this request, since no client sent it.
   markBackgroundRequest(request)
   request.method = content === undefined ? 'GET' : like.method!
   request.url = url
@@ -74,7 +74,7 @@ export function backgroundExchange(
   request.push(null)
   const response = new ServerResponse(request)
   response.assignSocket(socket)
-  // Node's server emits it too.
+  // Node's server also emits `close` after `finish`.
   response.once('finish', () => process.nextTick(() => response.emit('close')))
   return { request, response }
 }

@@ -8,6 +8,7 @@ import type { Purge } from './purge.ts'
 import { isReadMethod } from './policy/request-key.ts'
 import { RequestFunctions } from './request-functions.ts'
 import { ResponseCache } from './response-cache.ts'
+import { handlerContexts, plainArguments } from './virtual/handler-contexts.ts'
 import { originOf, VirtualRequest } from './virtual/virtual-request.ts'
 import { VirtualResponse } from './virtual/virtual-response.ts'
 import { openWebStream, toWebResponse } from './virtual/body-streams.ts'
@@ -42,9 +43,11 @@ export interface CachedFetch<Rest extends readonly unknown[]> {
  * @example
  *   export default { fetch: cacheFetch(app.fetch, { ttlSeconds: 60 }) }
  *
- * @param handler the handler. If its response may be stored, it receives a separate request: without the client's
- *   conditions, and with a signal that is not aborted while other clients wait for the response. Its errors are passed
- *   on unchanged.
+ * @param handler the handler. If its further arguments are plain values, they are part of the key; if an object in them
+ *   identifies the user (`context.user`, `env.incoming` with a client certificate …), the response is not shared. Put
+ *   what else the response depends on into `key`. If its response may be stored, it receives a separate request:
+ *   without the client's conditions, and with a signal that is not aborted while other clients wait for the response.
+ *   Its errors are passed on unchanged.
  * @param options the options, or only the lifetime of responses that do not state their own.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
@@ -63,6 +66,8 @@ export function cacheFetch<Rest extends readonly unknown[]>(
     if (facts === undefined) return handler(request, ...rest)
     const virtual = new VirtualRequest(request)
     const content = new FetchContent(request)
+    const contexts = handlerContexts(request, rest)
+    const scope = [hostScope(virtual), plainArguments(rest)].filter((part) => part !== undefined).join(' ') || undefined
     const response = new VirtualResponse(virtual.asIncomingMessage, openWebStream)
     const { signal } = request
     throwIfAborted(signal)
@@ -83,7 +88,8 @@ export function cacheFetch<Rest extends readonly unknown[]>(
         response: out,
         url: virtual.url,
         scheme: virtual.scheme,
-        scope: hostScope(virtual),
+        scope,
+        contexts,
         ...facts,
         readContent: content.read,
         defer: (work) => response.waitFor(work),

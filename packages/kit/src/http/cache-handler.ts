@@ -50,7 +50,7 @@ export function cacheHandler<
   const responses = new ResponseCache(shared)
   const functions = new RequestFunctions({ tags, key, condition, storePost: shared.storePost })
   const cached = (request: Request, response: Response): void => {
-    // The compatibility API of node:http2 has all that is used here.
+    // The compatibility API of node:http2 has all properties that are used here.
     const raw = request as unknown as IncomingMessage
     const facts = functions.factsOf(request, raw.method, responses.isBackground(raw))
     if (facts === undefined) {

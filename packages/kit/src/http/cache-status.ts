@@ -23,7 +23,7 @@ export type CacheStatus =
 /** The name of this cache in `Cache-Status`. */
 const NAME = 'memcache-ts'
 
-/** Returns `Cache-Status` (RFC 9211): what this cache did, after the members of caches closer to the origin. */
+/** Returns the value of `Cache-Status` (RFC 9211): the member of this cache, after those of caches closer to the origin. */
 export function cacheStatusField(status: CacheStatus, before?: string): string {
   const parts = [NAME]
   if (status.hit) {

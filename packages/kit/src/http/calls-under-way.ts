@@ -58,6 +58,7 @@ export class CallsUnderWay {
     return (this.#alone.get(name) ?? 0) > this.#nowMs()
   }
 
+  /** Lets requests for a key run their own handlers for the next `PASS_SECONDS`. */
   leaveAlone(name: string): void {
     this.#alone.set(name, this.#nowMs() + PASS_SECONDS * 1000)
   }
@@ -69,7 +70,10 @@ export class CallsUnderWay {
     else this.leaveAlone(name)
   }
 
-  /** Returns whether the last call ended after this time, so that a request that began then has waited for it. */
+  /**
+   * Returns whether the last call ended after this time, so that a request that began then has waited for it; `true` if
+   * the end of the last call is not known.
+   */
   hasWaited(name: string, startedMs: number): boolean {
     return (this.#ended.get(name) ?? Infinity) > startedMs
   }
@@ -80,7 +84,7 @@ const MAX_WAIT_MS = 10_000
 
 /**
  * The wait of a request for another request's response: until its client disconnects, and at most for a limited time.
- * Most requests are hits and wait for nobody, so the timer and the listener are added with the first listener.
+ * Most requests are hits and do not wait, so the timer and the listener are added with the first listener.
  */
 export class Waiting implements StopSource {
   readonly #response: ServerResponse

@@ -12,7 +12,7 @@ import { groupTags } from './policy/response-tags.ts'
 import { isReusable } from './policy/freshness.ts'
 import type { ResponseClock } from './policy/freshness.ts'
 import { isSameRule, searchRuleOf } from './policy/no-vary-search.ts'
-import { isIdentified, tellsUsersApart } from './policy/request-key.ts'
+import { isIdentified, distinguishesUsers } from './policy/request-key.ts'
 import { ResponseStore } from './records/response-store.ts'
 import type { DecodedRecords } from './records/decoded-records.ts'
 import type { SearchRules } from './records/search-rules.ts'
@@ -85,16 +85,17 @@ export class CapturedHandlers {
     return this.#uncached.has(request)
   }
 
-  /** The run that a background request was made for. */
+  /** Returns the run that a background request was made for; `undefined` for other requests. */
   backgroundRun(request: IncomingMessage): BackgroundRun | undefined {
     return this.#background.get(request)
   }
 
   /** Lets the handler respond to a request, and captures its response. */
   lead(exchange: HttpExchange, run: HandlerRun): false {
-    const { request, response, application, isOutside } = exchange
+    const { request, response, application, contexts, isOutside } = exchange
+    const isAuthorized = isIdentified(exchange, this.#resolved.vary)
     capturing.set(request, run)
-    run.begin({ request, response, application, isOutside, isAuthorized: isIdentified(exchange, this.#resolved.vary) })
+    run.begin({ request, response, application, contexts, isOutside, isAuthorized })
     return false
   }
 
@@ -111,16 +112,16 @@ export class CapturedHandlers {
   }
 
   /**
-   * Runs this request's handler for all requests of the same key; resolves to whether it runs, which it does not if its
-   * client has disconnected.
+   * Runs this request's handler for all requests of the same key. Resolves to `false`, without running the handler, if
+   * the request has stopped waiting: its client has disconnected, or its time limit has passed.
    */
   async leadShared(engine: CacheEngine, lookup: ResponseLookup, load: LedLoad, signal: StopSource): Promise<boolean> {
     const { context, generations } = load
     try {
       const stale = await unpacked(staleOf(this.#records, context, lookup))
       if (signal.aborted) {
-        // The request was already passed to its handler.
-        load.end(Promise.reject(new UnstoredError('aborted', 'its client has disconnected')))
+        // The request is passed to its handler without the lease, or has no client any more.
+        load.end(Promise.reject(new UnstoredError('aborted', 'its request has stopped waiting')))
         return false
       }
       const run = this.runOf(lookup, stale, { hasLease: generations !== undefined })
@@ -169,7 +170,7 @@ export class CapturedHandlers {
       varyRules: lookup.varyRules,
       hidesCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
       hiddenParameters: rules.ignoreQuery,
-      watchesIdentity: !tellsUsersApart(lookup.exchange, vary),
+      watchesIdentity: !distinguishesUsers(lookup.exchange, vary),
       clock: this.#clock,
     })
   }
@@ -191,8 +192,9 @@ export class CapturedHandlers {
   }
 
   /**
-   * Waits for a handler's response; returns the record to store, and sets its lifetime and tags. @throws UnstoredError
-   * if the response must not be stored.
+   * Waits for a handler's response; returns the record to store, and sets its lifetime and tags.
+   *
+   * @throws UnstoredError if the response must not be stored.
    */
   async #keep(engine: CacheEngine, lookup: ResponseLookup, run: HandlerRun, context: LoadContext): Promise<Buffer> {
     try {
@@ -211,7 +213,7 @@ export class CapturedHandlers {
       return await this.#store.response(engine, lookup, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
-      // This says nothing about the response to other clients.
+      // A refused range or HEAD says nothing about the whole response.
       if (lookup.purpose !== 'whole') throw new UnstoredError('aborted', error.message)
       if (lookup.isAuthorized) {
         // Other clients may get a response that this client's credentials forbid to share.

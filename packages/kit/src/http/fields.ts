@@ -35,8 +35,8 @@ export type WriteHead = (status: number, ...rest: readonly unknown[]) => ServerR
  * still be seen and changed; returns its other arguments.
  */
 export function setHeadArguments(response: ServerResponse, [first, second]: readonly unknown[]): readonly string[] {
-  const given = typeof first === 'string' ? second : first
-  if (Array.isArray(given)) setList(response, given.flat() as OutgoingHttpHeader[])
+  const given = typeof first === 'string' ? second : (second ?? first)
+  if (Array.isArray(given)) setList(response, Array.isArray(given[0]) ? (given.flat() as OutgoingHttpHeader[]) : given)
   else
     for (const [name, value] of Object.entries(given ?? {}))
       if (value !== undefined) response.setHeader(name, value as string)
@@ -44,6 +44,10 @@ export function setHeadArguments(response: ServerResponse, [first, second]: read
 }
 
 function setList(response: ServerResponse, list: readonly OutgoingHttpHeader[]): void {
+  if (list.length % 2 !== 0)
+    throw Object.assign(new TypeError('the list of header fields must have a value for each name'), {
+      code: 'ERR_INVALID_ARG_VALUE',
+    })
   const lines = new Map<string, { name: string; values: string[] }>()
   for (let index = 0; index + 1 < list.length; index += 2) {
     const name = String(list[index])
@@ -70,6 +74,7 @@ const NEVER_STORED = new Set([
   'proxy-authentication-info',
   'proxy-authorization',
   'proxy-connection',
+  'http2-settings',
   'te',
   'trailer',
   'transfer-encoding',
@@ -82,6 +87,50 @@ const NEVER_STORED = new Set([
 /** Fields of rate limits belong to one client. */
 const LIMITS = /^(?:x-)?ratelimit(?:-|$)/
 
+/** Fields that have one value: HTTP/2 refuses to send several (`node:http2`). */
+const SINGLE_VALUED: ReadonlySet<string> = new Set([
+  'access-control-allow-credentials',
+  'access-control-max-age',
+  'access-control-request-method',
+  'content-encoding',
+  'content-language',
+  'content-location',
+  'content-md5',
+  'content-range',
+  'content-type',
+  'date',
+  'dnt',
+  'etag',
+  'expires',
+  'from',
+  'host',
+  'if-match',
+  'if-modified-since',
+  'if-none-match',
+  'if-range',
+  'if-unmodified-since',
+  'last-modified',
+  'location',
+  'max-forwards',
+  'range',
+  'referer',
+  'retry-after',
+  'tk',
+  'upgrade-insecure-requests',
+  'user-agent',
+  'x-content-type-options',
+])
+
+/** Returns whether a field, in lower case, has one value, so that a list of values cannot be sent by every protocol. */
+export function isSingleValued(name: string): boolean {
+  return SINGLE_VALUED.has(name)
+}
+
+/** Returns whether a field, in lower case, is stored with no response. */
+export function isNeverStored(name: string): boolean {
+  return NEVER_STORED.has(name) || LIMITS.test(name)
+}
+
 /**
  * Returns the fields that may be stored: without fields of the connection, fields of one client, and fields that
  * `Connection`, `no-cache="…"` or `private="…"` name.
@@ -90,7 +139,7 @@ export function storableFields(fields: Fields, named: Iterable<string>): Fields 
   const left = new Set([...listOf(lineOf(fields, 'connection')), ...named])
   const stored = noFields()
   for (const [name, value] of Object.entries(fields)) {
-    if (!NEVER_STORED.has(name) && !LIMITS.test(name) && !left.has(name)) stored[name] = value
+    if (!isNeverStored(name) && !left.has(name)) stored[name] = value
   }
   return stored
 }
@@ -109,13 +158,18 @@ export function sameValue(one: string | string[] | undefined, other: string | st
     : one === other
 }
 
+/** Returns a status as the number that is sent: Node also accepts text, such as `'304'`. */
+export function statusOf(status: unknown): number {
+  return Math.trunc(Number(status))
+}
+
 /** Calls a hook when the head of a response is about to be sent, with its status and fields. */
 export function beforeHead(response: ServerResponse, hook: (status: number, fields: Fields) => void): void {
   const writeHead = Reflect.get(response, 'writeHead') as WriteHead
   response.writeHead = (status: number, ...rest: readonly unknown[]) => {
     if (response.headersSent) return writeHead.call(response, status, ...rest)
     const others = setHeadArguments(response, rest)
-    hook(status, toFields(response.getHeaders()))
+    hook(statusOf(status), toFields(response.getHeaders()))
     return writeHead.call(response, status, ...others)
   }
 }

@@ -41,8 +41,9 @@ export function toHandlerOptions<Options extends object>(owner: string, options:
 }
 
 /**
- * Checks a handler. @throws MemcacheOptionError if it is not a function; the message names `app.fetch` if an
- * application was passed.
+ * Checks a handler.
+ *
+ * @throws MemcacheOptionError if it is not a function; if an application was passed, the message names `app.fetch`.
  */
 export function requireHandler(owner: string, handler: unknown): void {
   if (typeof handler === 'function') return

@@ -67,8 +67,14 @@ const MIN_TOKEN_LENGTH = 16
 
 /**
  * Returns a handler for `PURGE /cities/42` and `PURGE /cities/*`, for `node:http` or for `app.use` before the cache. It
- * responds with 200 if the invalidation was confirmed, 202 if memcached has not confirmed it yet, and 401 without the
- * token. Requests with other methods are passed on, or get 405 if there is no next handler.
+ * responds with 200 if the invalidation was confirmed, 202 if memcached has not confirmed it yet, 400 to an invalid
+ * pattern, and 401 without the token. Requests with other methods are passed on, or get 405 if there is no next
+ * handler.
+ *
+ * @example
+ *   const cached = cacheHandler(handler, { ttlSeconds: 60 })
+ *   const purging = purgeHandler(cached.purge, { token: process.env.PURGE_TOKEN })
+ *   createServer((request, response) => purging(request, response, () => cached(request, response)))
  *
  * @param purge the method `purge` of the handler or middleware that caches the responses.
  * @throws MemcacheOptionError if an option is unknown or invalid, or both `token` and `authorize` are missing.

@@ -18,7 +18,7 @@ const NO_FACTS: RequestFacts = {}
 
 /**
  * The functions by which an application describes its requests to a response cache. Their results are checked: the text
- * of a promise or of an object would be one key for all users.
+ * of a promise or of an object would be the same key for all users.
  */
 export class RequestFunctions<Request> {
   readonly #functions: Functions<Request>
@@ -57,7 +57,11 @@ export class RequestFunctions<Request> {
   }
 }
 
-/** Returns a key as text: `undefined` stands for path and query. @throws MemcacheOptionError if it is not a text. */
+/**
+ * Returns a key as text; `undefined` means path and query.
+ *
+ * @throws MemcacheOptionError if it is not a text.
+ */
 function keyFrom(returned: unknown): string | undefined {
   syncResult('key', returned)
   if (returned === undefined || (typeof returned === 'string' && returned.isWellFormed())) return returned

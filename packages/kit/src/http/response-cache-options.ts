@@ -10,8 +10,8 @@ import type { VaryRules } from './policy/vary.ts'
 export interface ResponseCacheOptions {
   /**
    * How long a response is fresh if it does not state a lifetime (`Cache-Control`, `Expires`), in seconds. Default: if
-   * it has a `Last-Modified`, a tenth of the time since then; otherwise it is not stored, or revalidated each time if
-   * it has an `ETag`.
+   * it has a `Last-Modified`, a tenth of the time since then, at most a day; otherwise it is not stored, or revalidated
+   * each time if it has an `ETag`.
    */
   ttlSeconds?: Ttl | undefined
   /**
@@ -34,7 +34,7 @@ export interface ResponseCacheOptions {
   encodings?: readonly string[] | undefined
   /** The values of `Host` that are served from the cache. Default: all hosts; each has its own responses. */
   hosts?: readonly string[] | undefined
-  /** Larger bodies, in bytes, are sent but not stored. Default 5 000 000. */
+  /** The maximum size of a stored body, in bytes; larger bodies are sent but not stored. Default 5 000 000. */
   maxBytes?: number | undefined
   /** Whether the order of query parameters does not matter. Default false. */
   sortQuery?: boolean | undefined
@@ -46,8 +46,8 @@ export interface ResponseCacheOptions {
    */
   ignoreCookies?: boolean | readonly string[] | undefined
   /**
-   * Whether stored responses can be purged by wildcards, such as `purge('/cities/*')`. Each of the first eight
-   * directories of a path is then a tag, whose generation is read for a hit. Default false.
+   * Whether stored responses can be purged by wildcards, such as `purge('/cities/*')`. The root and the first eight
+   * directories of a path are then tags, whose generations are read for a hit. Default false.
    */
   wildcards?: boolean | undefined
   /**

@@ -282,7 +282,8 @@ export class ResponseCache {
   ): { readonly record: StoredResponse | StoredPartial; readonly lookup: ResponseLookup } | undefined {
     const value = engine.readThrough.peekMemory(lookup.name)
     const record = value === undefined ? undefined : this.#records.decode(value, lookup.key)
-    if (record?.kind === 'variants') return this.#fromMemory(engine, variantLookup(engine, lookup, record))
+    if (record?.kind === 'variants' && lookup.variants === undefined)
+      return this.#fromMemory(engine, variantLookup(engine, lookup, record))
     if (!isSendable(record) || freshnessFor(record, lookup, this.#nowMs()) !== 'fresh') return undefined
     return { record, lookup }
   }

@@ -177,7 +177,8 @@ export function responseKey(
 /** Returns how a stored record can be used for a lookup. */
 export function freshnessFor(record: StoredRecord, lookup: ResponseLookup, nowMs: number): Freshness {
   const { directives, isAuthorized, purpose, exchange } = lookup
-  if (record.kind === 'variants') return 'fresh'
+  // The variants that a list names have no list themselves.
+  if (record.kind === 'variants') return lookup.variants === undefined ? 'fresh' : 'unusable'
   if (record.kind === 'pass') return nowMs < record.untilMs ? 'fresh' : 'unusable'
   if (isAuthorized && !record.lifetimes.isShared) return 'unusable'
   const freshness = freshnessOf(record, directives, nowMs)
@@ -197,7 +198,8 @@ export async function findStored(
   lookup: ResponseLookup,
 ): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
   const record = records.decode(await engine.get(lookup.name, [], { pastEnd: true }), lookup.key)
-  if (record?.kind === 'variants') return findStored(engine, records, variantLookup(engine, lookup, record))
+  if (record?.kind === 'variants' && lookup.variants === undefined)
+    return findStored(engine, records, variantLookup(engine, lookup, record))
   return { record, lookup }
 }
 

@@ -14,18 +14,18 @@ import type { HttpExchange } from './response-lookup.ts'
  * 9875). The response is sent after that, so that a client that has received it never sees an older state. To the
  * application, the response looks sent as soon as it is written.
  *
- * @returns a promise that resolves when this is done.
+ * @returns a function whose promise resolves when the invalidation that has begun until then has ended.
  */
 export function invalidateOnSuccess(
   { request, response, url, defer }: HttpExchange,
   cache: () => Memcache,
 ): () => Promise<unknown> {
   let invalidated: Promise<unknown> = Promise.resolve()
-  let isTold = false
+  let hasBegun = false
   makeHoldable(response)
   beforeHead(response, (status, fields) => {
-    if (isTold || status < 200 || status >= 400) return
-    isTold = true
+    if (hasBegun || status < 200 || status >= 400) return
+    hasBegun = true
     // An invalidation that cannot be confirmed is repeated later, and delays no response.
     const invalidating = cache()
       .invalidateTags(changedTags(request, url, fields))
@@ -38,16 +38,24 @@ export function invalidateOnSuccess(
 }
 
 function changedTags(request: IncomingMessage, url: string, fields: Fields): string[] {
-  const host = hostOf(request)
+  const host = withoutPort(hostOf(request))
   const tags = new Set([...urlTags(url), ...groupTags(request, fields, 'cache-group-invalidation')])
   for (const name of ['location', 'content-location']) {
     const value = lineOf(fields, name)
     if (value === undefined || value === '') continue
     const target = resolveUrl(value, url)
-    if (target !== undefined && (target.host === BASE_HOST || target.host === host))
+    if (target !== undefined && (target.host === BASE_HOST || withoutPort(target.host) === host))
       for (const tag of urlTags(target.pathname)) tags.add(tag)
   }
   return [...tags]
+}
+
+/**
+ * Returns a host without the default port of a scheme: a URL leaves out the port of its own scheme, and the scheme of a
+ * request is not known behind a proxy.
+ */
+function withoutPort(host: string | undefined): string | undefined {
+  return host?.replace(/:(?:80|443)$/, '')
 }
 
 /** A placeholder for the request's host, for URLs without a host. */

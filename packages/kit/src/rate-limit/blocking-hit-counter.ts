@@ -8,7 +8,7 @@ import { Insurance } from './insurance.ts'
 import { LocalCounters } from './local-counters.ts'
 import { aloneKey, MemcachedCounters } from './rate-limit-store.ts'
 import type { GroupedKey, RateLimitStore } from './rate-limit-store.ts'
-import { BELIEVED_MS, isYoung } from './client-state.ts'
+import { FRESH_MS, isFreshAge } from './client-state.ts'
 
 /** Applications have few limits; computed limits must not accumulate. */
 const MAX_LIMITS = 100
@@ -78,7 +78,7 @@ export class BlockingHitCounter {
     const known = this.#blocked.get(key)
     if (known !== undefined && known.limit === limit.limit && nowMs < known.untilMs) {
       const blockedMs = known.untilMs - nowMs
-      if (isYoung(nowMs - known.atMs, BELIEVED_MS)) return { hits: limit.limit + 1, resetMs: blockedMs, blockedMs }
+      if (isFreshAge(nowMs - known.atMs, FRESH_MS)) return { hits: limit.limit + 1, resetMs: blockedMs, blockedMs }
     }
     const found = await this.#count(aloneKey(key), limit, nowMs)
     if (found.blockedMs > 0) {

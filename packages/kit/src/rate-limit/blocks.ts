@@ -36,7 +36,7 @@ export class Blocks<Of extends ClientState> {
   }
 
   /** Reads the block again if the counter's marks show that it was set or lifted since this process last read it. */
-  async heed(state: Of, marks: number, nowMs: number): Promise<void> {
+  async readIfMarked(state: Of, marks: number, nowMs: number): Promise<void> {
     // A running read may have been sent before the mark was set.
     await state.reading
     if (marks === state.marks) return
@@ -71,7 +71,10 @@ export class Blocks<Of extends ClientState> {
     if (stored === untilMs) await this.#host.mark(state, nowMs)
   }
 
-  /** The first process sets the end of the block, so that all processes report the same end. Resolves to that end. */
+  /**
+   * Stores the end of a block, unless another process has set it, so that all processes report the same end. Resolves
+   * to the stored end.
+   */
   async #storeUnlessBlocked({ blockKey }: Of, untilMs: number, nowMs: number): Promise<number> {
     const { store } = this.#options
     const ttl = lifetimeOver(untilMs - nowMs)

@@ -2,7 +2,7 @@ import type { GroupedKey } from './rate-limit-store.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
 
 /** How long a process uses its remembered state of an id, and therefore may miss a `reset` in another process. */
-export const BELIEVED_MS = 1000
+export const FRESH_MS = 1000
 
 /** An id, and its keys, which are one group. */
 export interface ClientKeys {
@@ -39,14 +39,14 @@ export class ClientState {
   }
 
   /** Returns whether the state may be used without reading it again. */
-  isBelieved(nowMs: number): boolean {
-    return isYoung(nowMs - this.#asOfMs, BELIEVED_MS)
+  isFresh(nowMs: number): boolean {
+    return isFreshAge(nowMs - this.#asOfMs, FRESH_MS)
   }
 
   /** Starts a read, unless one is running. */
-  read(nowMs: number, ask: () => Promise<void>): Promise<void> {
+  read(nowMs: number, load: () => Promise<void>): Promise<void> {
     if (this.reading !== undefined) return this.reading
-    const reading = ask()
+    const reading = load()
       .then(() => {
         this.#asOfMs = nowMs
       })
@@ -94,6 +94,6 @@ export class FirstHitClientState extends ClientState {
  * Returns whether state of this age may still be used. State from the future was read before the clock was set back,
  * and may not be used.
  */
-export function isYoung(ageMs: number, believedMs: number): boolean {
-  return ageMs >= 0 && ageMs < believedMs
+export function isFreshAge(ageMs: number, freshMs: number): boolean {
+  return ageMs >= 0 && ageMs < freshMs
 }

@@ -75,7 +75,11 @@ export interface ResolvedConcurrencyOptions {
   readonly cache: Memcache | undefined
 }
 
-/** Returns the options with their defaults. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns the options with their defaults.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function resolveConcurrencyOptions(options: ConcurrencyOptions): ResolvedConcurrencyOptions {
   checkOptions('concurrency', options, CONCURRENCY_OPTIONS, HINTS)
   const { max, name = 'default', waitMs, leaseMs = DEFAULT_LEASE_MS, onCacheDown = 'local', cache } = options
@@ -94,7 +98,11 @@ export function resolveConcurrencyOptions(options: ConcurrencyOptions): Resolved
   return { max, name, queue, waitMs: waitMs ?? Infinity, leaseMs, onCacheDown, cache }
 }
 
-/** Checks the option `waitMs`. @throws MemcacheOptionError if the value is not a time to wait. */
+/**
+ * Checks the option `waitMs`.
+ *
+ * @throws MemcacheOptionError if the value is not a number of at least 0.
+ */
 export function checkWaitMs(waitMs: unknown): void {
   if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
     throw new MemcacheOptionError(`waitMs must be a number of milliseconds, at least 0, got ${describeValue(waitMs)}`)

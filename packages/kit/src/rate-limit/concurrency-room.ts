@@ -1,8 +1,8 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { MAX_TIMER_MS, unrefTimer } from 'memcache-ts-protocol'
-import { NOBODY, stateOf, takeTurn, withCurrentLeases } from './concurrency-state.ts'
-import type { ConcurrencyRules, ConcurrencyTurn, Wishes } from './concurrency-state.ts'
+import { EMPTY_STATE, stateOf, takeTurn, withCurrentLeases } from './concurrency-state.ts'
+import type { ConcurrencyRules, ConcurrencyTurn, TurnRequests } from './concurrency-state.ts'
 import { aloneKey } from './rate-limit-store.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
 import { lifetimeOver, MAX_CLOCK_SKEW_MS } from './rate-limit-window.ts'
@@ -38,7 +38,7 @@ export interface RoomHost {
 export interface Occupant {
   readonly token: string
   readonly mayWait: boolean
-  /** Tells the call whether it got a slot; the caller may have stopped waiting. */
+  /** Called with whether the call got a slot; the caller may have stopped waiting. */
   readonly settle: (granted: boolean) => void
   readonly lose: () => void
 }
@@ -105,8 +105,8 @@ export class ConcurrencyRoom {
       this.#again = false
       const released = [...this.#released]
       const wanted = [...this.#wanted.values()]
-      const wishes: Wishes = { held: [...this.#held.keys()], released, wanted }
-      const turn = await this.#host.change((store) => this.#swap(store, wishes))
+      const requests: TurnRequests = { held: [...this.#held.keys()], released, wanted }
+      const turn = await this.#host.change((store) => this.#swap(store, requests))
       if (turn !== 'busy') for (const token of released) this.#released.delete(token)
       this.#apply(turn, wanted)
     }
@@ -128,17 +128,17 @@ export class ConcurrencyRoom {
     if (typeof turn === 'object') for (const token of turn.lost) this.#held.get(token)?.lose()
   }
 
-  async #swap(store: RateLimitStore, wishes: Wishes): Promise<ConcurrencyTurn | 'busy'> {
+  async #swap(store: RateLimitStore, requests: TurnRequests): Promise<ConcurrencyTurn | 'busy'> {
     const { rules } = this.#host
     const key = aloneKey(this.#key)
     const keptMs = Math.max(rules.leaseMs, rules.waitLeaseMs)
     const ttl = lifetimeOver(keptMs)
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       const found = await store.gets(key)
-      const stored = found === undefined ? NOBODY : stateOf(found.value)
+      const stored = found === undefined ? EMPTY_STATE : stateOf(found.value)
       const nowMs = this.#laterMs(stored.atMs)
       const before = withCurrentLeases(stored, nowMs, keptMs + MAX_OVERDUE_MS)
-      const turn = takeTurn(before, { wishes, nowMs }, rules)
+      const turn = takeTurn(before, { requests, nowMs }, rules)
       if (!turn.isChange) return turn
       if (await store.swap(key, { value: turn.state, casUnique: found?.casUnique }, ttl)) return turn
       if (attempt > 0) await delay(Math.random() * Math.min(attempt, MAX_PAUSE_MS))

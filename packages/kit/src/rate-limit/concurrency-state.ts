@@ -9,19 +9,19 @@ export interface ConcurrencyState {
   readonly waiting: readonly Lease[]
 }
 
-export const NOBODY: ConcurrencyState = { atMs: 0, slots: [], waiting: [] }
+export const EMPTY_STATE: ConcurrencyState = { atMs: 0, slots: [], waiting: [] }
 
 /** The requests of one process for an id. */
-export interface Wishes {
+export interface TurnRequests {
   readonly held: readonly string[]
   readonly released: readonly string[]
   /** Calls without a slot, in their order; `mayWait` is false if the call wants a slot immediately or not at all. */
   readonly wanted: readonly { readonly token: string; readonly mayWait: boolean }[]
 }
 
-/** The requests of a process, and the time of its turn. */
-export interface TurnRequest {
-  readonly wishes: Wishes
+/** The requests of a process, with the time of its turn. */
+export interface DatedRequests {
+  readonly requests: TurnRequests
   readonly nowMs: number
 }
 
@@ -52,25 +52,25 @@ export interface ConcurrencyTurn {
  */
 export function takeTurn(
   before: ConcurrencyState,
-  { wishes, nowMs }: TurnRequest,
+  { requests, nowMs }: DatedRequests,
   rules: ConcurrencyRules,
 ): ConcurrencyTurn {
-  const held = new Set(wishes.held)
-  const gone = new Set([...wishes.released, ...held])
+  const held = new Set(requests.held)
+  const gone = new Set([...requests.released, ...held])
   const known = new Set(before.slots.map(([token]) => token))
   // A holder that is still running keeps its slot, even if its lease has ended and the slot was given to another call:
   // both run anyway.
   const slots: Lease[] = [
-    ...wishes.held.map((token): Lease => [token, nowMs + rules.leaseMs]),
+    ...requests.held.map((token): Lease => [token, nowMs + rules.leaseMs]),
     ...before.slots.filter(([token, untilMs]) => !gone.has(token) && isAlive(untilMs, nowMs, rules.leaseMs)),
   ]
-  const lost = new Set(wishes.held.filter((token) => !known.has(token) && before.slots.length >= rules.max))
-  const ours = new Map(wishes.wanted.map((want) => [want.token, want]))
+  const lost = new Set(requests.held.filter((token) => !known.has(token) && before.slots.length >= rules.max))
+  const ours = new Map(requests.wanted.map((want) => [want.token, want]))
   const line = before.waiting.filter(
     ([token, untilMs]) => !gone.has(token) && (ours.has(token) || isAlive(untilMs, nowMs, rules.waitLeaseMs)),
   )
   const inLine = new Set(line.map(([token]) => token))
-  const newcomers = wishes.wanted.filter(({ token }) => !inLine.has(token))
+  const newcomers = requests.wanted.filter(({ token }) => !inLine.has(token))
   const granted = new Set<string>()
   const refused = new Set<string>()
   const waiting: Lease[] = []
@@ -95,8 +95,8 @@ export function takeTurn(
     slots.length !== before.slots.length ||
     waiting.length !== before.waiting.length ||
     granted.size > 0 ||
-    wishes.released.length > 0 ||
-    wishes.held.some((token) => !known.has(token)) ||
+    requests.released.length > 0 ||
+    requests.held.some((token) => !known.has(token)) ||
     before.slots.some(isDue) ||
     before.waiting.some(isDue)
   return { state: { atMs: nowMs, slots, waiting }, granted, refused, lost, isChange }
@@ -104,9 +104,9 @@ export function takeTurn(
 
 /** Parses a stored state; an invalid one counts as empty. */
 export function stateOf(stored: unknown): ConcurrencyState {
-  if (typeof stored !== 'object' || stored === null) return NOBODY
+  if (typeof stored !== 'object' || stored === null) return EMPTY_STATE
   const { atMs, slots, waiting } = stored as Partial<ConcurrencyState>
-  if (!isLeases(slots) || !isLeases(waiting)) return NOBODY
+  if (!isLeases(slots) || !isLeases(waiting)) return EMPTY_STATE
   return { atMs: Number.isSafeInteger(atMs) ? atMs! : 0, slots, waiting }
 }
 

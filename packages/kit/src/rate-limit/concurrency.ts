@@ -83,7 +83,11 @@ export class ConcurrencyLimiter {
     )
   }
 
-  /** Returns a slot of `id` if one is free now, or `undefined`. @throws MemcacheOptionError if the id is not a string. */
+  /**
+   * Returns a slot of `id` if a slot is free now; otherwise `undefined`.
+   *
+   * @throws MemcacheOptionError if the id is not a string.
+   */
   async tryAcquire(id: string): Promise<Slot | undefined> {
     return this.#acquire(id, { waitMs: 0 })
   }
@@ -91,7 +95,7 @@ export class ConcurrencyLimiter {
   /**
    * Runs a function while it holds a slot of `id`.
    *
-   * @throws what `acquire` and the function throw.
+   * @throws the errors of `acquire` and of the function.
    */
   async run<Result>(
     id: string,
@@ -121,12 +125,12 @@ export class ConcurrencyLimiter {
     const lost = new AbortController()
     return new Promise((resolve, reject) => {
       const cleanups: (() => void)[] = []
-      const end = (answer: () => void): void => {
+      const end = (settle: () => void): void => {
         for (const cleanup of cleanups.splice(0)) cleanup()
-        answer()
+        settle()
       }
-      const giveUp = (answer: () => void): void => {
-        end(answer)
+      const giveUp = (settle: () => void): void => {
+        end(settle)
         void room.leave(token)
       }
       const occupant: Occupant = {

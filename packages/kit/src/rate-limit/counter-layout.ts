@@ -91,7 +91,11 @@ export class CounterLayout {
     return 2 * this.maxCount
   }
 
-  /** Checks a window. @throws MemcacheOptionError if it cannot count up to `maxCount`. */
+  /**
+   * Checks a window.
+   *
+   * @throws MemcacheOptionError if it cannot count up to `maxCount`.
+   */
   static check(windowMs: number, maxCount: number): CounterLayout {
     return new CounterLayout(windowMs, maxCount)
   }
@@ -105,7 +109,11 @@ export class CounterLayout {
     return (BigInt(marks) << COUNTED_BITS) | (start << this.#countBits) | (BigInt(count) + this.#countOffset)
   }
 
-  /** Decodes a counter. @param nowMs of the possible starts, the nearest to this time is chosen. */
+  /**
+   * Decodes a counter.
+   *
+   * @param nowMs the possible start that is nearest to this time is chosen.
+   */
   read(word: bigint, nowMs: number): WindowCount {
     const ageMs = this.#ageMs(Number((word >> this.#countBits) & this.#startMask), nowMs)
     return {
@@ -130,7 +138,7 @@ export class CounterLayout {
     return BigInt(startMs) & this.#startMask
   }
 
-  /** Returns the age of a start. Of the possible times, the nearest to now is meant. */
+  /** Returns the age of a start. Of the possible starts, the nearest to now is chosen. */
   #ageMs(start: number, nowMs: number): number {
     const modulus = this.#startModulus
     const ageMs = (((nowMs - start) % modulus) + modulus) % modulus

@@ -2,7 +2,7 @@ import { BoundedMap } from '../bounded-map.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import type { RateLimitWindow } from './rate-limit-window.ts'
-import { BELIEVED_MS, isYoung } from './client-state.ts'
+import { FRESH_MS, isFreshAge } from './client-state.ts'
 
 interface Denial {
   readonly window: RateLimitWindow
@@ -14,7 +14,7 @@ interface Denial {
   readonly cost: number
   readonly atMs: number
   /** How long the denial is used without reading memcached again, in milliseconds. */
-  readonly believedMs: number
+  readonly freshMs: number
 }
 
 /** A call that was denied. */
@@ -40,13 +40,13 @@ export class DenialCache {
   /** Returns the denial of a call if it is known that the call would be denied. */
   find(id: string, cost: number, nowMs: number): RateLimitResult | undefined {
     const denial = this.#of(id, cost)
-    return denial !== undefined && isYoung(nowMs - denial.atMs, denial.believedMs) ? resultAt(denial, nowMs) : undefined
+    return denial !== undefined && isFreshAge(nowMs - denial.atMs, denial.freshMs) ? resultAt(denial, nowMs) : undefined
   }
 
   /** Like `find`, until the end of the denial, so that an outage of memcached lets no denied or blocked client in. */
   findWhileAway(id: string, cost: number, nowMs: number): RateLimitResult | undefined {
     const denial = this.#of(id, cost)
-    const isDenied = denial !== undefined && isYoung(nowMs - denial.atMs, denial.retryAtMs - denial.atMs)
+    const isDenied = denial !== undefined && isFreshAge(nowMs - denial.atMs, denial.retryAtMs - denial.atMs)
     return isDenied ? resultAt(denial, nowMs) : undefined
   }
 
@@ -66,7 +66,7 @@ export class DenialCache {
       nextAtMs: nowMs + WindowResult.nextMsOf(result),
       cost,
       atMs: nowMs,
-      believedMs: Math.min(retryAfterMs, resetMs, WindowResult.nextMsOf(result), BELIEVED_MS),
+      freshMs: Math.min(retryAfterMs, resetMs, WindowResult.nextMsOf(result), FRESH_MS),
     })
   }
 

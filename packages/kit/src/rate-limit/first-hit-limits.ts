@@ -51,7 +51,7 @@ export class FirstHitLimits implements Limits {
     const state = this.#stateOf(id)
     const isNextWindow = nowMs - state.startMs >= this.#options.windows[0]!.windowMs
     // Sent first: responses come in order, and this one is awaited last.
-    let reading = state.isBelieved(nowMs) && !isNextWindow ? undefined : this.#read(state, nowMs)
+    let reading = state.isFresh(nowMs) && !isNextWindow ? undefined : this.#read(state, nowMs)
     const found = await this.#add(state, cost, nowMs)
     const first = found[0]!
     if (first.startMs !== state.startMs) {
@@ -60,7 +60,7 @@ export class FirstHitLimits implements Limits {
       reading ??= this.#read(state, nowMs)
     }
     if (reading !== undefined) await reading
-    if (first.marks !== state.marks) await this.#blocks.heed(state, first.marks, nowMs)
+    if (first.marks !== state.marks) await this.#blocks.readIfMarked(state, first.marks, nowMs)
     const call = { cost, isConsumed: true, nowMs }
     const result = this.#resultOf(state, found, call)
     if (!result.allowed) return this.#deny(state, { found, result }, call)

@@ -28,7 +28,11 @@ interface Turn<Result = unknown> {
    * @param nowMs the time of the call by the clock of the state.
    */
   take(state: GcraState, nowMs: number): { readonly state: GcraState; readonly result: Result }
-  /** The result if other processes were always faster. @throws MemcacheServerError if the call has no such result. */
+  /**
+   * Returns the result if other processes were always faster.
+   *
+   * @throws MemcacheServerError if the call has no such result.
+   */
   giveUp(): Result
 }
 

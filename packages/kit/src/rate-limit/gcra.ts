@@ -28,7 +28,11 @@ export class Gcra {
     }
   }
 
-  /** Checks a burst. @throws MemcacheOptionError if it takes too long to be counted. */
+  /**
+   * Checks a burst.
+   *
+   * @throws MemcacheOptionError if it takes too long to be counted.
+   */
   static check(window: RateLimitWindow, burst: number): Gcra {
     return new Gcra(window, burst)
   }

@@ -7,7 +7,7 @@ import type { WindowCount } from './counter-layout.ts'
 import { FirstHitCounter } from './first-hit-counter.ts'
 import { aloneKey, MemcachedCounters } from './rate-limit-store.ts'
 import type { GroupedKey } from './rate-limit-store.ts'
-import { BELIEVED_MS, isYoung } from './client-state.ts'
+import { FRESH_MS, isFreshAge } from './client-state.ts'
 
 /** The state of a counter of hits. */
 export interface Hits {
@@ -93,10 +93,10 @@ export class HitCounter {
     return { hits: Math.max(0, count), resetAtMs: startMs + this.#windowMs }
   }
 
-  /** Checks once a second whether another process called `resetAll`; resolves to whether it did. */
+  /** Checks once a second whether another process has called `resetAll`; resolves to the answer. */
   #checkReset(): Promise<boolean> | undefined {
     const { store, nowMs } = this.#open()
-    if (isYoung(nowMs - this.#readAtMs, BELIEVED_MS)) return undefined
+    if (isFreshAge(nowMs - this.#readAtMs, FRESH_MS)) return undefined
     this.#readAtMs = nowMs
     const before = this.#generation
     const reading = store.count(this.#generationKey()).then((generation) => {

@@ -58,7 +58,11 @@ class AddressList {
     return this.#ranges.rules.length === 0
   }
 
-  /** Adds an entry if it is an address or a range. @throws MemcacheOptionError if it is an invalid range. */
+  /**
+   * Adds an entry if it is an address or a range.
+   *
+   * @throws MemcacheOptionError if it is an invalid range.
+   */
   add(name: string, entry: string): void {
     const [address = '', bits, ...rest] = entry.split('/')
     const version = isIP(address)
@@ -109,10 +113,14 @@ function versionOf(address: string): 'ipv4' | 'ipv6' {
   return isIP(address) === 4 ? 'ipv4' : 'ipv6'
 }
 
-/** Returns the result of the function. @throws MemcacheOptionError if it returned a promise, which would always be true. */
-function isTrue(name: string, answer: unknown): boolean {
-  if (typeof (answer as PromiseLike<unknown> | undefined)?.then === 'function') {
+/**
+ * Returns the result of a function as a boolean.
+ *
+ * @throws MemcacheOptionError if the result is a promise, which would always be true.
+ */
+function isTrue(name: string, result: unknown): boolean {
+  if (typeof (result as PromiseLike<unknown> | undefined)?.then === 'function') {
     throw new MemcacheOptionError(`${name} must be a function that returns true or false, but it returned a promise`)
   }
-  return Boolean(answer)
+  return Boolean(result)
 }

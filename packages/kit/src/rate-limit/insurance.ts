@@ -18,7 +18,11 @@ export class Insurance {
     return cache.isAway && OutageLog.of(cache).has(this.#limiter)
   }
 
-  /** Records that memcached failed. @throws the error if it is a mistake of the caller. */
+  /**
+   * Records that memcached failed.
+   *
+   * @throws the error if it is a mistake of the caller.
+   */
   note(cache: Memcache, error: unknown): void {
     if (isUsageError(error)) throw error
     this.noteAll(cache, error)

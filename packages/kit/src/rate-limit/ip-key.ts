@@ -41,7 +41,7 @@ export function checkIpv6Subnet(value: unknown): void {
   }
 }
 
-/** Some proxies forward `address:port`; with the port, each connection would count as another client. */
+/** Removes the port of `address:port`, which some proxies forward: with it, each connection would be another client. */
 function withoutPort(ip: string): string {
   return /^(\d+\.\d+\.\d+\.\d+):\d+$/.exec(ip)?.[1] ?? /^\[(.+)\](?::\d+)?$/.exec(ip)?.[1] ?? ip
 }

@@ -27,9 +27,13 @@ export interface ConsumedAmount {
  * store fails, methods reject.
  */
 export interface Limits {
-  /** Counts a call, unless it is denied. @param cost greater than 0. */
+  /**
+   * Counts a call, unless it is denied.
+   *
+   * @param cost greater than 0.
+   */
   consume(id: string, cost: number, nowMs: number): Promise<RateLimitResult>
-  /** Returns the result that a call of this cost, which may be 0, would get; it uses nothing. */
+  /** Returns the result that a call of this cost, which may be 0, would get, without counting it. */
   peek(id: string, cost: number, nowMs: number): Promise<RateLimitResult>
   /** Uses an amount, even if the limit does not allow it. */
   penalty(id: string, amount: number, nowMs: number): Promise<void>
@@ -44,7 +48,7 @@ export interface Limits {
  * Returns the result for a blocked id: its `retryAfterMs` is the time until the block has ended and there is room.
  *
  * @param blockedMs milliseconds until the block ends.
- * @param otherwise the result that it would get if it were not blocked.
+ * @param otherwise the result that the id would get if it were not blocked.
  */
 export function blockedResult(
   windows: readonly RateLimitWindow[],

@@ -98,7 +98,7 @@ export function retryAfterSeconds(result: RateLimitResult): number {
   return Math.max(1, Math.ceil(result.retryAfterMs / 1000))
 }
 
-/** `RateLimit-Policy: "default";q=100;w=60` and `RateLimit: "default";r=50;t=30`: lists, to which each limiter adds. */
+/** Writes `RateLimit-Policy: "default";q=100;w=60` and `RateLimit: "default";r=50;t=30`, lists of all limiters. */
 function draft10(
   limiter: DescribedLimiter,
   { quotaUnit, partitionKey }: RateLimitHeaderOptions,
@@ -129,7 +129,7 @@ function partitionKeyOf(id: string): string {
   return createHash('sha256').update(id).digest().subarray(0, PARTITION_KEY_BYTES).toString('base64')
 }
 
-/** `RateLimit-Policy: 100;w=60` and `RateLimit: limit=100, remaining=50, reset=30`. */
+/** Writes `RateLimit-Policy: 100;w=60` and `RateLimit: limit=100, remaining=50, reset=30`. */
 function draft7(limiter: DescribedLimiter): WriteRateLimitHeaders {
   const policies = unnamedPolicies(limiter)
   return (target, result) => {
@@ -141,7 +141,10 @@ function draft7(limiter: DescribedLimiter): WriteRateLimitHeaders {
   }
 }
 
-/** `RateLimit-Policy: 100;w=60`, `RateLimit-Limit`, `RateLimit-Remaining`, and `RateLimit-Reset` in seconds from now. */
+/**
+ * Writes `RateLimit-Policy: 100;w=60`, `RateLimit-Limit`, `RateLimit-Remaining`, and `RateLimit-Reset` in seconds from
+ * now.
+ */
 function draft6(limiter: DescribedLimiter): WriteRateLimitHeaders {
   const policies = unnamedPolicies(limiter)
   return (target, result) => {
@@ -150,7 +153,7 @@ function draft6(limiter: DescribedLimiter): WriteRateLimitHeaders {
   }
 }
 
-/** `X-RateLimit-Limit`, `X-RateLimit-Remaining`, and `X-RateLimit-Reset` in seconds since 1970. */
+/** Writes `X-RateLimit-Limit`, `X-RateLimit-Remaining`, and `X-RateLimit-Reset` in seconds since 1970. */
 function legacy(limiter: DescribedLimiter): WriteRateLimitHeaders {
   return (target, result) => {
     const reset = Math.ceil((limiter.nowMs() + result.resetMs) / 1000)

@@ -74,7 +74,7 @@ export class WindowResult implements RateLimitResult {
     return #window in result ? result.#atMs : undefined
   }
 
-  /** The limits that have counted an allowed call; `undefined` if it was counted nowhere. */
+  /** Returns the limits that have counted an allowed call; `undefined` if it was counted nowhere. */
   static limitsOf(result: RateLimitResult): Limits | undefined {
     return #window in result && result.allowed ? result.#limits : undefined
   }

@@ -50,8 +50,9 @@ const MAX_EXPTIME_SECONDS = 10 * 365 * 86_400
 const MAX_WINDOW_MS = 100 * 365.25 * 86_400_000
 
 /**
- * Returns the windows of the options, the shortest first. @throws MemcacheOptionError if there is no window, or an
- * invalid one.
+ * Returns the windows of the options, the shortest first.
+ *
+ * @throws MemcacheOptionError if there is no window, or a window is invalid.
  */
 export function rateLimitWindows(options: RateLimitWindowOptions): RateLimitWindow[] {
   const windows: RateLimitWindow[] = []

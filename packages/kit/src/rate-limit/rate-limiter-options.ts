@@ -13,9 +13,9 @@ export interface RateLimiterOptions extends RateLimitWindowOptions {
   /** Limits with the same name share their counters. Default `default`. */
   name?: string | undefined
   /**
-   * `sliding` also counts the previous window, by the share of it that is less than a window ago. `fixed` allows the
-   * limit in each window, which starts at an id's first call. `gcra` allows calls at even intervals, with a burst.
-   * Default `sliding`.
+   * `sliding` also counts the previous window, weighted by the share of it that is less than a window ago. `fixed`
+   * allows the limit in each window, which starts at an id's first call. `gcra` allows calls at even intervals, with a
+   * burst. Default `sliding`.
    */
   algorithm?: RateLimitAlgorithm | undefined
   /** With `gcra` and one window: how much is allowed at once. Default: the limit. */
@@ -88,7 +88,11 @@ export interface ResolvedRateLimiterOptions {
   readonly cache: Memcache | undefined
 }
 
-/** Returns the options with their defaults. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns the options with their defaults.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function resolveRateLimiterOptions(options: RateLimiterOptions): ResolvedRateLimiterOptions {
   requireOptions('rateLimiter', options, 'rateLimiter({ perMinute: 100 })')
   checkOptions('rateLimiter', options, RATE_LIMITER_OPTIONS, RATE_LIMITER_HINTS)
@@ -116,7 +120,11 @@ export function resolveRateLimiterOptions(options: RateLimiterOptions): Resolved
   return { name, windows, algorithm, burst, blockMs, allow, deny, normalize, onCacheDown, cache }
 }
 
-/** Checks an option. @throws MemcacheOptionError if a value is not a whole number greater than 0. */
+/**
+ * Checks an option.
+ *
+ * @throws MemcacheOptionError if a value is not a whole number greater than 0.
+ */
 export function wholeNumber(name: string, value: unknown): void {
   if (!Number.isSafeInteger(value) || (value as number) < 1) {
     throw new MemcacheOptionError(
@@ -131,7 +139,11 @@ export function checkCost(cost: unknown): void {
   throw new MemcacheOptionError(`cost must be a whole number of at least 0, got ${describeValue(cost)}`)
 }
 
-/** Checks an amount. @throws MemcacheOptionError if it cannot be counted. */
+/**
+ * Checks an amount.
+ *
+ * @throws MemcacheOptionError if it cannot be counted.
+ */
 export function countable(name: string, value: unknown): void {
   wholeNumber(name, value)
   if ((value as number) > MAX_COUNT)

@@ -136,7 +136,8 @@ export class RateLimiter {
    * Waits until a call of `id` is allowed, and counts it. The callers of this process are served in their order. If the
    * call must wait longer than `waitMs`, or can never be allowed, it resolves to a denial immediately.
    *
-   * @throws MemcacheOptionError as `consume`. @throws the signal's reason.
+   * @throws MemcacheOptionError as `consume`.
+   * @throws the signal's reason if it aborts.
    */
   async blockUntilReady(id: string, options: WaitOptions = {}): Promise<RateLimitResult> {
     return this.#counted(await this.#ready.wait(this.#opened().clock, this.#idOf(id), options))
@@ -229,7 +230,7 @@ export class RateLimiter {
     // A cost over the limit is never allowed, so its excess does not matter.
     const isNever = givenCost > this.#maxCost
     if (isNever && this.#options.blockMs === undefined) {
-      // Its cost is not even added and taken back, since parallel calls might be denied because of that.
+      // The cost is not added and taken back, since parallel calls might be denied because of it.
       const result = await this.#withLimits(id, nowMs, (limits, ofId) => limits.peek(ofId, this.#maxCost + 1, nowMs))
       return WindowResult.at(result.allowed ? result : WindowResult.never(result, this.windows), nowMs)
     }
@@ -349,7 +350,11 @@ export class RateLimiter {
 
 const COST_HINTS = { costs: 'cost', points: 'cost', weight: 'cost', amount: 'cost', tokens: 'cost', hits: 'cost' }
 
-/** Returns the cost of a call. @throws MemcacheOptionError if an option is unknown, or the cost cannot be counted. */
+/**
+ * Returns the cost of a call.
+ *
+ * @throws MemcacheOptionError if an option is unknown, or the cost cannot be counted.
+ */
 function costOf(method: string, options: ConsumeOptions): number {
   if (typeof options !== 'object' || options === null) {
     throw new MemcacheOptionError(
@@ -364,7 +369,11 @@ function costOf(method: string, options: ConsumeOptions): number {
   return cost
 }
 
-/** Returns an amount. @throws MemcacheOptionError if it cannot be counted. */
+/**
+ * Returns an amount.
+ *
+ * @throws MemcacheOptionError if it cannot be counted.
+ */
 function amountOf(method: string, given: number | ConsumeOptions): number {
   if (typeof given !== 'object' || given === null) {
     countable('amount', given)

@@ -121,12 +121,12 @@ export class ReadyQueue {
     })
   }
 
-  #leave(queue: Queue, waiter: Waiter, answer: () => void): void {
+  #leave(queue: Queue, waiter: Waiter, settle: () => void): void {
     const index = queue.waiters.indexOf(waiter)
     if (index < 0) return
     queue.waiters.splice(index, 1)
     for (const cleanup of waiter.cleanups) cleanup()
-    answer()
+    settle()
     if (index === 0) queue.wake?.()
   }
 }

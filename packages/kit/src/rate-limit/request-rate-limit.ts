@@ -111,7 +111,7 @@ export class RequestRateLimit<Request extends object, Response extends object> {
     const { only } = this.#limiters
     if (isBackground(request)) {
       const limiting = only ?? (await this.#limiters.for(request, response))
-      if (limiting !== undefined) this.#tell(request, WindowResult.unlimited(limiting.limiter.windows))
+      if (limiting !== undefined) this.#setResult(request, WindowResult.unlimited(limiting.limiter.windows))
       return undefined
     }
     if (skip !== undefined && (await skip(request, response))) return undefined
@@ -129,7 +129,7 @@ export class RequestRateLimit<Request extends object, Response extends object> {
     const call = this.#framework.callOf?.(request, response) ?? request
     const counted = await CountedCall.consume(call, limiter, { id, cost })
     const { result } = counted
-    this.#tell(request, result)
+    this.#setResult(request, result)
     const headers = this.#framework.headersOf(response)
     if (headers !== undefined) writeHeaders(headers, result, id)
     if (result.allowed) {
@@ -141,7 +141,7 @@ export class RequestRateLimit<Request extends object, Response extends object> {
     return { limiter, result }
   }
 
-  #tell(request: LimitedRequest, result: RateLimitResult): void {
+  #setResult(request: LimitedRequest, result: RateLimitResult): void {
     if (this.#framework.callOf === undefined) request.rateLimit = result
   }
 
@@ -191,15 +191,15 @@ interface Http2Response {
 function onResponseOver(response: ServerResponse & Http2Response, callback: (isWhole: boolean) => void): void {
   // If the response has already ended, there is no event.
   if (isOver(response)) return callback(isWhole(response))
-  let isTold = false
-  const tell = (whole: boolean): void => {
-    if (isTold) return
-    isTold = true
+  let isSettled = false
+  const settle = (whole: boolean): void => {
+    if (isSettled) return
+    isSettled = true
     callback(whole)
   }
-  addListener(response, 'close', () => tell(isWhole(response)))
+  addListener(response, 'close', () => settle(isWhole(response)))
   // Uses the event, because the responses that Fastify injects in tests set `writableFinished` too late.
-  if (response.stream === undefined) addListener(response, 'finish', () => tell(true))
+  if (response.stream === undefined) addListener(response, 'finish', () => settle(true))
 }
 
 function isOver(response: ServerResponse & Http2Response): boolean {

@@ -49,7 +49,7 @@ export class SlidingLimits implements Limits {
     const { store } = this.#options
     const state = this.#stateOf(id, nowMs)
     // Sent first: responses come in order, and this one is awaited last.
-    const reading = state.isBelieved(nowMs) ? undefined : this.#read(state, nowMs)
+    const reading = state.isFresh(nowMs) ? undefined : this.#read(state, nowMs)
     const { keys } = state
     const raw =
       keys.length === 1
@@ -57,7 +57,7 @@ export class SlidingLimits implements Limits {
         : await Promise.all(keys.map((key, index) => store.incr(key, cost, this.#ttls[index]!)))
     if (reading !== undefined) await reading
     const marks = marksIn(raw[0]!)
-    if (marks !== state.marks) await this.#blocks.heed(state, marks, nowMs)
+    if (marks !== state.marks) await this.#blocks.readIfMarked(state, marks, nowMs)
     const call = { cost, isConsumed: true, nowMs }
     const result = this.#resultOf(state, raw, call)
     return result.allowed ? result : this.#deny(state, result, call)
@@ -182,7 +182,7 @@ export class SlidingLimits implements Limits {
   }
 }
 
-/** Returns the count in a counter that may have marks; below 0 if more was given back than it had. */
+/** Returns the count in a counter that may have marks; below 0 if more was given back than was counted. */
 function countIn(raw: number): number {
   return raw < BLOCK_MARK / 2 ? raw : ((raw + BLOCK_MARK / 2) % BLOCK_MARK) - BLOCK_MARK / 2
 }

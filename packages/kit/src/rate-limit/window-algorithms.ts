@@ -8,7 +8,7 @@ interface WindowCounts {
   readonly current: number
   /** The count of the previous window. */
   readonly previous: number
-  /** How much of this window is over. */
+  /** The part of this window that has passed, in milliseconds. */
   readonly elapsedMs: number
 }
 

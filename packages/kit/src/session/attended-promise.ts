@@ -45,10 +45,10 @@ class AttendedPromise implements Promise<void> {
 /**
  * Returns the outcome of a write as a promise.
  *
- * @param start starts the write; it gets the callback of the write, and a function that tells whether a caller waits
+ * @param start starts the write; it gets the callback of the write, and a function that returns whether a caller waits
  *   for the promise.
  */
-export function attended(start: (done: Callback, isTold: () => boolean) => void): Promise<void> {
+export function attended(start: (done: Callback, isAttended: () => boolean) => void): Promise<void> {
   let done!: Callback
   const outcome = new AttendedPromise((resolve, reject) => {
     done = (error) => (isError(error) ? reject(error) : resolve())

@@ -35,7 +35,7 @@ export interface CookieData {
 /** The cookie of a session, as express-session has it: `maxAge` and `expires` describe the same time. */
 export class Cookie implements Partial<CookieData> {
   path: string | undefined = '/'
-  /** It is `undefined` if `expires` was set to that. */
+  /** The value of `expires`; `undefined` if it was set to `undefined`. */
   _expires: Date | null | undefined = null
   originalMaxAge: number | null | undefined
   httpOnly: boolean | undefined = true
@@ -111,7 +111,11 @@ export class Cookie implements Partial<CookieData> {
   }
 }
 
-/** Returns a `Set-Cookie` field. @throws TypeError if an attribute is invalid. */
+/**
+ * Returns a `Set-Cookie` field.
+ *
+ * @throws TypeError if an attribute is invalid.
+ */
 export function serializeCookie(name: string, value: string, data: Partial<CookieData>): string {
   const { originalMaxAge: _, ...attributes } = data
   const { expires } = attributes
@@ -120,8 +124,9 @@ export function serializeCookie(name: string, value: string, data: Partial<Cooki
 }
 
 /**
- * Returns whether a browser sends a cookie with this path in a request. @param target the request's target, with or
- * without its query.
+ * Returns whether a browser sends a cookie with this path in a request.
+ *
+ * @param target the request's target, with or without its query.
  */
 export function isInPath(target: string, path: string): boolean {
   const url = target || '/'

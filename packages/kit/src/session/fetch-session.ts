@@ -68,7 +68,7 @@ export class FetchSessions<Data extends object> {
   /**
    * Calls a handler with the session of a request, and commits the session with the response that the handler returns.
    *
-   * @throws MemcacheError if the session cannot be read or stored; and whatever the handler throws.
+   * @throws MemcacheError if the session cannot be read or stored, and the errors of the handler.
    */
   async handle(
     request: Request,

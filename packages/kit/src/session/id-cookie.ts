@@ -38,7 +38,11 @@ export function readId(
   return signedIds.verify(cookies?.[name], secrets)
 }
 
-/** Returns the `Set-Cookie` field that carries an id. @throws TypeError if an attribute is invalid. */
+/**
+ * Returns the `Set-Cookie` field that carries an id.
+ *
+ * @throws TypeError if an attribute is invalid.
+ */
 export function idCookie(
   name: string,
   { id, secret }: { readonly id: string; readonly secret: Secret },

@@ -25,7 +25,7 @@ export type StoredSession = StoredData & { id: string }
 /** The work that a touch requires. */
 type TouchKind = 'nothing' | 'renewal' | 'write'
 
-/** The most times that `destroySessionsOf` looks for further sessions. */
+/** The maximum number of times that `destroySessionsOf` searches for further sessions. */
 const MAX_LOOKS = 16
 const DEFAULT_LOCK = { waitMs: 10_000, leaseSeconds: 30 }
 
@@ -204,8 +204,8 @@ export class MemcacheStore extends Store {
   async destroySessionsOf(userId: string | number, { except }: { except?: string | undefined } = {}): Promise<number> {
     const name = this.#indexName(userId)
     const ended = new Set<string>()
-    // A session may be given a new id meanwhile, which is in the list and stored before the old one is destroyed: where
-    // a look has missed that, the next one finds it.
+    // A session may get a new id meanwhile. The new id is in the list, and its session is stored, before the old
+    // session is destroyed: if a search has missed the new id, the next search finds it.
     for (let look = 0, quiet = 0; look < MAX_LOOKS && quiet < 2; look++) {
       const ids = (await this.sessionsOf(userId)).map(({ id }) => id).filter((id) => id !== except && !ended.has(id))
       quiet = ids.length === 0 ? quiet + 1 : 0
@@ -290,7 +290,7 @@ export class MemcacheStore extends Store {
     const seconds = this.#lifetime.secondsOf(session, nowMs)
     if (seconds === 0) return 'write'
     if (held.ttlSet === ttl(seconds)) return 'nothing'
-    // If the server does not report the remaining lifetime, it may be any, so it is renewed.
+    // A remaining lifetime that the server does not report may be short, so it is renewed.
     // A session may have a shorter lifetime than the others; an active user still stays logged in.
     const touchAfterSeconds = Math.min(this.#touchAfterSeconds, seconds / 2)
     const isRecent = Number.isFinite(held.leftSeconds) && seconds - held.leftSeconds < touchAfterSeconds
@@ -308,7 +308,8 @@ export class MemcacheStore extends Store {
     const seconds = this.#lifetime.secondsOf(data, nowMs)
     let ttlSet = found.touched ? this.#usualTtl : undefined
     if (ttlSet !== undefined && seconds > this.#lifetime.usualSeconds) {
-      // Its lifetime is longer than usual, so the read has shortened it: undo that, and stop touching on read.
+      // The session has a longer lifetime than usual, which the read has shortened: restore it, and stop touching on
+      // read.
       this.#touchesOnRead = false
       ttlSet = ttl(seconds)
       await this.#sessions.touch(found, ttlSet)
@@ -430,7 +431,7 @@ export class MemcacheStore extends Store {
   async #touch(id: string, session: object): Promise<void> {
     this.#watch()
     const held = this.#heldAs(id, session)
-    if (held === undefined) return this.#touchStranger(id, session)
+    if (held === undefined) return this.#touchUnread(id, session)
     if (this.#touchKind(id, session) === 'write') return this.#write(id, session)
     const { snapshot } = held
     const nowMs = Date.now()
@@ -444,13 +445,14 @@ export class MemcacheStore extends Store {
       await this.#sessions.touch(snapshot, ttlSet)
       return
     }
-    // The time when it expires is part of its value. A request that has written it meanwhile has stored that too.
+    // The stored value contains the time when the session expires. A request that has written the session meanwhile has
+    // stored this time too.
     const written = snapshot.seen === snapshot.stored ? await this.#sessions.renew(stored, snapshot, ttlSet) : undefined
     if (written !== undefined) this.#hold(id, session, { snapshot: written, stored, ttlSet })
   }
 
   /** Touches a session that was not read by this store; express-session never does that. */
-  async #touchStranger(id: string, session: object): Promise<void> {
+  async #touchUnread(id: string, session: object): Promise<void> {
     const { cookie } = session as { cookie?: unknown }
     const found = await this.#sessions.read(id)
     if (found === undefined) return

@@ -37,7 +37,7 @@ export class ReplacedSession {
   #settling: Promise<void> | undefined
   /** Whether the replacement was destroyed, so that this session must not be restored. */
   #isEnded = false
-  #comingBack: Promise<void> | undefined
+  #restoring: Promise<void> | undefined
 
   constructor(id: string, successor: Session, store: Replacing) {
     this.id = id
@@ -46,8 +46,8 @@ export class ReplacedSession {
   }
 
   /**
-   * Destroys the session. If memcached does not tell whether it was destroyed, this is repeated in the background. If
-   * another request had destroyed it, as a logout does, the replacement is then destroyed too.
+   * Destroys the session. If it is unknown whether memcached has destroyed it, this is repeated in the background. If
+   * another request had destroyed the session, as a logout does, the replacement is then destroyed too.
    */
   async retire(): Promise<Retirement> {
     const retirement = await this.#store.retire()
@@ -64,17 +64,17 @@ export class ReplacedSession {
   }
 
   /** Makes the id work again for a client that has not received the new one. */
-  comeBack(): Promise<void> {
+  restore(): Promise<void> {
     if (this.#isEnded) return Promise.resolve()
-    return (this.#comingBack ??= this.#isRetired ? this.#revive() : this.#store.save())
+    return (this.#restoring ??= this.#isRetired ? this.#revive() : this.#store.save())
   }
 
   /** Destroys the session for good, after its replacement was destroyed; `undefined` if there is nothing to wait for. */
   end(): Promise<void> | undefined {
     this.#isEnded = true
-    if (this.#comingBack === undefined && this.#settling === undefined) return undefined
+    if (this.#restoring === undefined && this.#settling === undefined) return undefined
     this.#stopping.abort()
-    return Promise.allSettled([this.#comingBack, this.#settling]).then(() => this.#store.destroy())
+    return Promise.allSettled([this.#restoring, this.#settling]).then(() => this.#store.destroy())
   }
 
   async #revive(): Promise<void> {

@@ -30,7 +30,7 @@ interface WriteCaller {
   /** The application's callback, if it has passed one. */
   readonly callback: Callback | undefined
   /** Returns whether the caller handles a failure. */
-  readonly isTold: () => boolean
+  readonly isAttended: () => boolean
 }
 
 /**
@@ -42,7 +42,8 @@ export class RequestSession implements SessionActions {
   readonly holder: SessionHolder
   readonly #settings: SessionSettings
   readonly #secrets: readonly Secret[]
-  // Not the object that has them: V8 would keep each one, and its request with it, until it collects old objects.
+  // Separate fields, and not the object that was passed: V8 would keep this object, and the request with it, until it
+  // collects old objects.
   readonly #carrier: SessionedRequest['carrier']
   readonly #request: unknown
   readonly #connection: SessionedRequest['connection']
@@ -99,7 +100,7 @@ export class RequestSession implements SessionActions {
     return this.#settings.givesPromises && !this.#isSavingAtEnd
   }
 
-  promiseOf(start: (callback: Callback, isTold: () => boolean) => void): Promise<void> {
+  promiseOf(start: (callback: Callback, isAttended: () => boolean) => void): Promise<void> {
     return attended(start)
   }
 
@@ -129,27 +130,27 @@ export class RequestSession implements SessionActions {
     this.#originalText = textOf(session)
   }
 
-  save(session: Session, callback: Callback | undefined, isTold: () => boolean = always): void {
+  save(session: Session, callback: Callback | undefined, isAttended: () => boolean = always): void {
     this.#savedText = this.#isSavingAtEnd && this.#endText !== undefined ? this.#endText : textOf(session)
     const save = (done: Callback): void =>
       this.holder.sessionStore!.set(session.id, session, (error) => {
         if (!isError(error) && session.id !== this.#cookieId) this.#stored = session
         done(error)
       })
-    this.#write('save', save, { callback, isTold })
+    this.#write('save', save, { callback, isAttended })
   }
 
-  destroy(session: Session, callback: Callback | undefined, isTold: () => boolean = always): void {
+  destroy(session: Session, callback: Callback | undefined, isAttended: () => boolean = always): void {
     const { holder } = this
     this.session = undefined
-    // As express-session does. An object that stands for the request must keep the property, or it would inherit
-    // another session.
+    // The property is deleted, as by express-session. An object in place of the request must keep the property, or it
+    // would inherit another session.
     if (holder === this.#carrier) {
       delete holder.session
       this.#isExposed = false
     }
     this.#isDestroyed = true
-    this.#afterWrites(() => this.#write('destroy', this.#destroyer(session), { callback, isTold }))
+    this.#afterWrites(() => this.#write('destroy', this.#destroyer(session), { callback, isAttended }))
   }
 
   reload(session: Session, callback: Callback): void {
@@ -166,23 +167,23 @@ export class RequestSession implements SessionActions {
     })
   }
 
-  regenerate(session: Session, callback: Callback, isTold: () => boolean = always): void {
+  regenerate(session: Session, callback: Callback, isAttended: () => boolean = always): void {
     const begin = (error: unknown): void => {
       this.generate()
       this.#savedText = undefined
       callback(error)
     }
-    this.#afterWrites(() => this.#write('destroy', this.#destroyer(session), { callback: begin, isTold }))
+    this.#afterWrites(() => this.#write('destroy', this.#destroyer(session), { callback: begin, isAttended }))
   }
 
-  rotate(session: Session, callback: Callback, isTold: () => boolean = always): void {
+  rotate(session: Session, callback: Callback, isAttended: () => boolean = always): void {
     const problem = this.#whyNoCookie(session)
     if (problem !== undefined) {
       callback(new MemcacheOptionError(`regenerate({ keep: true }) cannot give the session a new id: ${problem}`))
       return
     }
     const rotation = (this.#rotations ??= this.#newRotations()).rotate(session)
-    this.#write('destroy', (done) => void rotation.then(() => done(), done), { callback, isTold })
+    this.#write('destroy', (done) => void rotation.then(() => done(), done), { callback, isAttended })
   }
 
   async lock(session: Session, options: LockOptions | undefined): Promise<SessionLock> {
@@ -203,7 +204,11 @@ export class RequestSession implements SessionActions {
     })
   }
 
-  /** Starts the write that the session needs. @param at whether the response has ended, or only its head is written. */
+  /**
+   * Starts the write that the session needs.
+   *
+   * @param at whether the response has ended, or only its head is written.
+   */
   commit(at: 'head' | 'end'): void {
     if (this.#isUntouched()) return
     const isEnd = at === 'end'
@@ -257,8 +262,9 @@ export class RequestSession implements SessionActions {
   }
 
   /**
-   * Returns the `Set-Cookie` field that the response needs; `undefined` if it needs none. @throws TypeError if an
-   * attribute is invalid.
+   * Returns the `Set-Cookie` field that the response needs; `undefined` if it needs none.
+   *
+   * @throws TypeError if an attribute is invalid.
    */
   cookieToSend(): string | undefined {
     const { holder } = this
@@ -394,7 +400,7 @@ export class RequestSession implements SessionActions {
       return done()
     }
     try {
-      if (isError(error) || data === undefined || data === null || this.#isOdd(data)) this.generate()
+      if (isError(error) || data === undefined || data === null || this.#lacksCookie(data)) this.generate()
       else {
         this.#data = data
         this.#expose()
@@ -417,7 +423,7 @@ export class RequestSession implements SessionActions {
    * Returns whether data has no cookie, so that another program must have stored it. With another kind of store that is
    * an error, as in express-session.
    */
-  #isOdd(data: StoredData): boolean {
+  #lacksCookie(data: StoredData): boolean {
     return data.cookie === undefined && this.#memcacheStore !== undefined
   }
 
@@ -434,7 +440,11 @@ export class RequestSession implements SessionActions {
     this.#remember(text)
   }
 
-  /** Remembers the session before the application changes it. @param text its data as JSON, if that is known. */
+  /**
+   * Remembers the session before the application changes it.
+   *
+   * @param text its data as JSON, if that is known.
+   */
   #remember(text: string | undefined): void {
     const session = this.#session!
     this.#originalId = this.holder.sessionID
@@ -450,7 +460,7 @@ export class RequestSession implements SessionActions {
   }
 
   /** Starts a write that the response waits for. */
-  #write(kind: WriteKind, start: (done: Callback) => void, { callback, isTold }: WriteCaller): void {
+  #write(kind: WriteKind, start: (done: Callback) => void, { callback, isAttended }: WriteCaller): void {
     const writes = (this.#writes ??= new PendingWrites())
     writes.start({
       kind,
@@ -460,7 +470,7 @@ export class RequestSession implements SessionActions {
           done(this.#explained(cause, STEPS[kind]))
         }),
       callback,
-      isAttended: callback === undefined || this.#isSavingAtEnd ? never : isTold,
+      isAttended: callback === undefined || this.#isSavingAtEnd ? never : isAttended,
     })
   }
 
@@ -489,9 +499,9 @@ export class RequestSession implements SessionActions {
     if (typeof sessionID !== 'string' || (this.#hasFailed && !this.isStored)) return false
     const { saveUninitialized, rolling } = this.#settings
     // Without the cookie, the client would lose a session that was stored under another id than its own.
-    const isStoredAnew = this.#savedText !== undefined && this.#originalId !== this.#cookieId
+    const isStoredUnderNewId = this.#savedText !== undefined && this.#originalId !== this.#cookieId
     return this.#cookieId !== sessionID
-      ? saveUninitialized || isStoredAnew || this.#isModified(session)
+      ? saveUninitialized || isStoredUnderNewId || this.#isModified(session)
       : rolling ||
           (session.cookie.expires !== null && session.cookie.expires !== undefined && this.#isModified(session))
   }
@@ -504,4 +514,4 @@ export class RequestSession implements SessionActions {
 const always = (): boolean => true
 const never = (): boolean => false
 /** For writes that the application has not asked for: every failure is reported to the response. */
-const NO_CALLER: WriteCaller = { callback: undefined, isTold: always }
+const NO_CALLER: WriteCaller = { callback: undefined, isAttended: always }

@@ -129,7 +129,7 @@ export class ResponseSession {
       this.#response,
       session.settle((error, kind) => {
         const { down } = this.#settings
-        // As express-session does with a store of another kind: the response is sent although its session could not be
+        // With a store of another kind, as in express-session: the response is sent although its session could not be
         // saved.
         if (down === undefined) return void setImmediate(this.#next, error)
         if (!down.forgives(error, kind)) throw error

@@ -4,7 +4,7 @@ import { addListener } from '../extra-listener.ts'
 import { isHeadSent } from '../deferred/deferred-response.ts'
 import type { AnyResponse } from '../deferred/deferred-response.ts'
 
-/** Tells whether a cookie can still be sent to the client of a request. */
+/** The client of a request, to which a cookie can be sent until it disconnects. */
 export interface SessionClient {
   /** Whether the client has disconnected before the head of the response was sent. */
   readonly hasLeft: boolean

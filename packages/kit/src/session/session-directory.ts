@@ -26,13 +26,14 @@ export class SessionDirectory {
   }
 
   /**
-   * Yields the items of the current generation. @throws MemcacheError if a server does not support dumps, or does not
-   * answer.
+   * Yields the items of the current generation.
+   *
+   * @throws MemcacheError if a server does not support dumps, or does not respond.
    */
   async *items(): AsyncGenerator<SessionItem> {
     const keysByServer = await this.#dump()
     for (const [server, dumped] of keysByServer) {
-      const generation = await this.#generations.ask(server)
+      const generation = await this.#generations.read(server)
       const keys = [...dumped].filter((key) => idOf(key, generation) !== undefined)
       for (let start = 0; start < keys.length; start += BATCH) {
         for (const [key, value] of await this.#values(server, keys.slice(start, start + BATCH))) {

@@ -32,7 +32,11 @@ export class SessionEncryption {
     this.#keys = secrets.map(derive)
   }
 
-  /** Encrypts a session. @param name the key of its item, to which the result is bound. */
+  /**
+   * Encrypts a session.
+   *
+   * @param name the key of its item, to which the result is bound.
+   */
   seal(name: string, plain: Uint8Array): Buffer {
     const { id, master } = this.#keys[0]!
     const nonce = randomBytes(NONCE_BYTES)

@@ -25,8 +25,8 @@ export function isDown(error: unknown): error is MemcacheError {
 /**
  * Returns an error that explains to the application why the session is unavailable. It has the class and code of the
  * given error, and `status` and `statusCode` 503, which the error handlers of Express, Fastify and Nest send. The
- * message names the server except in production, where only the property `server` does, since Fastify and Nest 11 send
- * messages to clients. Other errors are returned as they are.
+ * message names the server except in production, where only the property `server` has its name, since Fastify and Nest
+ * 11 send messages to clients. Other errors are returned as they are.
  *
  * @param advice appended to the message: what the application can do.
  */

@@ -44,7 +44,7 @@ export class SessionGenerations {
   }
 
   /** Reads the current generation from a server. */
-  async ask(server: string): Promise<string> {
+  async read(server: string): Promise<string> {
     const at = this.#clock.nowMs()
     const options = server === '' ? undefined : { server }
     let generation = await this.#stored(options)
@@ -54,7 +54,7 @@ export class SessionGenerations {
       // lost.
       if (generation !== undefined) await this.#client.set(GENERATION_KEY, known, undefined, options)
       else if (known !== '' && !(await this.#client.add(GENERATION_KEY, known, undefined, options)))
-        return this.ask(server)
+        return this.read(server)
       generation = known
     }
     this.#known.set(server, { generation: generation as string, at })

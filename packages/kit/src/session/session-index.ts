@@ -97,7 +97,7 @@ export class SessionIndex {
     })
   }
 
-  /** Makes all waiting changes of a list, until none waits. */
+  /** Makes all waiting changes of a list, until no change waits. */
   async #run(name: string): Promise<void> {
     const waiting = this.#waiting.get(name)!
     while (waiting.length > 0) {

@@ -25,7 +25,7 @@ export interface FetchedItem {
 export const UNDECODABLE = 'undecodable'
 
 /**
- * Reads the item in a place; `undefined` when there is none.
+ * Reads the item in a place; `undefined` if there is none.
  *
  * @param touchTtl the new lifetime. It is not set without meta commands, nor for a value in chunks.
  */
@@ -96,9 +96,9 @@ export type LifetimeOf = (data: SessionData) => Ttl | undefined
 
 /** The outcome of destroying a session that another one replaces. */
 export type Retirement =
-  /** It was destroyed now, or another request had destroyed it before. */
+  /** It was destroyed now (`retired`), or another request had destroyed it before (`destroyed`). */
   | { readonly outcome: 'retired' | 'destroyed' }
-  /** It still exists, or it is unknown whether it does. */
+  /** It still exists (`kept`), or it is unknown whether it exists (`unknown`). */
   | { readonly outcome: 'kept' | 'unknown'; readonly error: unknown }
 
 /** The result of reading a destroyed session. */
@@ -114,7 +114,11 @@ export function foundIn(found: Found): FoundSession | undefined {
   return found === DESTROYED || found === UNREADABLE ? undefined : found
 }
 
-/** Returns the lifetime of a session. @param session its data, or its JSON. */
+/**
+ * Returns the lifetime of a session.
+ *
+ * @param session its data, or its JSON.
+ */
 export function lifetimeOf(lifetime: Ttl | LifetimeOf, session: SessionData | string): Ttl | undefined {
   if (typeof lifetime !== 'function') return lifetime
   return lifetime(typeof session === 'string' ? (JSON.parse(session) as SessionData) : session)

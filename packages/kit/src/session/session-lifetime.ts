@@ -46,7 +46,7 @@ export class SessionLifetime {
     return { ...session, cookie: stored }
   }
 
-  /** Returns the seconds that a session, stored or in use, is to live from now; 0 if it has ended. */
+  /** Returns the remaining lifetime of a session, stored or in use, in seconds; 0 if it has ended. */
   secondsOf(session: { readonly cookie?: unknown }, nowMs: number): number {
     const expires = (session.cookie as StoredCookie | undefined)?.expires
     if (typeof expires === 'number') return this.usualSeconds

@@ -2,6 +2,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { CookieOptions } from './cookie.ts'
 import { isInPath } from './cookie.ts'
+import { sessionsOf } from '../request-sessions.ts'
 import type { CookieCarrier, Secret } from './id-cookie.ts'
 import { RequestSession } from './request-session.ts'
 import { ResponseSession } from './response-session.ts'
@@ -47,18 +48,14 @@ function secretsOf({ secret }: NodeRequest): readonly Secret[] | undefined {
   return secret === undefined || secret === '' ? undefined : [secret]
 }
 
-const HOLDERS: unique symbol = Symbol('memcache-ts.sessions')
-
-type Request = SessionHolder & { [HOLDERS]?: Map<string, SessionHolder> }
-
 /**
  * Returns the object that holds the session: the request itself if the property is `session`; otherwise a separate
  * object that stands for the request and has its own `session` and `sessionID`.
  */
 function holderOf(request: SessionHolder, property: string): SessionHolder {
   if (property === 'session') return request
-  const known = ((request as Request)[HOLDERS] ??= new Map())
-  const existing = known.get(property)
+  const known = sessionsOf(request)
+  const existing: SessionHolder | undefined = known.get(property)
   if (existing !== undefined) return existing
   const holder: SessionHolder = Object.create(request, {
     session: { value: undefined, writable: true, configurable: true },

@@ -20,8 +20,8 @@ import type { MemcacheStoreOptions } from './store-options.ts'
 /** Options of sessions in every framework; all have defaults. */
 export interface SessionOptions<Request> extends Omit<MemcacheStoreOptions, 'cookie'> {
   /**
-   * The secret that signs the cookie. Of several, the first signs, and all are accepted. Default: the environment
-   * variable `SESSION_SECRET`; without it, a random secret in development and an error in production.
+   * The secret that signs the cookie. If there are several secrets, the first signs, and all are accepted. Default: the
+   * environment variable `SESSION_SECRET`; without it, a random secret in development and an error in production.
    */
   secret?: Secret | readonly Secret[] | undefined
   /** Options of the cookie, or a function of the request that returns them. */
@@ -131,7 +131,9 @@ export function sessionSettings<Request>(
     throw new MemcacheOptionError('unset option must be "destroy" or "keep"')
   }
   if (skip !== undefined && typeof skip !== 'function') {
-    throw new MemcacheOptionError('skip must be a function of the request that returns a boolean')
+    throw new MemcacheOptionError(
+      `skip must be a function of the request that returns a boolean, got ${describeValue(skip)}`,
+    )
   }
   const down = new CacheDown(onCacheDown, (message) => engineOf(cache ?? getDefaultMemcache()).host.log.warn(message))
   checkName(owner, options.name)
@@ -172,7 +174,7 @@ function checkName(owner: string, name: unknown): void {
 function checkCookie(owner: string, cookie: unknown): void {
   if (cookie === undefined || typeof cookie === 'function') return
   requireOptions(`the option cookie of ${owner}`, cookie)
-  // express-session keeps whatever else a cookie has, so that just names in another case are mistakes for sure.
+  // express-session keeps unknown properties of a cookie, so only names in another case are certainly mistakes.
   for (const name of Object.keys(cookie)) {
     const known = COOKIE_OPTIONS.find((option) => option !== name && option.toLowerCase() === name.toLowerCase())
     if (known !== undefined) {
@@ -188,7 +190,7 @@ function checkCookie(owner: string, cookie: unknown): void {
   }
 }
 
-/** @throws MemcacheOptionError if a store lacks what every store of express-session has. */
+/** @throws MemcacheOptionError if a store lacks a method that every store of express-session has. */
 function requireStore(owner: string, store: unknown): void {
   const { get, set, destroy } = Object(store) as Partial<Record<string, unknown>>
   if ([get, set, destroy].every((method) => typeof method === 'function')) return
@@ -197,7 +199,7 @@ function requireStore(owner: string, store: unknown): void {
   )
 }
 
-/** Returns a function that tells whether a store is connected, by the events of the store. */
+/** Returns a function that returns whether a store is connected, by the events of the store. */
 function connectionOf(store: AnyStore): () => boolean {
   let isConnected = true
   store.on?.('disconnect', () => (isConnected = false))
@@ -234,7 +236,11 @@ function secretsOf<Request>(
   return [defaultSecret(owner, process.env, cache?.client.servers)]
 }
 
-/** Checks a secret. @throws MemcacheOptionError if it cannot sign; the message does not show it. */
+/**
+ * Checks a secret.
+ *
+ * @throws MemcacheOptionError if it cannot sign; the message does not show it.
+ */
 function requireSecret(owner: string, secret: unknown): void {
   if (typeof secret === 'string' ? secret !== '' : isKey(secret)) return
   throw new MemcacheOptionError(
@@ -251,7 +257,7 @@ function generateId(): string {
 }
 
 /** Shared by all sessions of this process, so that two middlewares accept each other's cookies. */
-let madeUpSecret: string | undefined
+let randomSecret: string | undefined
 
 /**
  * Returns the secret from the environment, or a random one if no other process has to know it.
@@ -268,12 +274,12 @@ function defaultSecret(owner: string, env: NodeJS.ProcessEnv, servers: readonly 
       `no secret is set to sign session cookies with: set SESSION_SECRET to the same value in all processes, or pass ${owner}({ secret })`,
     )
   }
-  if (madeUpSecret !== undefined) return madeUpSecret
+  if (randomSecret !== undefined) return randomSecret
   process.emitWarning(
     'SESSION_SECRET is not set: a random secret is used, so all sessions end when this process exits; set SESSION_SECRET to keep them',
     {
       code: 'MEMCACHE_SESSION_SECRET',
     },
   )
-  return (madeUpSecret = randomBytes(32).toString('base64url'))
+  return (randomSecret = randomBytes(32).toString('base64url'))
 }

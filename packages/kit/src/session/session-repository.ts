@@ -24,7 +24,7 @@ import type { HasChanged, SessionData } from './session-merge.ts'
  */
 const RECREATE_WITHIN_SECONDS = 600
 const TOMBSTONE_SECONDS = RECREATE_WITHIN_SECONDS + 60
-/** The most times that a write is merged with another request's write before it fails. */
+/** The maximum number of times that a write is merged with another request's write before it fails. */
 const MAX_ATTEMPTS = 256
 const MAX_PAUSE_MS = 16
 /**
@@ -55,7 +55,7 @@ interface NewState {
 /** A write of a request, with the state that the request had read before. */
 interface Change extends NewState {
   readonly text: string
-  /** The same, merged with the changes of others that were known when the session was read. */
+  /** This text, merged with the changes of other requests that were known when the session was read. */
   readonly wanted: string
   readonly base: SessionSnapshot
 }
@@ -114,7 +114,7 @@ export class SessionRepository {
    * Returns the session with this id; `undefined` if there is none, or it was destroyed or cleared, or it cannot be
    * decrypted.
    *
-   * @param touchTtl the new lifetime; the result's `touched` tells whether the read has set it.
+   * @param touchTtl the new lifetime; `touched` of the result is true if the read has set it.
    */
   async read(id: string, touchTtl?: Ttl): Promise<FoundSession | undefined> {
     return foundIn(await this.#look(id, touchTtl))
@@ -136,7 +136,7 @@ export class SessionRepository {
       const server = client.serverOf(key) ?? ''
       const known = generations.known(server)
       if (known === undefined) {
-        return await this.#find(this.#place(await generations.ask(server), key, id), touchTtl)
+        return await this.#find(this.#place(await generations.read(server), key, id), touchTtl)
       }
       const reading = this.#find(this.#place(known.generation, key, id), touchTtl)
       let found: Found
@@ -144,9 +144,9 @@ export class SessionRepository {
       if (generations.isFresh(known)) {
         found = await reading
         // A miss has to be checked under the current generation: another process may have cleared the sessions.
-        if (found === undefined) generation = await generations.ask(server)
+        if (found === undefined) generation = await generations.read(server)
       } else {
-        ;[found, generation] = await Promise.all([reading, generations.ask(server)])
+        ;[found, generation] = await Promise.all([reading, generations.read(server)])
       }
       if (generation !== known.generation) found = await this.#find(this.#place(generation, key, id), touchTtl)
       return found
@@ -216,7 +216,11 @@ export class SessionRepository {
     throw tooManyWriters()
   }
 
-  /** Makes one attempt. @param compareCas `undefined` if no item may exist. */
+  /**
+   * Makes one attempt.
+   *
+   * @param compareCas `undefined` if no item may exist.
+   */
   async #compareAndSwap(
     { data, text, base, lifetime }: Change,
     wanted: string,
@@ -233,8 +237,8 @@ export class SessionRepository {
   }
 
   /**
-   * Writes a session unless another request has written it since it was read. Returns `undefined` if it was, and leaves
-   * that write in place.
+   * Writes a session unless another request has written it since it was read. In this case, it returns `undefined`, and
+   * the other write stays in place.
    */
   async renew(data: object, base: SessionSnapshot, ttl: Ttl): Promise<SessionSnapshot | undefined> {
     const text = toJson(data)
@@ -283,8 +287,8 @@ export class SessionRepository {
             casUnique = item.casUnique
           }
         }
-        const asking = this.#currentPlace(id)
-        asking.catch(() => {})
+        const placing = this.#currentPlace(id)
+        placing.catch(() => {})
         try {
           if (!isBuried) isBuried = await this.#buryIf(base, tombstone, casUnique)
           isUnknown ||= isBuried
@@ -293,7 +297,7 @@ export class SessionRepository {
           throw error
         }
         // All sessions may have been cleared meanwhile, which starts a new generation.
-        if ((await asking).key !== base.key) return { outcome: 'destroyed' }
+        if ((await placing).key !== base.key) return { outcome: 'destroyed' }
         if (isBuried) return { outcome: 'retired' }
         if (attempt === MAX_ATTEMPTS) throw tooManyWriters()
       } catch (error) {
@@ -321,8 +325,9 @@ export class SessionRepository {
   }
 
   /**
-   * Replaces the item that was read by a tombstone; returns whether it did. @param compareCas `undefined` if no item
-   * may exist.
+   * Replaces the item that was read by a tombstone; returns whether the tombstone was stored.
+   *
+   * @param compareCas `undefined` if no item may exist.
    */
   async #buryIf({ key, groupKey }: Place, tombstone: string, compareCas: bigint | undefined): Promise<boolean> {
     const condition = compareCas === undefined ? ({ mode: 'add' } as const) : { compareCas }
@@ -389,7 +394,7 @@ export class SessionRepository {
   async #currentPlace(id: string): Promise<Place> {
     const { client, generations } = this.#opened
     const key = this.#key([id])
-    return this.#place(await generations.ask(client.serverOf(key) ?? ''), key, id)
+    return this.#place(await generations.read(client.serverOf(key) ?? ''), key, id)
   }
 
   /** @param key the key of the session without a generation. */

@@ -107,14 +107,14 @@ export class SessionRotations {
       else this.#replaced?.passOn(rotated)
       if (retirement.outcome === 'unknown') throw retirement.error
     } else this.#replaced = replaced
-    if (isClients && client?.hasLeft === true) await replaced.comeBack()
+    if (isClients && client?.hasLeft === true) await replaced.restore()
     return undefined
   }
 
   #watch(replaced: ReplacedSession): void {
     this.#replaced = replaced
     this.#rotating.client?.onceLeft(() => {
-      this.#running.then(() => replaced.comeBack()).catch(warnOfLoss)
+      this.#running.then(() => replaced.restore()).catch(warnOfLoss)
     })
   }
 }

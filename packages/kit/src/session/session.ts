@@ -38,17 +38,17 @@ export interface SessionActions {
   /**
    * Returns the outcome of a write as a promise. If no caller waits for it, a failure makes the response fail.
    *
-   * @param start starts the write; its second argument tells whether a caller waits for the promise.
+   * @param start starts the write; its second argument returns whether a caller waits for the promise.
    */
-  promiseOf(start: (callback: Callback, isTold: () => boolean) => void): Promise<void>
-  save(session: Session, callback: Callback | undefined, isTold?: () => boolean): void
-  destroy(session: Session, callback: Callback | undefined, isTold?: () => boolean): void
+  promiseOf(start: (callback: Callback, isAttended: () => boolean) => void): Promise<void>
+  save(session: Session, callback: Callback | undefined, isAttended?: () => boolean): void
+  destroy(session: Session, callback: Callback | undefined, isAttended?: () => boolean): void
   reload(session: Session, callback: Callback): void
-  regenerate(session: Session, callback: Callback, isTold?: () => boolean): void
+  regenerate(session: Session, callback: Callback, isAttended?: () => boolean): void
   /** Gives the request a new, empty session. */
   generate(): void
   /** Gives the session a new id and keeps its data. */
-  rotate(session: Session, callback: Callback, isTold?: () => boolean): void
+  rotate(session: Session, callback: Callback, isAttended?: () => boolean): void
   lock(session: Session, options: LockOptions | undefined): Promise<SessionLock>
 }
 
@@ -73,7 +73,9 @@ export interface AsyncSession {
   /**
    * Waits for the lock of the session, then reads the session again: use the request's new session object afterwards.
    * The lock is advisory: it excludes only requests that lock the session too. It ends with `release`, which saves the
-   * session, or with the response. @throws MemcacheServerError if others hold the lock for longer than `waitMs`.
+   * session, or with the response.
+   *
+   * @throws MemcacheServerError if other requests hold the lock for longer than `waitMs`.
    */
   lock(options?: LockOptions): Promise<SessionLock>
 }
@@ -174,7 +176,7 @@ const METHODS = {
   save(this: Session, callback?: Callback): unknown {
     const actions = actionsOf(this.req)
     if (callback === undefined && actions?.givesPromises === true) {
-      return actions.promiseOf((done, isTold) => actions.save(this, done, isTold))
+      return actions.promiseOf((done, isAttended) => actions.save(this, done, isAttended))
     }
     if (actions === undefined) this.req.sessionStore!.set(this.id, this, callback ?? (() => {}))
     else actions.save(this, callback)
@@ -194,7 +196,7 @@ const METHODS = {
   destroy(this: Session, callback?: Callback): unknown {
     const actions = actionsOf(this.req)
     if (callback === undefined && actions?.givesPromises === true) {
-      return actions.promiseOf((done, isTold) => actions.destroy(this, done, isTold))
+      return actions.promiseOf((done, isAttended) => actions.destroy(this, done, isAttended))
     }
     if (actions === undefined) {
       delete this.req.session
@@ -214,7 +216,7 @@ const METHODS = {
       return this
     }
     const kind = first?.keep === true ? 'rotate' : 'regenerate'
-    if (second === undefined) return actions.promiseOf((done, isTold) => actions[kind](this, done, isTold))
+    if (second === undefined) return actions.promiseOf((done, isAttended) => actions[kind](this, done, isAttended))
     actions[kind](this, (error) => process.nextTick(second, error))
     return this
   },
@@ -248,7 +250,11 @@ export function isError(error: unknown): error is Error {
   return error !== undefined && error !== null && error !== false
 }
 
-/** Creates the session of a request from stored data. @throws TypeError if the data has no cookie. */
+/**
+ * Creates the session of a request from stored data.
+ *
+ * @throws TypeError if the data has no cookie.
+ */
 export function createSession(holder: SessionHolder, data: StoredData): Session {
   data.cookie = Cookie.ofStored(data.cookie) as unknown as StoredData['cookie']
   const session = new Session(holder, data)

@@ -9,7 +9,7 @@ import type { StoredData } from './session.ts'
 
 /** Options of a `MemcacheStore`. */
 export interface MemcacheStoreOptions {
-  /** The lifetime of a session whose cookie does not expire. Default 86 400, a day. */
+  /** The lifetime of a session whose cookie does not expire, in seconds. Default 86 400, a day. */
   ttlSeconds?: Ttl | undefined
   /**
    * The options of the cookie, as given to the session middleware. Its `maxAge` becomes the lifetime of sessions, which
@@ -17,7 +17,7 @@ export interface MemcacheStoreOptions {
    */
   cookie?: CookieOptions | undefined
   /**
-   * The least time between two resets of the lifetime of a session that is only read, in seconds. Default 0: each
+   * The minimum time between two resets of the lifetime of a session that is only read, in seconds. Default 0: each
    * request resets it.
    */
   touchAfterSeconds?: number | undefined
@@ -34,7 +34,7 @@ export interface MemcacheStoreOptions {
   userId?: ((session: StoredData) => string | number | null | undefined) | undefined
   /**
    * The secrets that encrypt sessions at rest by AES-256-GCM, of at least 32 characters each. The first encrypts, all
-   * decrypt; a session that none decrypts counts as missing. Default: sessions are not encrypted.
+   * decrypt; a session that no secret decrypts counts as missing. Default: sessions are not encrypted.
    */
   encryptionKeys?: EncryptionKey | readonly EncryptionKey[] | undefined
   /** The cache that stores the sessions. Default: the default cache of this process. */
@@ -95,7 +95,9 @@ export function resolveStoreOptions(options: MemcacheStoreOptions): ResolvedStor
     )
   }
   if (userId !== undefined && typeof userId !== 'function') {
-    throw new MemcacheOptionError('userId must be a function of a session: (session) => session.userId')
+    throw new MemcacheOptionError(
+      `userId must be a function of a session, (session) => session.userId; got ${describeValue(userId)}`,
+    )
   }
   return {
     ttlSeconds,

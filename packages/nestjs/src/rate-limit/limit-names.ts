@@ -51,12 +51,12 @@ function namesIn(modules: ModulesContainer): Map<Function, string> {
   }
   const names = new Map<Function, string>()
   for (const [name, group] of groups) {
-    for (const [constructor, counters] of toldApart(name, group)) names.set(constructor, counters)
+    for (const [constructor, counters] of distinguished(name, group)) names.set(constructor, counters)
   }
   return names
 }
 
-function* toldApart(name: string, group: ReadonlyMap<Function, string>): Generator<[Function, string], void> {
+function* distinguished(name: string, group: ReadonlyMap<Function, string>): Generator<[Function, string], void> {
   const seen = new Map<string, number>()
   for (const [constructor, place] of group) {
     const before = seen.get(place) ?? 0
@@ -74,7 +74,7 @@ function isLimited(constructor: Function): boolean {
   return false
 }
 
-/** Nest's version for routes without a version is a symbol. */
+/** Returns a fact as text. Nest's version for routes without a version is a symbol. */
 function textOf(fact: unknown): string {
   return typeof fact === 'symbol' ? 'neutral' : String(fact)
 }

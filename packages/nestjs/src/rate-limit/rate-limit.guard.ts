@@ -93,7 +93,7 @@ export class ApplicationLimitGuard implements CanActivate, OnModuleInit {
     return true
   }
 
-  /** The cache's name is in the options, and therefore known too late for injection. */
+  /** Returns the cache of a limit. Its name is in the options, and therefore known too late for injection. */
   #cacheFor(choice: CacheChoice | undefined): unknown {
     if (typeof choice === 'object') return choice
     try {

@@ -115,14 +115,14 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
   }
 
   async #warm(instance: Warming['instance'], method: string, who: string, given: unknown): Promise<WarmReport> {
-    let toldMs = performance.now()
+    let reportedMs = performance.now()
     return cacheOf(instance as Record<string, (...args: unknown[]) => Promise<unknown>>, method).warm(
       this.#argumentLists(given, who),
       {
         signal: this.#stop.signal,
         onProgress: (report) => {
-          if (performance.now() - toldMs < PROGRESS_EVERY_MS) return
-          toldMs = performance.now()
+          if (performance.now() - reportedMs < PROGRESS_EVERY_MS) return
+          reportedMs = performance.now()
           this.#logger.log(`${who}: ${describe(report)} so far`)
         },
       },

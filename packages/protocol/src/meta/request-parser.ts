@@ -13,7 +13,7 @@ const LETTER_O = 79
 const MAX_VALUE_LENGTH = 0x7fff_fffd
 const bigFlags = new Uint64()
 
-/** mg, md, ma, me: `<key> <flags>*`. */
+/** Parses `mg`, `md`, `ma` and `me`: `<key> <flags>*`. */
 export function parseMetaKeyAndFlags(request: Request): void {
   if (!nextKey(request)) {
     request.error = RequestError.badFormat
@@ -22,7 +22,7 @@ export function parseMetaKeyAndFlags(request: Request): void {
   finishMeta(request)
 }
 
-/** ms: `<key> <datalen> <flags>*`. */
+/** Parses `ms`: `<key> <datalen> <flags>*`. */
 export function parseMetaSet(request: Request): void {
   const found = nextKey(request)
   const { buffer, end } = request
@@ -53,7 +53,7 @@ function finishMeta(request: Request): void {
   request.error = error
 }
 
-/** me: `<key> [b <anything>]`. Like memcached 1.6.45, it reads the key as base64 only if another word follows the b. */
+/** Parses the flags of `me`, `[b <anything>]`. Like memcached 1.6.45, it reads b only if another word follows it. */
 function parseMetaDebugFlags(request: Request): number {
   const { buffer, cursor, end } = request
   const at = skipSpaces(buffer, cursor, end)

@@ -1,19 +1,19 @@
-/** `flush_all [delay]` (protocol.txt, "Other commands"). */
+/** Returns `flush_all [delay]` (protocol.txt, "Other commands"). */
 export function formatFlushAll(delaySeconds: number): string {
   return delaySeconds > 0 ? `flush_all ${delaySeconds}\r\n` : 'flush_all\r\n'
 }
 
-/** `version`. */
+/** Returns `version`. */
 export function formatVersion(): string {
   return 'version\r\n'
 }
 
-/** `verbosity <level>`. */
+/** Returns `verbosity <level>`. */
 export function formatVerbosity(level: number): string {
   return `verbosity ${level}\r\n`
 }
 
-/** `stats [form]` (protocol.txt, "Statistics"). */
+/** Returns `stats [form]` (protocol.txt, "Statistics"). */
 export function formatStats(form: string | undefined): string {
   return form === undefined ? 'stats\r\n' : `stats ${form}\r\n`
 }

@@ -39,12 +39,12 @@ export function hasLongKeyLeft({ buffer, cursor, end }: Request): boolean {
   return false
 }
 
-/** get, gets: keys follow, read one by one with `nextKey`. */
+/** Parses `get` and `gets`, whose keys are read one by one with `nextKey`. */
 export function parseRetrieval(request: Request): void {
   if (skipSpaces(request.buffer, request.cursor, request.end) === request.end) request.error = RequestError.badFormat
 }
 
-/** gat, gats: an exptime, then keys. */
+/** Parses `gat` and `gats`: an exptime, then keys. */
 export function parseGetAndTouch(request: Request): void {
   const { buffer, end } = request
   const start = skipSpaces(buffer, request.cursor, end)
@@ -59,7 +59,7 @@ export function parseGetAndTouch(request: Request): void {
   else request.exptime = exptime
 }
 
-/** set, add, replace, append, prepend, cas: `<key> <flags> <exptime> <bytes> [<cas unique>] [noreply]`. */
+/** Parses the storage commands: `<key> <flags> <exptime> <bytes> [<cas unique>] [noreply]`. */
 export function parseStorage(request: Request): void {
   const { buffer, end } = request
   if (!nextKey(request)) {
@@ -103,14 +103,14 @@ function parseCasUnique(request: Request, at: number): void {
   if (!request.cas.parse(request.buffer, start, end)) request.error = RequestError.badFormat
 }
 
-/** delete: `<key> [anything] [noreply]`. A last word `noreply` counts even if it is the key. */
+/** Parses `delete`: `<key> [anything] [noreply]`. A last word `noreply` counts even if it is the key. */
 export function parseDelete(request: Request): void {
   const { buffer, cursor, end } = request
   parseKey(request)
   if (request.keyLength > 0) request.noreply = endsWithNoreply(buffer, cursor, end)
 }
 
-/** incr, decr: `<key> <delta> [noreply]`. */
+/** Parses `incr` and `decr`: `<key> <delta> [noreply]`. */
 export function parseArithmetic(request: Request): void {
   const start = parseKeyAndArgument(request)
   if (start === -1) return
@@ -119,7 +119,7 @@ export function parseArithmetic(request: Request): void {
   }
 }
 
-/** touch: `<key> <exptime> [noreply]`. */
+/** Parses `touch`: `<key> <exptime> [noreply]`. */
 export function parseTouch(request: Request): void {
   const start = parseKeyAndArgument(request)
   if (start === -1) return

@@ -52,16 +52,16 @@ function readDigests(path: string): Buffer[] {
 }
 
 /**
- * A user and a password, as the server keeps and compares them. The length of the user comes first, so that no two
- * pairs have the same bytes.
+ * Returns the digest of a user and a password, in the form in which the server keeps and compares them. The length of
+ * the user comes first, so that no two pairs have the same bytes.
  */
 export function digestOf(user: Buffer, password: Buffer): Buffer {
   return createHash('sha256').update(`${user.length}:`).update(user).update(password).digest()
 }
 
 /**
- * Returns whether the digest is in the list. All are compared in constant time: the duration of a refusal reveals
- * nothing.
+ * Returns whether the digest is in the list. All digests are compared in constant time, so that the duration of a
+ * refusal reveals nothing.
  */
 export function isAmong(digests: readonly Buffer[], digest: Buffer): boolean {
   let isKnown = false

@@ -29,7 +29,7 @@ export class SaslExchange {
   #isAuthenticated = false
   /** Whether a mechanism was chosen, so that `SASL Step` may send its message. */
   #isStarted = false
-  /** Whether the exchange has succeeded, so that there is no other one. */
+  /** Whether the exchange has succeeded, so that no further exchange is accepted. */
   #isDone = false
   #failures = 0
   /** The request whose message is being received. */
@@ -44,7 +44,7 @@ export class SaslExchange {
     this.#replies = replies
   }
 
-  /** Whether the connection may send this command now. */
+  /** Returns whether the connection may send this command now. */
   allows(opcode: number): boolean {
     if (this.#isAuthenticated) return true
     return isSaslCommand(opcode) || opcode === Opcode.version
@@ -74,7 +74,7 @@ export class SaslExchange {
     return VALUE
   }
 
-  /** A piece of the message. */
+  /** Takes a piece of the message. */
   data(buffer: Buffer, start: number, end: number, offset: number): void {
     if (!this.#isTooLong) buffer.copy(this.#message, offset, start, end)
   }
@@ -105,8 +105,8 @@ export class SaslExchange {
   }
 
   /**
-   * A message is `authorization-id NUL user NUL password`; the first is empty or the user, since no user may act for
-   * another.
+   * Checks a message, `authorization-id NUL user NUL password`. The authorization id must be empty or equal to the
+   * user, since no user may act for another user.
    */
   #check(message: Buffer): { user: Buffer; isAllowed: boolean } {
     const first = message.indexOf(0)
@@ -131,7 +131,7 @@ export class SaslExchange {
   }
 }
 
-/** Whether the command is one of SASL's three. */
+/** Returns whether the command is one of SASL's three. */
 export function isSaslCommand(opcode: number): boolean {
   return opcode === Opcode.saslMechanisms || opcode === Opcode.saslAuth || opcode === Opcode.saslStep
 }

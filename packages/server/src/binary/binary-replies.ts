@@ -39,13 +39,16 @@ export class BinaryReplies {
     this.#replies = replies
   }
 
-  /** The responses from now on are for this request. */
+  /** Begins the responses to a request. */
   begin({ opcode, opaque }: BinaryRequest): void {
     this.opcode = opcode
     this.opaque = opaque
   }
 
-  /** An error. memcached sends it at once with all replies before it, after which their items may change in place. */
+  /**
+   * Writes an error. memcached sends it immediately, with all responses before it, after which their items may change
+   * in place.
+   */
   error(status: number, text = TEXTS[status] ?? NOTHING): void {
     this.header(status, undefined, { extras: 0, key: 0, value: text.length })
     this.#replies.append(text)
@@ -56,7 +59,7 @@ export class BinaryReplies {
     this.header(Status.ok, cas, NO_BODY)
   }
 
-  /** A success with a value of bytes. */
+  /** Writes a success with a value of bytes. */
   value(bytes: Buffer, cas?: Uint64): void {
     this.header(Status.ok, cas, { extras: 0, key: 0, value: bytes.length })
     this.#replies.append(bytes)
@@ -69,14 +72,14 @@ export class BinaryReplies {
     replies.at = writeBinaryResponseHeader(replies.buffer, replies.at, { opcode, status, opaque, cas }, lengths)
   }
 
-  /** A miss that repeats the key, for the commands that return it. */
+  /** Writes a miss that repeats the key, for the commands that return the key. */
   missWithKey(buffer: Buffer, start: number, length: number): void {
     this.header(Status.notFound, undefined, { extras: 0, key: length, value: 0 })
     const replies = this.#replies
     replies.at += buffer.copy(replies.buffer, replies.at, start, start + length)
   }
 
-  /** A packet of `stat`: the last one has neither name nor value. */
+  /** Returns a packet of `stat`; the last packet has neither name nor value. */
   statistic(name: string, value: string): string {
     const response = { opcode: this.opcode, status: Status.ok, opaque: this.opaque, cas: undefined }
     const packet = Buffer.alloc(24 + name.length + value.length)
@@ -87,8 +90,9 @@ export class BinaryReplies {
 }
 
 /**
- * `stat`: a packet for each statistic, and an empty one at the end. As in memcached, the response to `reset` and
- * `detail on|off` is the empty packet alone, and `detail dump` is one packet. `undefined` if the form is unknown.
+ * Returns the response to `stat`: a packet for each statistic, and an empty packet at the end; `undefined` if the form
+ * is unknown. As in memcached, the response to `reset` and `detail on|off` is the empty packet alone, and the response
+ * to `detail dump` is one packet.
  */
 export function binaryStatistics(actions: AdminActions, replies: BinaryReplies, form: string): LongReply | undefined {
   const packets = packetsOf(actions, replies, form)

@@ -22,7 +22,7 @@ import { ItemFlag } from '../store/item-layout.ts'
 import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
 import { PROTOCOL_VERSION } from '../version.ts'
 import { BinaryReplies, binaryStatistics } from './binary-replies.ts'
-import { hasShape, isQuiet, loud } from './binary-shapes.ts'
+import { hasShape, isQuiet, loudCommand } from './binary-shapes.ts'
 
 const VERSION = Buffer.from(PROTOCOL_VERSION)
 const OUT_OF_MEMORY_STORING = Buffer.from('Out of memory allocating item')
@@ -32,7 +32,7 @@ const NO_VIVIFY = 0xffff_ffff
 const LAST_CONTROL = 0x20
 const DELETE = 0x7f
 
-/** The storage command of the text protocol that an opcode stands for. */
+/** The storage commands of the text protocol, by opcode. */
 const STORAGE: Readonly<Record<number, number>> = {
   [Opcode.set]: Command.set,
   [Opcode.add]: Command.add,
@@ -113,7 +113,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
       this.#replies.error(packet.valueLength < 0 ? Status.unknownCommand : Status.invalid)
       return this.#close('error')
     }
-    const opcode = loud(packet.opcode)
+    const opcode = loudCommand(packet.opcode)
     this.#isQuiet = isQuiet(packet.opcode)
     const fits = hasShape(opcode, packet)
     if (fits === undefined) {
@@ -231,7 +231,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
 
   #get(packet: BinaryRequest, touches: boolean): void {
     const { store, clock, replies } = this.#context
-    const opcode = loud(packet.opcode)
+    const opcode = loudCommand(packet.opcode)
     const withKey = opcode === Opcode.getKey || opcode === Opcode.getAndTouchKey
     const item = findItem(this.#context, this.#request)
     if (touches) countTouch(this.#context, this.#request, item)
@@ -385,7 +385,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
   }
 }
 
-/** As in memcached, a refused `add` or `replace` has another status than a refused `append`. */
+/** Returns the status of a refused storage command. As in memcached, `add` and `replace` have another than `append`. */
 function statusOf(outcome: number, command: number): number {
   if (outcome === StoreOutcome.exists) return Status.exists
   if (outcome === StoreOutcome.notFound) return Status.notFound

@@ -2,7 +2,7 @@ import { Opcode } from 'memcache-ts-protocol'
 import type { BinaryRequest } from 'memcache-ts-protocol'
 
 /** The quiet commands, and the commands that they are variants of. */
-const LOUD: Readonly<Record<number, number>> = {
+const LOUD_COMMANDS: Readonly<Record<number, number>> = {
   [Opcode.getQuietly]: Opcode.get,
   [Opcode.getKeyQuietly]: Opcode.getKey,
   [Opcode.setQuietly]: Opcode.set,
@@ -19,18 +19,18 @@ const LOUD: Readonly<Record<number, number>> = {
   [Opcode.getAndTouchKeyQuietly]: Opcode.getAndTouchKey,
 }
 
-/** The command that a quiet command is a variant of; any other command itself. */
-export function loud(opcode: number): number {
-  return LOUD[opcode] ?? opcode
+/** Returns the command that a quiet command is a variant of; any other command unchanged. */
+export function loudCommand(opcode: number): number {
+  return LOUD_COMMANDS[opcode] ?? opcode
 }
 
-/** Whether a command has no response on success (or, if it fetches, on a miss). */
+/** Returns whether a command has no response on success (or, if it fetches, on a miss). */
 export function isQuiet(opcode: number): boolean {
-  return LOUD[opcode] !== undefined
+  return LOUD_COMMANDS[opcode] !== undefined
 }
 
 /**
- * Whether a request has the extras, the key and the value that its command requires; `undefined` for an unknown
+ * Returns whether a request has the extras, the key and the value that its command requires; `undefined` for an unknown
  * command.
  */
 export function hasShape(opcode: number, { extrasLength, keyLength, valueLength }: BinaryRequest): boolean | undefined {

@@ -9,7 +9,7 @@ import type { FlagName } from './flags.ts'
 import { getopt } from './getopt.ts'
 import type { Flag, GivenFlag } from './getopt.ts'
 
-/** How to start a server: the options of the library, and what only the command line has. */
+/** The order to start a server: the options of the library, and the settings that only the command line has. */
 export interface ServeOrder {
   readonly action: 'serve'
   readonly options: MemcachedServerOptions
@@ -39,14 +39,16 @@ const NO_EFFECT: Readonly<Partial<Record<FlagName, string>>> = {
  */
 export function readCommandLine(args: readonly string[], environment = process.env): CommandLine {
   const given = getopt(args, FLAGS)
-  const asked = (['help', 'version', 'license'] as const).find((action) => given.some(({ name }) => name === action))
-  if (asked !== undefined) return { action: asked }
+  const requested = (['help', 'version', 'license'] as const).find((action) =>
+    given.some(({ name }) => name === action),
+  )
+  if (requested !== undefined) return { action: requested }
   const reading = new Reading()
   for (const flag of given) reading.apply(flag)
   return reading.finish(environment)
 }
 
-/** The text of `--help`. */
+/** Returns the text of `--help`. */
 export function helpText(version: string): string {
   const lines = Object.values(FLAGS).map(({ short, long, value, help }: Flag) => {
     const names = `${short === undefined ? '    ' : `-${short}, `}--${long}${value === undefined ? '' : `=${value}`}`
@@ -330,7 +332,7 @@ function isLoopbackHost(host: string): boolean {
   return /^(?:(?:notls|btls|mtls):)?(?:127\.|\[?::1|localhost)/.test(host)
 }
 
-/** A number of bytes, `k` or `m`. */
+/** Reads a number of bytes, which may end in `k` or `m`. */
 function readSize(flag: string, text: string): number {
   const match = /^(\d+)([kKmM]?)$/.exec(text)
   if (match === null) throw new MemcacheOptionError(`${flag} needs a size such as 512k or 2m, got '${text}'`)

@@ -273,7 +273,7 @@ export function readExtendedWords(text: string, extended: Extended): void {
   }
 }
 
-/** The lines of the help about `-o`. */
+/** Returns the lines of the help about `-o`. */
 export function extendedHelp(): string[] {
   return Object.entries(WORDS)
     .filter(([, { help }]) => help !== undefined)

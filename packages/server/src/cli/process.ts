@@ -31,7 +31,7 @@ export function becomeUser(user: string | undefined): boolean {
   return true
 }
 
-/** A container may forbid it; then there are no groups to give up either. */
+/** Gives up the supplementary groups. A container may forbid this; then there are no groups to give up either. */
 function dropGroups(): void {
   try {
     process.setgroups?.([])
@@ -64,7 +64,7 @@ export function raiseOpenFiles(maxConnections: number): string | undefined {
   )
 }
 
-/** The hard limit of open files of this process; `undefined` where the system does not show it. */
+/** Returns the hard limit of open files of this process; `undefined` if the system does not show it. */
 function openFilesLimit(): number | undefined {
   let limits: string
   try {
@@ -114,7 +114,7 @@ function writeWhole(path: string, unfinished: string, text: string, what: string
   }
 }
 
-/** The process that a pid file names, if it runs. */
+/** Returns the process that a pid file names; `undefined` if it does not run. */
 function runningPid(path: string): number | undefined {
   try {
     const pid = Number.parseInt(readFileSync(path, 'latin1'), 10)

@@ -10,7 +10,7 @@ const MAX_NUMBER_BYTES = 20
 const SPACE = 32
 const PLUS = 43
 
-/** How an addition ended. */
+/** The outcome of an addition. */
 export const AddOutcome = { done: 0, nonNumeric: 1, outOfMemory: 2 } as const
 
 /** The input and the outcome of `addDelta`; refilled for each request. */
@@ -26,7 +26,7 @@ const digits = Buffer.alloc(MAX_NUMBER_BYTES)
 const addition = new Addition()
 const nextCas = new Uint64()
 
-/** incr, decr (protocol.txt, "Increment/Decrement"). */
+/** Runs `incr` and `decr` (protocol.txt, "Increment/Decrement"). */
 export function incrOrDecr(context: CommandContext, request: Request): void {
   const { counters, replies } = context
   const increments = request.command === Command.incr

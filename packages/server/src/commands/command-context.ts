@@ -6,7 +6,7 @@ import type { ServerCounters } from '../stats/server-counters.ts'
 import type { ItemStore } from '../store/item-store.ts'
 import type { EventLog } from '../watch/event-log.ts'
 
-/** Bytes of unfinished lines, beyond what every connection may have, that all connections together hold. */
+/** The bytes of unfinished lines that all connections together hold, beyond the bytes that each connection may hold. */
 interface LongLineBudget {
   bytes: number
 }
@@ -24,7 +24,7 @@ export interface CommandContext {
   readonly maxKeys: number
 }
 
-/** The live item with the request's key, or 0. */
+/** Returns the live item with the request's key; 0 for a miss. */
 export function findItem(context: CommandContext, request: Request): number {
   const { store, events } = context
   const item = store.find(request)

@@ -25,7 +25,7 @@ const casUnique = new Uint64()
 const addition = new Addition()
 const digits = Buffer.alloc(20)
 
-/** ma: adds or subtracts; with N it creates the counter on a miss (protocol.txt, "Meta Arithmetic"). */
+/** Runs `ma`: adds or subtracts; with N it creates the counter on a miss (protocol.txt, "Meta Arithmetic"). */
 export function metaArithmetic(context: CommandContext, request: Request): void {
   const { store, counters, replies } = context
   const decrements = request.mode === LETTER.D || request.mode === LETTER.minus
@@ -58,7 +58,7 @@ export function metaArithmetic(context: CommandContext, request: Request): void 
   reply(context, request, false)
 }
 
-/** Makes the counter with its initial value; returns false without memory. */
+/** Creates the counter with its initial value; returns false if there is no memory. */
 function makeCounter(context: CommandContext, request: Request): boolean {
   const { store } = context
   addition.value.copy(request.initial)
@@ -76,7 +76,7 @@ function makeCounter(context: CommandContext, request: Request): boolean {
   return true
 }
 
-/** Answers the flags in their order, where T and N take effect; q keeps the reply back. */
+/** Writes the response: the flags in their order, where T and N take effect; with q, no response is sent. */
 function reply(context: CommandContext, request: Request, isNew: boolean): void {
   const { store, replies, clock } = context
   replies.room()

@@ -9,7 +9,7 @@ import { logStored, markKeyEncoding } from './storage.ts'
 
 const casUnique = new Uint64()
 
-/** md: deletes, marks stale (I) or empties (x) an item (protocol.txt, "Meta Delete"); q hides HD alone. */
+/** Runs `md`: deletes, marks stale (I) or empties (x) an item (protocol.txt, "Meta Delete"); q hides only HD. */
 export function metaDelete(context: CommandContext, request: Request): void {
   const { counters, store, events } = context
   const item = findItem(context, request)
@@ -39,7 +39,7 @@ export function metaDelete(context: CommandContext, request: Request): void {
   reply(context, request, MetaCode.HD)
 }
 
-/** The next client that fetches it wins the right to recache; until then it keeps its value. */
+/** Marks an item stale: the next client that fetches it wins the right to recache; until then it keeps its value. */
 function markStale({ store, clock }: CommandContext, request: Request, item: number): void {
   if ((request.capitalFlags & CapitalFlag.exptime) !== 0) {
     store.setExptime(item, clock.expiry(request.exptime, store.now))

@@ -39,7 +39,7 @@ const LETTER = {
 const SPACE = 32
 const casUnique = new Uint64()
 
-/** mg (protocol.txt, "Meta Get"): flags are returned in the order of the request; W, X and Z are last. */
+/** Runs `mg` (protocol.txt, "Meta Get"): flags are returned in the order of the request; W, X and Z are last. */
 export function metaGet(context: CommandContext, request: Request): void {
   const { store, replies } = context
   let item = findItem(context, request)
@@ -96,8 +96,8 @@ function vivify(context: CommandContext, request: Request): number {
 }
 
 /**
- * Whether R gives this caller the right to recache: the remaining lifetime is under the token, and no other client has
- * the right.
+ * Returns whether R gives this caller the right to recache: the remaining lifetime is under the token, and no other
+ * client has the right.
  */
 function wins({ store, clock }: CommandContext, request: Request, item: number, vivified: boolean): boolean {
   if ((request.capitalFlags & CapitalFlag.recache) === 0 || vivified) return false
@@ -176,7 +176,7 @@ function writeReturnFlags(
   return at
 }
 
-/** Writes ` t<seconds>`, -1 for an item that never expires; returns the position behind it. */
+/** Writes ` t<seconds>`, -1 for an item that never expires; returns the position after it. */
 export function writeTtl({ store, replies }: CommandContext, item: number, at: number): number {
   const exptime = store.exptime(item)
   if (exptime === 0) return writeMetaForever(replies.buffer, at, LETTER.t)
@@ -190,7 +190,7 @@ function writeMiss(context: CommandContext, request: Request): void {
   replies.at = writeLineEnd(replies.buffer, writeEchoFlags(context, request, at))
 }
 
-/** Answers O and k, which are echoed even where there is no item; returns the position behind them. */
+/** Writes O and k, which are echoed even if there is no item; returns the position after them. */
 export function writeEchoFlags({ replies }: CommandContext, request: Request, start: number): number {
   let at = start
   for (let index = 0; index < request.flagCount; index++) {
@@ -206,7 +206,7 @@ export function writeEchoFlags({ replies }: CommandContext, request: Request, st
   return at
 }
 
-/** me: the metadata of an item in readable form (protocol.txt, "Meta Debug"). */
+/** Runs `me`: returns the metadata of an item in readable form (protocol.txt, "Meta Debug"). */
 export function metaDebug(context: CommandContext, request: Request): void {
   const { store, replies } = context
   const item = findItem(context, request)

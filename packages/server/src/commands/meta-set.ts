@@ -22,7 +22,7 @@ const CODES: Readonly<Record<number, number>> = {
   [StoreOutcome.notFound]: MetaCode.NF,
 }
 
-/** Replies to an `ms` whose item has been stored or not (protocol.txt, "Meta Set"); q hides HD alone. */
+/** Responds to an `ms`, whether its item was stored or not (protocol.txt, "Meta Set"); q hides only HD. */
 export function replyToMetaSet(context: CommandContext, request: Request, order: StoreOrder, outcome: number): void {
   if (outcome === StoreOutcome.stored && (request.flags & Flag.quiet) !== 0) return
   const { replies } = context

@@ -24,9 +24,9 @@ const OUT_OF_MEMORY_WRITING = Buffer.from('SERVER_ERROR out of memory writing ge
 const casUnique = new Uint64()
 
 /**
- * get, gets, gat, gats: a VALUE for each key that exists, then END (protocol.txt, "Retrieval command"). Returns false
- * if it has paused before the next key, since one line may request more than memory holds; `PausedRetrieval`
- * continues.
+ * Runs `get`, `gets`, `gat` and `gats`: writes a VALUE for each key that exists, then END (protocol.txt, "Retrieval
+ * command"). Returns false if it has paused before the next key, since one line may request more than memory holds;
+ * `PausedRetrieval` continues.
  */
 export function retrieve(context: CommandContext, request: Request): boolean {
   // A key that is too long revokes the values before it. Only a long line can have one, so only then is the position
@@ -35,7 +35,7 @@ export function retrieve(context: CommandContext, request: Request): boolean {
   return writeValues(context, request, isLong ? context.replies.mark() : undefined)
 }
 
-/** Answers the keys that are left, until it pauses. */
+/** Writes the values of the remaining keys, until it pauses. */
 function writeValues(context: CommandContext, request: Request, mark: ReplyMark | undefined): boolean {
   const { store, replies, clock } = context
   const { command } = request
@@ -82,7 +82,7 @@ function refuseKey({ replies }: CommandContext, mark: ReplyMark | undefined): tr
   return true
 }
 
-/** memcached's response if its response buffers are used up (`-o read_buf_mem_limit`). */
+/** Responds as memcached does if its response buffers are used up (`-o read_buf_mem_limit`). */
 function refuseForMemory({ replies, counters }: CommandContext, mark: ReplyMark | undefined): true {
   if (mark !== undefined) replies.rewind(mark)
   counters.responseObjOom++
@@ -90,7 +90,7 @@ function refuseForMemory({ replies, counters }: CommandContext, mark: ReplyMark 
   return true
 }
 
-/** A retrieval whose line requests more keys than are answered in one turn; the request holds its own copy of the line. */
+/** A retrieval of more keys than are looked up in one turn; the request holds its own copy of the line. */
 export class PausedRetrieval implements LongReply {
   readonly state = 'conn_mwrite'
   readonly #context: CommandContext

@@ -5,7 +5,7 @@ import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
 import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
 
-/** How a storing ended. */
+/** The outcome of a storage command. */
 export const StoreOutcome = {
   stored: 0,
   notStored: 1,
@@ -26,11 +26,11 @@ const COMMAND_WORDS: Readonly<Record<number, string>> = {
   [Command.cas]: 'cas',
 }
 
-/** The conditions and the way of a storage command; refilled for each request. */
+/** A storage command, its conditions and its outcome; refilled for each request. */
 export class StoreOrder {
   /** A storage command of the text protocol; the meta modes are converted to these. */
   command: number = Command.set
-  /** Whether append and prepend make the item on a miss. */
+  /** Whether append and prepend create the item on a miss. */
   vivifies = false
   hasCas = false
   readonly cas = new Uint64()
@@ -42,7 +42,7 @@ export class StoreOrder {
   /** The item that the key has now; 0 if there is none. */
   old = 0
 
-  /** Outcome: the cas unique that the item has now, 0 when nothing was stored. */
+  /** Outcome: the cas unique that the item has now; 0 if nothing was stored. */
   readonly storedCas = new Uint64()
   /** Outcome: the length of the value as stored. */
   storedLength = 0
@@ -60,7 +60,7 @@ export function reserveFor(context: CommandContext, request: Request, exptime: n
   return item
 }
 
-/** As in memcached, a line about an item for which there is no room has neither size nor lifetime. */
+/** Reports an item for which there is no room. As in memcached, the line has neither size nor lifetime. */
 function logRefused(context: CommandContext, request: Request, result: number): void {
   const { keyBuffer: key, keyStart, keyLength } = request
   const status = result === TOO_LARGE ? 'too_large' : 'no_memory'
@@ -68,7 +68,7 @@ function logRefused(context: CommandContext, request: Request, result: number): 
   context.events.stored({ status, command, key, keyStart, keyLength, ttl: 0, classId: 0, valueLength: 0 })
 }
 
-/** Tells watchers how a storing ended. */
+/** Reports the outcome of a storage command to watchers. */
 export function logStored(context: CommandContext, item: number, status: string, command: string): void {
   const { store, events } = context
   if (events.streams === 0) return
@@ -92,7 +92,7 @@ export function dropOld(context: CommandContext, request: Request): void {
 }
 
 /**
- * Carries a storage command out with its filled item, which is linked or released afterwards. Returns a `StoreOutcome`
+ * Carries out a storage command with its filled item, which is linked or released afterwards. Returns a `StoreOutcome`
  * (protocol.txt, "Storage commands"; for `acceptsStale`, "Meta set").
  */
 export function storeItem(context: CommandContext, item: number, order: StoreOrder): number {
@@ -153,7 +153,7 @@ function casAllows(context: CommandContext, item: number, order: StoreOrder): bo
   }
   if (order.acceptsStale && !order.cas.isZero && order.cas.isLessThan(itemCas)) {
     counters.casHits[store.classOf(old)]!++
-    // A stale value does not live longer than the one that it replaces.
+    // A stale value does not live longer than the value that it replaces.
     store.setExptime(item, store.exptime(old))
     store.setFlag(item, ItemFlag.stale)
     if (store.hasFlag(old, ItemFlag.tokenSent)) store.setFlag(item, ItemFlag.tokenSent)
@@ -163,7 +163,7 @@ function casAllows(context: CommandContext, item: number, order: StoreOrder): bo
   return false
 }
 
-/** append, prepend: a new item of both values, with the old one's client flags and lifetime. */
+/** Runs `append` and `prepend`: stores a new item of both values, with the client flags and lifetime of the old item. */
 function extend(context: CommandContext, item: number, order: StoreOrder): number {
   const { store } = context
   const { old } = order
@@ -240,14 +240,14 @@ export function orderForMeta(order: StoreOrder, request: Request): void {
   order.acceptsStale = order.command === Command.cas && (capitalFlags & CapitalFlag.invalidate) !== 0
 }
 
-/** The exptime of an `ms`: N's where append or prepend may make the item, else T's. */
+/** Returns the exptime of an `ms`: that of N if append or prepend may create the item, otherwise that of T. */
 export function metaSetExptime(request: Request): number {
   const vivifies = (request.capitalFlags & CapitalFlag.vivify) !== 0
   const extendsItem = request.mode === LETTER_A || request.mode === LETTER_P
   return vivifies && extendsItem ? request.vivifyExptime : request.exptime
 }
 
-/** Marks a reserved item's key as binary when it came as base64. */
+/** Marks the key of a reserved item as binary if it was sent as base64. */
 export function markKeyEncoding(context: CommandContext, item: number, request: Request): void {
   if ((request.flags & Flag.base64) !== 0) context.store.setFlag(item, ItemFlag.binaryKey)
 }

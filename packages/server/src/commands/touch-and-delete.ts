@@ -3,7 +3,7 @@ import type { Request } from 'memcache-ts-protocol'
 import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
 
-/** touch (protocol.txt, "Touch"). */
+/** Runs `touch` (protocol.txt, "Touch"). */
 export function touchItem(context: CommandContext, request: Request): void {
   const { store, counters, replies, clock } = context
   const item = findItem(context, request)
@@ -18,7 +18,7 @@ export function touchItem(context: CommandContext, request: Request): void {
   if (!request.noreply) replies.append(item === 0 ? Reply.notFound : Reply.touched)
 }
 
-/** delete (protocol.txt, "Deletion"). */
+/** Runs `delete` (protocol.txt, "Deletion"). */
 export function deleteItem(context: CommandContext, request: Request): void {
   const { store, counters, replies, prefixes, events } = context
   if (prefixes.enabled) prefixes.delete(request)

@@ -4,7 +4,7 @@ import { isIPv4 } from 'node:net'
 
 /** The cookie of a session, which begins when the token was given. It holds a random id and not the token. */
 const COOKIE = 'memcache_ts_dashboard'
-/** A header that no form and no other site can send without being asked first (CORS preflight). */
+/** A header that neither a form nor another site can send without a CORS preflight. */
 const ACTION_HEADER = 'x-memcache-ts-dashboard'
 const SESSION_MS = 8 * 60 * 60 * 1000
 const MAX_SESSIONS = 100
@@ -14,7 +14,7 @@ const FAILURE_WINDOW_MS = 60_000
 const MAX_ADDRESSES = 1000
 
 /** The result of checking a request's token or session. */
-export type Standing = 'authorized' | 'anonymous' | 'wrong' | 'throttled'
+export type AccessStatus = 'authorized' | 'anonymous' | 'wrong' | 'throttled'
 
 /** Decides by token and session what a request may read and do. */
 export class Access {
@@ -32,7 +32,7 @@ export class Access {
   }
 
   /** Checks the header `Authorization: Bearer <token>`, else the cookie. */
-  standingOf(request: IncomingMessage): Standing {
+  statusOf(request: IncomingMessage): AccessStatus {
     if (this.#digest === undefined) return 'anonymous'
     const [, token] = /^Bearer +(\S+)$/i.exec(request.headers.authorization ?? '') ?? []
     if (token !== undefined) return this.check(token, request.socket.remoteAddress)
@@ -41,7 +41,7 @@ export class Access {
   }
 
   /** Compares a token in constant time. */
-  check(token: string, address = ''): Exclude<Standing, 'anonymous'> {
+  check(token: string, address = ''): Exclude<AccessStatus, 'anonymous'> {
     const failures = this.#failures.get(address)
     const isRecent = failures !== undefined && Date.now() - failures.sinceMs < FAILURE_WINDOW_MS
     if (isRecent && failures.count >= MAX_FAILURES) return 'throttled'
@@ -55,7 +55,7 @@ export class Access {
   }
 
   /**
-   * Begins a session; returns its cookie. Without `Path`, so that the cookie is for the folder that the dashboard is
+   * Begins a session; returns its cookie. The cookie has no `Path`, so that it is for the folder that the dashboard is
    * mounted at.
    */
   begin(request: IncomingMessage): string {
@@ -74,8 +74,8 @@ export class Access {
 }
 
 /**
- * Whether a request that changes something comes from the page itself, or from a program that is no browser: browsers
- * say where a request comes from by `Sec-Fetch-Site` and `Origin`.
+ * Returns whether a request that changes something comes from the page itself, or from a program that is not a browser:
+ * browsers state the origin of a request by `Sec-Fetch-Site` and `Origin`.
  */
 export function isSameOrigin({ headers }: IncomingMessage): boolean {
   const site = headers['sec-fetch-site']
@@ -85,12 +85,12 @@ export function isSameOrigin({ headers }: IncomingMessage): boolean {
   return URL.canParse(origin) && new URL(origin).host === headers.host
 }
 
-/** Whether a request has the header that the page's own script adds, or the token itself. */
+/** Returns whether a request has the header that the page's own script adds, or the token itself. */
 export function isDeliberate({ headers }: IncomingMessage): boolean {
   return headers[ACTION_HEADER] !== undefined || headers.authorization !== undefined
 }
 
-/** Whether an address is this machine's own. */
+/** Returns whether an address is this machine's own. */
 export function isLoopback(host: string): boolean {
   return (
     host === 'localhost' || host.endsWith('.localhost') || host === '::1' || (isIPv4(host) && host.startsWith('127.'))
@@ -98,7 +98,7 @@ export function isLoopback(host: string): boolean {
 }
 
 /**
- * The host of a `Host` header, without port and brackets. If another site's name resolves to this machine (DNS
+ * Returns the host of a `Host` header, without port and brackets. If another site's name resolves to this machine (DNS
  * rebinding), the header has that name.
  */
 export function hostOf({ headers }: IncomingMessage): string {

@@ -32,7 +32,7 @@ export interface Snapshot {
 /** The past of each server by its name, sent to a page when it connects. */
 export type History = Readonly<Record<string, readonly HistoryPoint[]>>
 
-/** Is called with each snapshot. */
+/** A function that is called with each snapshot. */
 export type Viewer = (snapshot: Snapshot) => void
 
 /**
@@ -79,7 +79,7 @@ export class Collector {
     return Object.fromEntries([...this.#watches].map(([name, { history }]) => [name, history]))
   }
 
-  /** Reads the servers once, and tells the viewers. */
+  /** Reads the servers once, and passes the snapshot to the viewers. */
   async collect(): Promise<Snapshot> {
     this.#follow()
     // Not the time of day, which may be set back while the charts are drawn.
@@ -133,7 +133,7 @@ export class Collector {
       isCollecting = true
       void this.collect()
         // An error of the list of servers or of the application's own view must not end the process; the next round
-        // tries again.
+        // repeats the attempt.
         .catch(() => {})
         .finally(() => (isCollecting = false))
     }
@@ -156,7 +156,7 @@ export class Collector {
     this.#watches.clear()
   }
 
-  /** Discovery may have changed the list. */
+  /** Watches the current servers: discovery may have changed the list. */
   #follow(): void {
     const watches = new Map<string, ServerWatch>()
     for (const server of this.#servers()) {

@@ -76,17 +76,17 @@ export interface ConnectionFigures {
   readonly idleSeconds: number
 }
 
-/** The figures of a server's `stats`. */
+/** Returns the figures of a server's `stats`. */
 export function figuresOf(statistics: Statistics): Figures {
   return Object.fromEntries(SUMS.map((name) => [name, numberOf(statistics, name)])) as Figures
 }
 
-/** The figures of several servers together. */
+/** Returns the figures of several servers together. */
 export function sumFigures(all: readonly Figures[]): Figures {
   return Object.fromEntries(SUMS.map((name) => [name, all.reduce((sum, figures) => sum + figures[name], 0)])) as Figures
 }
 
-/** Rates between two samples; `undefined` if the server was restarted in between, or another one has its address. */
+/** Returns the rates between two samples; `undefined` if the server was restarted or replaced in between. */
 export function ratesBetween(before: Statistics, after: Statistics, seconds: number): Rates | undefined {
   if (seconds <= 0 || numberOf(after, 'uptime') < numberOf(before, 'uptime')) return undefined
   if (numberOf(after, 'pid') !== numberOf(before, 'pid')) return undefined
@@ -95,14 +95,14 @@ export function ratesBetween(before: Statistics, after: Statistics, seconds: num
   return Object.fromEntries(RATE_NAMES.map((name) => [name, rate(COUNTERS[name])])) as unknown as Rates
 }
 
-/** The rates of several servers together. */
+/** Returns the rates of several servers together. */
 export function sumRates(all: readonly Rates[]): Rates {
   return Object.fromEntries(
     RATE_NAMES.map((name) => [name, all.reduce((sum, rates) => sum + rates[name], 0)]),
   ) as unknown as Rates
 }
 
-/** Slab classes, of `stats slabs` and `stats items`. */
+/** Returns the slab classes in `stats slabs` and `stats items`. */
 export function slabFigures(slabs: Statistics, items: Statistics): SlabFigures[] {
   const itemsByClass = byClass(items)
   return [...byClass(slabs)].map(([id, slab]) => {
@@ -121,12 +121,12 @@ export function slabFigures(slabs: Statistics, items: Statistics): SlabFigures[]
   })
 }
 
-/** Text of a server, which may be of any length, as the page shows it. */
+/** Returns text of a server, which may have any length, as the page shows it. */
 export function shortened(text: string | number): string {
   return String(text).slice(0, MAX_TEXT_LENGTH)
 }
 
-/** The first so many connections of `stats conns`, those that were used last first. */
+/** Returns connections of `stats conns`, up to a limit, the most recently used first. */
 export function connectionFigures(conns: Statistics, limit: number): ConnectionFigures[] {
   const byId = new Map<string, { address: string; state: string; idleSeconds: number }>()
   for (const [name, value] of Object.entries(conns)) {

@@ -26,7 +26,7 @@ export interface DashboardHandlerOptions {
   readonly token: string | undefined
   /** Whether everything but `/healthz` needs the token. */
   readonly isTokenRequired: boolean
-  /** Whether `Host` must be this machine's own name or one of these; `undefined` if any will do. */
+  /** The hosts that `Host` may have, besides the names of this machine; `undefined` if any host may be used. */
   readonly hosts: readonly string[] | undefined
   readonly shared?: Shared
   readonly sharedMetrics?: () => readonly SharedMetric[]
@@ -71,7 +71,7 @@ export class DashboardHandler {
     }
   }
 
-  /** Whether the path of a request exists, for any method. */
+  /** Returns whether the path of a request exists, for any method. */
   has(request: IncomingMessage): boolean {
     return Object.hasOwn(this.#routes, (request.url ?? '/').split('?')[0]!)
   }
@@ -119,21 +119,21 @@ export class DashboardHandler {
     await route.handle(request, response, url)
   }
 
-  /** Whether the request may continue; if not, it has been responded to. */
+  /** Returns whether the request may continue; if not, a response was sent. */
   #admit(request: IncomingMessage, response: ServerResponse, { token, method }: Route): boolean {
     const isNeeded = token === 'always' || (token === 'asRequired' && this.#options.isTokenRequired)
     if (!isNeeded) return true
     if (!this.#access.hasToken) {
       throw new HttpProblem(403, 'this dashboard is read-only: start it with a token for the key browser and actions')
     }
-    const standing = this.#access.standingOf(request)
-    if (standing === 'authorized') {
+    const access = this.#access.statusOf(request)
+    if (access === 'authorized') {
       if (method === 'POST' && !isDeliberate(request)) {
         throw new HttpProblem(403, 'an action needs the header X-Memcache-TS-Dashboard, or Authorization')
       }
       return true
     }
-    if (standing === 'throttled') throw throttled(response)
+    if (access === 'throttled') throw throttled(response)
     const wantsPage = method === 'GET' && (request.headers.accept ?? '').includes('text/html')
     response.setHeader('WWW-Authenticate', 'Bearer realm="memcached dashboard"')
     if (!wantsPage) throw new HttpProblem(401, 'give the token: Authorization: Bearer <token>')
@@ -162,7 +162,7 @@ export class DashboardHandler {
       if (response.writableLength > MAX_UNSENT_BYTES) return
       response.write(`event: ${event}\ndata: ${JSON.stringify(data)}\n\n`)
     }
-    const isAuthorized = this.#access.standingOf(request) === 'authorized'
+    const isAuthorized = this.#access.statusOf(request) === 'authorized'
     send('hello', {
       history: this.collector.history(),
       hasToken: this.#access.hasToken,
@@ -173,7 +173,7 @@ export class DashboardHandler {
     this.#viewers.add(response)
     const unwatch = this.collector.watch((snapshot: Snapshot) => {
       // An application that has closed its server waits for its connections: this stream would never end.
-      if (isServerClosed(request) || !this.#mayGoOnLooking(request)) response.end()
+      if (isServerClosed(request) || !this.#mayStay(request)) response.end()
       else send('snapshot', snapshot)
     })
     response.once('close', () => {
@@ -182,10 +182,10 @@ export class DashboardHandler {
     })
   }
 
-  /** If the page needs a token, the end of a session also ends its stream. */
-  #mayGoOnLooking(request: IncomingMessage): boolean {
+  /** Returns whether a viewer may stay connected: if the page needs a token, the end of a session ends its stream. */
+  #mayStay(request: IncomingMessage): boolean {
     if (!this.#options.isTokenRequired || request.headers.authorization !== undefined) return true
-    return this.#access.standingOf(request) === 'authorized'
+    return this.#access.statusOf(request) === 'authorized'
   }
 
   async #metrics(response: ServerResponse, target: string | undefined): Promise<void> {
@@ -196,8 +196,8 @@ export class DashboardHandler {
   }
 
   /**
-   * 200 while a server responds, so that a load balancer keeps the others if one of three is away. It needs no token,
-   * and so concurrent requests share one check of the servers.
+   * Responds with 200 while any server responds, so that a load balancer does not drop the application if one of
+   * several servers is away. The path needs no token, so concurrent requests share one check of the servers.
    */
   async #health(response: ServerResponse): Promise<void> {
     this.#checking ??= this.#countUp().finally(() => (this.#checking = undefined))
@@ -251,9 +251,9 @@ export class DashboardHandler {
   async #login(request: IncomingMessage, response: ServerResponse): Promise<void> {
     const { token = '', form } = await readBody(request)
     if (!this.#access.hasToken) throw new HttpProblem(403, 'this dashboard has no token: it is read-only')
-    const standing = this.#access.check(token, request.socket.remoteAddress)
-    if (standing === 'throttled') throw throttled(response)
-    if (standing === 'wrong') {
+    const access = this.#access.check(token, request.socket.remoteAddress)
+    if (access === 'throttled') throw throttled(response)
+    if (access === 'wrong') {
       if (form === undefined) throw new HttpProblem(401, 'the token is wrong')
       sendPage(response, 401, loginPage())
       return

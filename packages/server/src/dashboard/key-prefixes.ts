@@ -27,9 +27,9 @@ export interface KeyPrefixes {
 }
 
 /**
- * The key prefixes of a server: its own counts if they are on (`-D`, `stats detail on`), else an estimate from the keys
- * that `stats cachedump` lists, a hundred of each slab class. That is a bounded number of bytes however full the server
- * is; a metadump lists every key.
+ * Returns the key prefixes of a server: its own counts if they are on (`-D`, `stats detail on`), otherwise an estimate
+ * from the keys that `stats cachedump` lists, a hundred of each slab class. The size of these lists is bounded, however
+ * full the server is; a metadump lists every key.
  */
 export async function readKeyPrefixes(
   server: WatchedServer,
@@ -73,8 +73,8 @@ async function sampled(server: WatchedServer, slabs: readonly SlabFigures[]): Pr
 }
 
 /**
- * A key up to the first `:` or `/` behind the application's prefix. Keys without one are counted together, since access
- * to figures must not show keys.
+ * Returns a key up to the first `:` or `/` after the application's prefix. Keys without these characters are counted
+ * together, since access to figures must not show keys.
  */
 function prefixOf(key: string, common: string): string {
   const start = key.startsWith(common) ? common : ''
@@ -82,7 +82,7 @@ function prefixOf(key: string, common: string): string {
   return part === undefined ? NO_PREFIX : start + part
 }
 
-/** Whether `stats settings` says that prefixes are counted. */
+/** Returns whether prefixes are counted, according to `stats settings`. */
 export function countsPrefixes(settings: Readonly<Record<string, string | number>>): boolean {
   return settings['detail_enabled'] === 'yes'
 }

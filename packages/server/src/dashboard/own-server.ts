@@ -8,9 +8,9 @@ import type { DumpedKey, Statistics, WatchedServer } from './watched-server.ts'
 /** The part of a server that the dashboard in its process uses. */
 export interface OwnServerAccess {
   readonly name: string
-  /** A form of `stats`; `undefined` if the form is unknown. */
+  /** Returns the statistics of a form; `undefined` if the form is unknown. */
   statistics(form: string): Statistics | undefined
-  /** A connection within the process, which needs no credentials. */
+  /** Opens a connection within the process, which needs no credentials. */
   connect(): Duplex
   /** Returns the address at which the server listens for text without TLS; `undefined` if it does not. */
   probeAddress(): { readonly host: string; readonly port: number } | { readonly path: string } | undefined
@@ -109,7 +109,7 @@ export class OwnServer implements WatchedServer {
     this.#probe = undefined
   }
 
-  /** No immediate retry: the server may be at its limit of connections. */
+  /** Forgets the probe's connection, without an immediate retry: the server may be at its limit of connections. */
   #giveUpProbe(): void {
     this.#probe = undefined
     this.#retryAtMs = performance.now() + RETRY_MS

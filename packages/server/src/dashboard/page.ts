@@ -12,12 +12,12 @@ const ICON = `<svg xmlns='http://www.w3.org/2000/svg' viewBox='0 0 16 16'><rect 
 
 const pages = new Map<string, Page>()
 
-/** The dashboard. */
+/** Returns the page of the dashboard. */
 export function dashboardPage(): Page {
   return pageOf('dashboard.html', 'dashboard.js')
 }
 
-/** The form for the token, for dashboards that show nothing without it. */
+/** Returns the page with the form for the token, for dashboards that show nothing without a token. */
 export function loginPage(): Page {
   return pageOf('login.html', undefined)
 }

@@ -30,7 +30,7 @@ export interface SharedMetric {
 }
 
 /**
- * The metrics of servers in Prometheus's text format, with the names, types and labels of memcached_exporter.
+ * Returns the metrics of servers in Prometheus's text format, with the names, types and labels of memcached_exporter.
  *
  * @param isLabelled whether each sample has the label `server`, as several servers in one response need it.
  */
@@ -103,7 +103,7 @@ function addServer(exposition: Exposition, read: ServerStatistics, labels: Label
   if (settings['lru_crawler'] === 'yes') add(CRAWLER_SETTING_METRICS, settings)
 }
 
-/** `cmd_set` counts `cas` too, which is a separate command here. */
+/** Adds the count of `set`: `cmd_set` also counts `cas`, which is a separate command here. */
 function addSets(
   exposition: Exposition,
   name: string,
@@ -125,7 +125,7 @@ function valueOf(statistic: string | number | undefined): number | undefined {
   return Number.isFinite(value) ? value : undefined
 }
 
-/** Samples, gathered by the metric's name, since all samples of a metric stand together. */
+/** Samples, collected by the name of the metric, since all samples of a metric must be adjacent. */
 class Exposition {
   readonly #metrics = new Map<string, string[]>()
 

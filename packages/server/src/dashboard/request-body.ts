@@ -2,11 +2,11 @@ import type { IncomingMessage } from 'node:http'
 
 const MAX_BYTES = 16 * 1024
 
-/** The fields of a body, all of them strings. `form` is there if the body came from a form without a script. */
+/** The fields of a body, all of them strings. `form` is present if a form without a script has sent the body. */
 export type BodyFields = Readonly<Record<string, string | undefined>>
 
 /**
- * Reads a JSON object or a form. A body that a middleware before has parsed already (`req.body`) is taken as it is.
+ * Reads a JSON object or a form. A body that an earlier middleware has parsed (`req.body`) is used unchanged.
  *
  * @throws HttpProblem if the body is too long, or is neither.
  */

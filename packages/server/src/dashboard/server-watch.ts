@@ -72,8 +72,8 @@ export class ServerWatch {
   }
 
   /**
-   * Reads the server once. A server that does not respond in time is away, and is not asked again before it has
-   * answered.
+   * Reads the server once. A server that does not respond in time is away, and gets no further request before it has
+   * responded.
    */
   async sample(): Promise<void> {
     if (this.#isSampling) return
@@ -110,7 +110,7 @@ export class ServerWatch {
       const milliseconds = await this.server.roundTrip()
       if (milliseconds !== undefined) this.#latency.add(milliseconds)
     } catch {
-      // The next sample reports it.
+      // The next sample reports the failure.
     } finally {
       this.#isProbing = false
     }
@@ -189,8 +189,8 @@ export class ServerWatch {
 }
 
 /**
- * A form of `stats` that old servers, other implementations and proxies may not have; without it the rest is shown all
- * the same.
+ * Returns the statistics of a form that old servers, other implementations and proxies may not have; without the form,
+ * the result is empty, and everything else is shown.
  */
 export function optional(server: WatchedServer, form: string): Promise<Statistics> {
   return server.statistics(form).catch((): Statistics => ({}))
@@ -209,7 +209,7 @@ export async function within<Value>(milliseconds: number, promise: Promise<Value
   }
 }
 
-/** Round trips of the last so many probes: at ten a second, half a minute. */
+/** The number of probes whose round trips are kept: half a minute, at ten probes a second. */
 const KEPT = 300
 
 /** Durations of the last round trips, and their percentiles. Memory is bounded. */
@@ -225,7 +225,7 @@ class Latency {
     this.#count = 0
   }
 
-  /** The duration in milliseconds that the given share of round trips does not exceed; `undefined` without any. */
+  /** Returns the duration in milliseconds that this share of round trips does not exceed; `undefined` if there are none. */
   percentile(share: number): number | undefined {
     const size = Math.min(this.#count, KEPT)
     if (size === 0) return undefined

@@ -41,7 +41,7 @@ export class TextConnection {
     return lines
   }
 
-  /** Sends a command that dumps: each line is handed on as it comes. Such a response may begin with OK. */
+  /** Sends a command that dumps items: `visit` gets each line as it arrives. Such a response may begin with OK. */
   dump(line: string, visit: (line: string) => void): Promise<void> {
     return this.#send(line, DUMP_LAST_LINES, visit)
   }

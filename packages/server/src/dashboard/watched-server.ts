@@ -15,27 +15,27 @@ export interface DumpedKey {
  * rejects if the server does not respond.
  */
 export interface WatchedServer {
-  /** `host:port`, or another name that tells it from the others. */
+  /** `host:port`, or another name that distinguishes it from the other servers. */
   readonly name: string
-  /** The prefix of all keys of the application, `shop:`. Key prefixes are looked for behind it. */
+  /** The prefix of all keys of the application, such as `shop:`. The key prefixes that are shown follow it. */
   readonly prefix?: string
   /**
-   * A form of `stats`: `''`, `items`, `slabs`, `settings`, `conns`, `detail dump`, `cachedump <class> <limit>`
-   * (protocol.txt, "Statistics").
+   * Returns the statistics of a form: `''`, `items`, `slabs`, `settings`, `conns`, `detail dump`, `cachedump <class>
+   * <limit>` (protocol.txt, "Statistics").
    */
   statistics(form: string): Promise<Statistics>
   /**
    * Sends `version` and waits for the response. Returns how many milliseconds that took; `undefined` if a connection
-   * had to be made first.
+   * had to be opened first.
    */
   roundTrip(): Promise<number | undefined>
   /** Lists items (`lru_crawler metadump`) until `visit` returns false. */
   dump(visit: (item: DumpedKey) => boolean): Promise<void>
-  /** Deletes a key, as the server has it. Returns whether there was one. */
+  /** Deletes a key in the form in which the server stores it. Returns whether the key existed. */
   delete(key: string): Promise<boolean>
   /** Forgets all items. */
   flush(): Promise<void>
-  /** Closes the connections that were opened for viewers, when the last one has gone. */
+  /** Closes the connections that were opened for viewers; called when the last viewer has left. */
   rest(): void
 }
 

@@ -16,12 +16,12 @@ const FORMS: Readonly<Record<string, (source: StatisticsSource) => Statistic[]>>
   conns: connectionStatistics,
 }
 
-/** The general statistics (form '') or one of the other forms; `undefined` if the form is unknown. */
+/** Returns the statistics of a form, '' for the general form; `undefined` if the form is unknown. */
 export function statisticsOf(form: string, source: StatisticsSource): Statistic[] | undefined {
   return Object.hasOwn(FORMS, form) ? FORMS[form]!(source) : undefined
 }
 
-/** `stats sizes`: how many items there are of each size (protocol.txt, "Item size statistics"). */
+/** Returns `stats sizes`: how many items there are of each size (protocol.txt, "Item size statistics"). */
 function sizeStatistics({ context }: StatisticsSource): Statistic[] {
   const { sizes } = context.store
   return sizes === undefined
@@ -29,7 +29,7 @@ function sizeStatistics({ context }: StatisticsSource): Statistic[] {
     : sizes.entries().map(([bytes, count]) => [String(bytes), count])
 }
 
-/** `stats conns`: every listening socket and connection (protocol.txt, "Connection statistics"). */
+/** Returns `stats conns`: every listening socket and connection (protocol.txt, "Connection statistics"). */
 function connectionStatistics(source: StatisticsSource): Statistic[] {
   const { context, listeners, udpListeners, connections, tls } = source
   const lines: Statistic[] = []
@@ -58,7 +58,7 @@ function connectionStatistics(source: StatisticsSource): Statistic[] {
   return lines
 }
 
-/** The local address of a TCP connection, which is a single one even if the listener's is a wildcard. */
+/** Returns the local address of a TCP connection, which is a single one even if the listener's is a wildcard. */
 function localAddress(stream: Duplex): string | undefined {
   if (!(stream instanceof Socket) || stream.localAddress === undefined) return undefined
   return peerText(stream.localAddress, stream.localPort)

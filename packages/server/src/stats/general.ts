@@ -3,8 +3,8 @@ import { PROTOCOL_VERSION } from '../version.ts'
 import type { Statistic, StatisticsSource } from './statistics-source.ts'
 
 /**
- * `stats`: memcached 1.6.45's names in its order; statistics that do not apply to this server are 0, and features that
- * are off have no lines (protocol.txt, "General-purpose statistics").
+ * Returns `stats`, with memcached 1.6.45's names in its order; statistics that do not apply to this server are 0, and
+ * features that are off have no lines (protocol.txt, "General-purpose statistics").
  */
 export function generalStatistics(source: StatisticsSource): Statistic[] {
   const { context, options, maintenance, tls } = source

@@ -44,7 +44,7 @@ export class PrefixCounters {
     this.#counts.clear()
   }
 
-  /** The lines of `stats detail dump`. */
+  /** Yields the lines of `stats detail dump`. */
   *lines(): Generator<string> {
     for (const [prefix, { gets, hits, sets, deletes }] of this.#counts) {
       yield `PREFIX ${printable(prefix)} get ${gets} hit ${hits} set ${sets} del ${deletes}\r\n`
@@ -65,10 +65,10 @@ export class PrefixCounters {
   }
 }
 
-/** Bytes that would end a line or a word of it: only base64 keys have spaces and line ends, others control characters. */
+/** Bytes that would end a line or a word: only base64 keys have spaces and line ends, other keys control characters. */
 const UNPRINTABLE = /[\0- \x7f]/
 
-/** A prefix as one word of a line: percent-encoded as in `lru_crawler metadump` if it is ambiguous. */
+/** Returns a prefix as one word of a line, percent-encoded as in `lru_crawler metadump` if it is ambiguous. */
 function printable(prefix: string): string {
   return UNPRINTABLE.test(prefix) ? percentEncode(Buffer.from(prefix, 'latin1'), 0, prefix.length) : prefix
 }

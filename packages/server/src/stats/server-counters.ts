@@ -37,7 +37,7 @@ export class ServerCounters {
   readonly casBadval = new Float64Array(CLASSES)
   readonly touchHits = new Float64Array(CLASSES)
 
-  /** `stats reset`: everything except the open connections. */
+  /** Resets everything except the number of open connections (`stats reset`). */
   reset(): void {
     const { currConnections } = this
     Object.assign(this, new ServerCounters())

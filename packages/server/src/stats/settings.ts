@@ -4,7 +4,7 @@ import { TLS_KEY_FORMATS, TLS_VERSIONS } from '../tls/tls-options.ts'
 import type { ResolvedTlsOptions, TlsVerifyMode } from '../tls/tls-options.ts'
 import type { Statistic, StatisticsSource } from './statistics-source.ts'
 
-/** `stats settings`: the options of the server, and later changes (protocol.txt, "Settings statistics"). */
+/** Returns `stats settings`: the options of the server, with later changes (protocol.txt, "Settings statistics"). */
 export function settingStatistics({
   context,
   options,

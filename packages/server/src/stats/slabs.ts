@@ -3,7 +3,7 @@ import type { ItemStore } from '../store/item-store.ts'
 import type { Statistic, StatisticsSource } from './statistics-source.ts'
 import { PAGE_BYTES } from '../store/page-memory.ts'
 
-/** `stats items`: the items of each class (protocol.txt, "Item statistics"). */
+/** Returns `stats items`: the items of each class (protocol.txt, "Item statistics"). */
 export function itemStatistics({ context, options }: StatisticsSource): Statistic[] {
   const { store } = context
   const { lru, slabs, statistics, settings } = store
@@ -57,7 +57,7 @@ function ageOfTail(store: ItemStore, list: number): number {
   return item === 0 ? 0 : store.now - store.lastAccess(item)
 }
 
-/** `stats slabs`: the classes that have pages (protocol.txt, "Slab statistics"). */
+/** Returns `stats slabs`: the classes that have pages (protocol.txt, "Slab statistics"). */
 export function slabStatistics({ context }: StatisticsSource): Statistic[] {
   const { counters, store } = context
   const { slabs, statistics } = store

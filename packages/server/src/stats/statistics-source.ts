@@ -14,7 +14,7 @@ interface ListenerStatus {
   readonly port: number | undefined
 }
 
-/** A UDP socket; `peer` is the sender of the datagram that is answered now. */
+/** A UDP socket; `peer` is the sender of the datagram that is being handled. */
 interface UdpStatus {
   readonly id: number
   readonly address: string

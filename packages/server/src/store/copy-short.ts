@@ -10,7 +10,7 @@ export interface ByteTarget {
   readonly view: DataView
 }
 
-/** The bytes of a buffer as a view. */
+/** Returns the bytes of a buffer as a view. */
 export function viewOf({ buffer, byteOffset, length }: Buffer): DataView {
   return new DataView(buffer, byteOffset, length)
 }

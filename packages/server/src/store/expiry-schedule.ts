@@ -12,7 +12,7 @@ const SEGMENT_NAMES = ['hot', 'warm', 'cold', 'temp'] as const
 /** The result of a crawl of one list. */
 class Findings {
   /** Items with an expiry. */
-  mortal = 0
+  withExpiry = 0
   seen = 0
   reclaimed = 0
   readonly startedAt: number
@@ -72,15 +72,15 @@ export class ExpirySchedule {
       return
     }
     if (exptime === 0) return
-    findings.mortal++
+    findings.withExpiry++
     const minute = Math.floor((exptime - this.#store.now) / MINUTE)
     if (minute < MINUTE) findings.byMinute[minute]!++
   }
 
   #plan(list: number): void {
-    const { mortal, byMinute, seen, reclaimed, startedAt } = this.#findings.get(list)!
+    const { withExpiry, byMinute, seen, reclaimed, startedAt } = this.#findings.get(list)!
     this.#findings.delete(list)
-    const worthIt = mortal / 100 + 1
+    const worthIt = withExpiry / 100 + 1
     let wait = this.#wait[list]!
     let expiring = 0
     let minute = 0

@@ -2,7 +2,7 @@ import { KEY_HASH, NEXT } from './item-layout.ts'
 import { wordOffset } from './page-memory.ts'
 import type { PageMemory } from './page-memory.ts'
 
-/** Log2 of the buckets that the index starts with, unless `-o hashpower` says otherwise. */
+/** Log2 of the number of buckets that the index starts with, without `-o hashpower`. */
 export const DEFAULT_HASH_POWER = 16
 const MAX_POWER = 28
 /** Buckets moved for each item that is linked while the table grows: bounded work without a pause. */
@@ -51,7 +51,7 @@ export class HashIndex {
     return this.#old !== undefined
   }
 
-  /** Makes an empty index at least this large, so that it need not grow. */
+  /** Makes an empty index at least this large, so that it does not have to grow. */
   startAt(power: number): void {
     if (this.#items > 0 || power <= this.#power || power > this.#maxPower) return
     const table = allocateTable(2 ** power)
@@ -61,7 +61,7 @@ export class HashIndex {
     this.#mask = 2 ** power - 1
   }
 
-  /** The first item of a hash's bucket, 0 if it is empty; the others follow by `NEXT`. */
+  /** Returns the first item of a hash's bucket; 0 if it is empty. The others follow by `NEXT`. */
   first(hash: number): number {
     const old = this.#old
     if (old !== undefined) {
@@ -146,7 +146,7 @@ export class HashIndex {
   #grow(): void {
     const larger = allocateTable((this.#mask + 1) * 2)
     if (larger === undefined) {
-      // It keeps its size, with longer chains, instead of trying to allocate at each insert.
+      // The table keeps its size, with longer chains, and no further allocation is attempted at each insertion.
       this.#maxPower = this.#power
       return
     }

@@ -22,7 +22,7 @@ import type { PageMemory } from './page-memory.ts'
 
 const KEY_LENGTH_MASK = 0xff
 
-/** A key at its place in a buffer, and its hash (`hashKey`). A `Request` is one. */
+/** A key at its place in a buffer, and its hash (`hashKey`). A `Request` has these fields. */
 export interface StoredKey {
   readonly keyBuffer: Buffer
   readonly keyStart: number
@@ -30,7 +30,7 @@ export interface StoredKey {
   readonly keyHash: number
 }
 
-/** The fields that an item is reserved with. A `Request` is one. */
+/** The fields that an item is reserved with. A `Request` has them. */
 export interface NewItem extends StoredKey {
   readonly clientFlags: number
 }
@@ -63,7 +63,7 @@ export class ItemFields {
     return this.memory.words(item)[wordOffset(item) + VALUE_LENGTH]!
   }
 
-  /** The item's bytes as memcached counts them. */
+  /** Returns the item's bytes as memcached counts them. */
   itemBytes(item: number): number {
     return itemBytes(this.keyLength(item), this.clientFlags(item), this.valueLength(item))
   }
@@ -80,7 +80,7 @@ export class ItemFields {
     return (this.memory.words(item)[wordOffset(item) + INFO]! & flag) !== 0
   }
 
-  /** The `ItemFlag`s of an item, among other bits of its `INFO` word. */
+  /** Returns the `ItemFlag`s of an item, among other bits of its `INFO` word. */
   flags(item: number): number {
     return this.memory.words(item)[wordOffset(item) + INFO]!
   }
@@ -100,12 +100,12 @@ export class ItemFields {
     return into
   }
 
-  /** The bytes that contain an item's key and value; see `keyStart` and `valueStart`. */
+  /** Returns the bytes that contain an item's key and value; see `keyStart` and `valueStart`. */
   bytes(item: number): Buffer {
     return this.memory.bytes(item)
   }
 
-  /** An item's key and client flags, to find or reserve another one with them. */
+  /** Returns an item's key and client flags, to find or reserve another item with them. */
   keyOf(item: number): NewItem {
     return {
       keyBuffer: this.memory.bytes(item),
@@ -133,7 +133,7 @@ export class ItemFields {
     return byteOffset(item) + HEADER_BYTES + this.keyLength(item)
   }
 
-  /** Whether the value is stored in more than one place. */
+  /** Returns whether the value is stored in more than one place. */
   isChained(item: number): boolean {
     return this.memory.words(item)[wordOffset(item) + FIRST_PIECE] !== 0
   }
@@ -146,7 +146,7 @@ export class ItemFields {
     else this.memory.bytes(item).copy(target.buffer, at, start, end)
   }
 
-  /** The pieces of the value in order: views that are valid only while the item is linked or pinned. */
+  /** Returns the pieces of the value in order: views that are valid only while the item is linked or pinned. */
   valueSlices(item: number): Buffer[] {
     if (!this.isChained(item)) {
       const start = this.valueStart(item)

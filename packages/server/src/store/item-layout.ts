@@ -1,11 +1,11 @@
 /**
  * The layout of an item in its chunk. A chunk is 8-byte aligned; an item's reference is its address in units of 8
- * bytes, so that 16 GiB fit a small integer. The header is 14 words of 32 bits, then come the key and, right behind it,
- * the value.
+ * bytes, so that 16 GiB fit a small integer. The header has 14 words of 32 bits; the key and the value follow it
+ * directly.
  *
- * memcached's own header is 48 bytes and 8 more for the cas unique: these are the 56 bytes here, so that an item takes
- * the same chunk as there. Chunks that only continue a large item ("pieces") and free ones use the same words for
- * less.
+ * memcached's own header has 48 bytes, and 8 more for the cas unique: these are the 56 bytes here, so that an item
+ * takes a chunk of the same size as in memcached. Chunks that only continue a large item ("pieces"), and free chunks,
+ * use some of these words.
  */
 export const HEADER_BYTES = 56
 
@@ -61,42 +61,42 @@ const CLASS_BITS = 0x3f
 const HEADER_CLASS_SHIFT = 25
 
 /**
- * The four parts of each class's LRU, as memcached names them: new items are HOT, those fetched again WARM, the rest
- * COLD, from where they are evicted; TEMP holds what expires soon and is never evicted. Added to a class they make the
- * number of an LRU list.
+ * The four parts of each class's LRU, as memcached names them: new items are HOT, items that were fetched again WARM,
+ * and all others COLD, where items are evicted; TEMP holds items that expire soon and are never evicted. The sum of a
+ * part and a class is the number of an LRU list.
  */
 export const Segment = { hot: 0, warm: 64, cold: 128, temp: 192 } as const
 
-/** How many LRU lists there are: four a class. */
+/** The number of LRU lists: four for each class. */
 export const LRU_LISTS = 256
 
-/** The LRU list in an `INFO` word: class and segment. */
+/** Returns the LRU list in an `INFO` word: class and segment. */
 export function listOf(info: number): number {
   return (info >>> LIST_SHIFT) & 0xff
 }
 
-/** The class in an `INFO` word. */
+/** Returns the class in an `INFO` word. */
 export function classOf(info: number): number {
   return (info >>> LIST_SHIFT) & CLASS_BITS
 }
 
-/** The class of the chunk that holds the header: another than the item's only for a large one. */
+/** Returns the class of the chunk that holds the header; it differs from the class of the item only for large items. */
 export function headerClassOf(info: number): number {
   const header = (info >>> HEADER_CLASS_SHIFT) & CLASS_BITS
   return header === 0 ? classOf(info) : header
 }
 
-/** An `INFO` word for a key length, an LRU list and, of a large item, the class of its header's chunk. */
+/** Returns an `INFO` word for a key length, an LRU list and, of a large item, the class of its header's chunk. */
 export function makeInfo(keyLength: number, list: number, headerClass = 0): number {
   return keyLength | (list << LIST_SHIFT) | (headerClass << HEADER_CLASS_SHIFT)
 }
 
-/** The `INFO` word with another LRU list. */
+/** Returns the `INFO` word with another LRU list. */
 export function withList(info: number, list: number): number {
   return (info & ~(0xff << LIST_SHIFT)) | (list << LIST_SHIFT)
 }
 
-/** The bytes that memcached counts for an item, by which its class is chosen. */
+/** Returns the bytes that memcached counts for an item, by which its class is chosen. */
 export function itemBytes(keyLength: number, clientFlags: number, valueLength: number): number {
   return HEADER_BYTES + keyLength + 1 + (clientFlags === 0 ? 0 : 4) + valueLength + 2
 }

@@ -28,7 +28,7 @@ const RECORD_BYTES = 28
 const TRAILER_BYTES = END_MAGIC.length + 8 + DIGEST_BYTES
 const BUFFER_BYTES = 4 * 1024 * 1024
 const MAX_CLASSES = LRU_LISTS / 4
-/** COLD first: if memory is smaller than before, items that are read later replace earlier ones. */
+/** COLD is first: if memory is smaller than before, items that are read later replace earlier items. */
 const LISTS = [Segment.cold, Segment.warm, Segment.hot, Segment.temp].flatMap((segment) =>
   Array.from({ length: MAX_CLASSES }, (_, classId) => classId | segment),
 )
@@ -179,7 +179,7 @@ export function restoreItems(path: string, store: ItemStore, clock: ServerClock)
   }
 }
 
-/** Whether a snapshot may replace a file: it is a snapshot, or does not exist. */
+/** Returns whether a snapshot may replace a file: it is a snapshot, or does not exist. */
 export function isSnapshotOrNothing(path: string): boolean {
   const descriptor = openIfThere(path)
   if (descriptor === undefined) return true
@@ -192,8 +192,8 @@ export function isSnapshotOrNothing(path: string): boolean {
 }
 
 /**
- * Whether memcached left an empty `.meta` file beside its memory, without which it cannot read it: neither server
- * starts then, so that an operator decides about the files.
+ * Returns whether memcached has left an empty `.meta` file beside its memory file, so that it cannot read the memory.
+ * Then neither server starts, so that an operator decides about the files.
  */
 export function isCutOffMetadata(path: string): boolean {
   const stats = statSync(`${path}.meta`, { throwIfNoEntry: false })
@@ -245,7 +245,7 @@ class SnapshotReader {
     return state
   }
 
-  /** The number of items, from the end of the file; a truncated file has another end. */
+  /** Reads the number of items from the end of the file; a truncated file has another end. */
   #readTrailer(): number {
     const trailer = Buffer.alloc(TRAILER_BYTES)
     const { size } = fstatSync(this.#descriptor)
@@ -300,7 +300,7 @@ class SnapshotReader {
     return isWritten
   }
 
-  /** Makes sure that the buffer has so many bytes from `#at` on. */
+  /** Ensures that the buffer has this many bytes from `#at` on. */
   #need(bytes: number): void {
     if (this.#end - this.#at >= bytes) return
     this.#buffer.copyWithin(0, this.#at, this.#end)

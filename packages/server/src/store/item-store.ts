@@ -102,17 +102,17 @@ export class ItemStore extends ItemFields {
 
   // Finding
 
-  /** The live item with this key, or 0. An item that has expired or was flushed is removed. */
+  /** Returns the live item with this key; 0 for a miss. An item that has expired or was flushed is removed. */
   find(key: StoredKey): number {
     return this.#find(key.keyBuffer, key.keyStart, key.keyLength, key.keyHash)
   }
 
-  /** The live item with the key of an item that is reserved and not linked, or 0. */
+  /** Returns the live item with the key of an item that is reserved and not linked; 0 if there is none. */
   findSameKey(item: number): number {
     return this.#find(this.memory.bytes(item), this.keyStart(item), this.keyLength(item), this.keyHash(item))
   }
 
-  /** No record is created for the key: records of several shapes would cost a set 10 %. */
+  /** Finds an item by the parts of its key. No record is created for them: records of several shapes cost a set 10 %. */
   #find(buffer: Buffer, keyStart: number, keyLength: number, keyHash: number): number {
     let item = this.index.first(keyHash)
     while (item !== 0) {
@@ -148,7 +148,7 @@ export class ItemStore extends ItemFields {
     return death
   }
 
-  /** Whether an item has expired or was flushed. */
+  /** Returns whether an item has expired or was flushed. */
   isDead(item: number): boolean {
     const words = this.memory.words(item)
     const at = wordOffset(item)
@@ -204,8 +204,8 @@ export class ItemStore extends ItemFields {
   }
 
   /**
-   * Writes bytes of the value at `offset`; a large item's must come in order. Returns false if there is no memory for
-   * more of it.
+   * Writes bytes of the value at `offset`; the bytes of a large item must arrive in order. Returns false if there is no
+   * memory for more bytes.
    */
   write(item: number, offset: number, source: Buffer, start: number, end: number): boolean {
     const words = this.memory.words(item)
@@ -237,8 +237,8 @@ export class ItemStore extends ItemFields {
   }
 
   /**
-   * The view of a buffer that values came from before: sockets share one, and a view of another buffer is not worth its
-   * cost.
+   * Returns the view of the buffer that the previous value came from; `undefined` for another buffer. Sockets share one
+   * buffer, and for any other buffer creating a view is not worth its cost.
    */
   #viewOf(source: Buffer): DataView | undefined {
     if (source === this.#source) return (this.#sourceView ??= viewOf(source))
@@ -266,7 +266,7 @@ export class ItemStore extends ItemFields {
     this.sizes?.count(size, 1)
   }
 
-  /** Makes an item of before a restart findable, in its earlier part of the LRU. */
+  /** Links an item that was saved before a restart, in the part of the LRU in which it was. */
   linkRestored(item: number, { cas, segment, flags, lastAccess }: RestoredState): void {
     const words = this.memory.words(item)
     const at = wordOffset(item)
@@ -315,8 +315,8 @@ export class ItemStore extends ItemFields {
   }
 
   /**
-   * Counts a fetch. The second one makes an item active: its age starts again, and from COLD it goes to WARM, out of
-   * the way of eviction.
+   * Counts a fetch. The second fetch makes an item active: its age starts again, and from COLD it moves to WARM, where
+   * it is not evicted.
    */
   fetched(item: number): void {
     const words = this.memory.words(item)
@@ -379,7 +379,7 @@ export class ItemStore extends ItemFields {
     this.#writeCas(this.memory.words(item), wordOffset(item), cas)
   }
 
-  /** Items have no cas unique with `-C`, not even one that a client gives. */
+  /** Writes a cas unique. With `-C`, items have none, not even one that a client has sent. */
   #writeCas(words: Int32Array, at: number, cas: Uint64): void {
     words[at + CAS_LOW] = this.settings.cas ? cas.low : 0
     words[at + CAS_HIGH] = this.settings.cas ? cas.high : 0
@@ -392,12 +392,12 @@ export class ItemStore extends ItemFields {
     return into
   }
 
-  /** The last cas unique. */
+  /** Copies the last cas unique. */
   readLastCas(into: Uint64): void {
     into.copy(this.#lastCas)
   }
 
-  /** Continues the cas uniques after those of before a restart. */
+  /** Continues the cas uniques after the last one before a restart. */
   setLastCas(cas: Uint64): void {
     this.#lastCas.copy(cas)
   }
@@ -431,8 +431,9 @@ export class ItemStore extends ItemFields {
     let classId = this.slabs.classFor(wanted)
     let piece = this.slabs.allocate(classId)
     if (piece === 0) {
-      // Large items are in the LRU of the largest class, where one can always be evicted, so its chunks also serve for
-      // smaller pieces. The item itself is not linked yet, so that no part of it can be evicted for this piece.
+      // Large items are in the LRU of the largest class, where an item can always be evicted, so its chunks also
+      // serve for smaller pieces. The item itself is not linked yet, so that no part of it can be evicted for this
+      // piece.
       classId = this.slabs.largestClass
       piece = this.#allocate(classId)
       if (piece === 0) return false

@@ -42,7 +42,7 @@ export class ListCrawl {
     if (first !== undefined) store.lru.startWalk(first)
   }
 
-  /** Visits at most so many items; returns whether there are more. */
+  /** Visits at most this many items; returns whether there are more. */
   step(items: number): boolean {
     const { lru, statistics } = this.#store
     for (let left = items; left > 0; left--) {
@@ -77,7 +77,7 @@ export class HashCrawl {
   #bucket = 0
   #ended = false
 
-  /** @param buckets what `HashIndex.hold` returned. */
+  /** @param buckets the number of buckets, as `HashIndex.hold` has returned it. */
   constructor(store: ItemStore, buckets: number, visit: VisitItem) {
     this.#store = store
     this.#visit = visit

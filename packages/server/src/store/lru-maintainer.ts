@@ -21,7 +21,7 @@ export class LruMaintainer {
     this.#store = store
   }
 
-  /** Moves a bounded number of items; returns how many, so that the caller knows whether to come back soon. */
+  /** Moves a bounded number of items; returns how many, so that the caller knows when the next step is due. */
   step(): number {
     const { counters, slabs } = this.#store
     counters.maintainerJuggles++

@@ -5,10 +5,10 @@ import type { PageMemory } from './page-memory.ts'
 
 /**
  * The LRU lists, four for each class (`Segment`), linked through the items themselves, with the newest at the head. An
- * item's list stands in its `INFO` word.
+ * item's list is in its `INFO` word.
  *
- * Each list has one cursor for a walk from its tail to its head that takes many steps: an item that leaves under the
- * cursor hands it on to the next one.
+ * Each list has one cursor, for a walk from its tail to its head in many steps. If the item under the cursor leaves the
+ * list, the cursor moves to the next item.
  */
 export class Lru {
   readonly #memory: PageMemory
@@ -22,32 +22,32 @@ export class Lru {
     this.#memory = memory
   }
 
-  /** The least recently used item of a list, 0 if it has none. */
+  /** Returns the least recently used item of a list, 0 if it has none. */
   tail(list: number): number {
     return this.#tails[list]!
   }
 
-  /** The newest item of a list, 0 if it has none. */
+  /** Returns the newest item of a list, 0 if it has none. */
   head(list: number): number {
     return this.#heads[list]!
   }
 
-  /** How many items a list has. */
+  /** Returns the number of items in a list. */
   size(list: number): number {
     return this.#sizes[list]!
   }
 
-  /** Bytes of a list's items, as memcached counts them. */
+  /** Returns the bytes of a list's items, as memcached counts them. */
   bytes(list: number): number {
     return this.#bytes[list]!
   }
 
-  /** The item before this one, towards the head; 0 at the head. */
+  /** Returns the next item towards the head; 0 at the head. */
   previous(item: number): number {
     return this.#memory.words(item)[wordOffset(item) + LRU_PREVIOUS]!
   }
 
-  /** The item behind this one, towards the tail; 0 at the tail. */
+  /** Returns the next item towards the tail; 0 at the tail. */
   next(item: number): number {
     return this.#memory.words(item)[wordOffset(item) + LRU_NEXT]!
   }
@@ -83,7 +83,7 @@ export class Lru {
     this.#bytes[list]! -= itemBytes(info & 0xff, words[at + CLIENT_FLAGS]!, words[at + VALUE_LENGTH]!)
   }
 
-  /** Takes an item to the head of a list. */
+  /** Moves an item to the head of a list. */
   moveTo(item: number, list: number): void {
     this.remove(item)
     const words = this.#memory.words(item)

@@ -28,10 +28,9 @@ interface ClassHistory {
 }
 
 /**
- * Decides once a second whether a page should change its class: from one with much free memory to the pool, or from the
- * class whose oldest items are the oldest to one that evicts much younger ones (memcached: slab_automove.c). And where
- * there are more pages than the limit allows, from the class that misses them least to the pool, which gives them
- * back.
+ * Decides once a second whether a page should change its class: from a class with much free memory to the pool, or from
+ * the class with the oldest items to a class that evicts much younger items (memcached: slab_automove.c). If there are
+ * more pages than the limit allows, pages move from the class that needs them least to the pool, which frees them.
  */
 export class PageAutomover {
   readonly #store: ItemStore
@@ -101,8 +100,8 @@ export class PageAutomover {
   }
 
   /**
-   * Frees pages beyond the limit: at once if the limit was lowered, and after a while if a class had to get its first
-   * page beyond it.
+   * Frees pages beyond the limit: immediately if the limit was lowered, and after some time if a class had to get its
+   * first page beyond the limit.
    */
   #payBack(): PageMove | undefined {
     const { slabs, settings } = this.#store

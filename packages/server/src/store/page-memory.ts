@@ -36,17 +36,17 @@ export class PageMemory {
   /** The numbers of freed pages, for reuse. */
   readonly #freePages: number[] = []
 
-  /** The page of a reference, as bytes. */
+  /** Returns the page of a reference, as bytes. */
   bytes(reference: number): Buffer {
     return this.#bytes[reference >>> PAGE_UNIT_BITS]!
   }
 
-  /** The page of a reference, as words of 32 bits. */
+  /** Returns the page of a reference, as words of 32 bits. */
   words(reference: number): Int32Array {
     return this.#words[reference >>> PAGE_UNIT_BITS]!
   }
 
-  /** The page of a reference, as a view for `copyShort`. */
+  /** Returns the page of a reference, as a view for `copyShort`. */
   view(reference: number): DataView {
     return this.#views[reference >>> PAGE_UNIT_BITS]!
   }
@@ -84,12 +84,12 @@ function allocatePage(): ArrayBuffer | undefined {
   }
 }
 
-/** The position of a reference in the bytes of its page. */
+/** Returns the position of a reference in the bytes of its page. */
 export function byteOffset(reference: number): number {
   return (reference & UNIT_MASK) << 3
 }
 
-/** The position of a reference in the words of its page. */
+/** Returns the position of a reference in the words of its page. */
 export function wordOffset(reference: number): number {
   return (reference & UNIT_MASK) << 1
 }

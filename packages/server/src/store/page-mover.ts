@@ -14,7 +14,7 @@ import { byteOffset, wordOffset } from './page-memory.ts'
 import { PAGE_POOL } from './slab-allocator.ts'
 import type { StoreCounters } from './store-statistics.ts'
 
-/** How an order to move a page ended. */
+/** The outcome of an order to move a page. */
 export const MoveOrder = { ok: 0, running: 1, badClass: 2, noSpare: 3, same: 4 } as const
 
 /** The maximum number of chunks examined in one step, so that requests do not wait. */
@@ -25,7 +25,7 @@ const EVICTION_TRIES = 10
  * The number of passes over a page after which other items are evicted for its items, and a large item that is still
  * being sent is deleted.
  */
-const PATIENT_PASSES = 1000
+const MAX_PATIENT_PASSES = 1000
 
 /** The page that is moving. */
 interface Move {
@@ -72,7 +72,7 @@ export class PageMover {
     return this.#move !== undefined
   }
 
-  /** Orders a page to be moved; -1 as source is any class that has two. Returns a `MoveOrder`. */
+  /** Orders a page to be moved; -1 as source means any class with two pages. Returns a `MoveOrder`. */
   order({ source: from, target, evicts }: PageMove): number {
     const { slabs } = this.#store
     if (from === target) return MoveOrder.same
@@ -210,9 +210,9 @@ export class PageMover {
     return true
   }
 
-  /** A large item that is being sent cannot move; after many passes it is deleted as soon as it is sent. */
+  /** Handles a large item that is being sent and cannot move: after many passes, it is deleted as soon as it is sent. */
   #giveUpLargeItem(item: number, move: Move): boolean {
-    if (move.passes > PATIENT_PASSES) {
+    if (move.passes > MAX_PATIENT_PASSES) {
       this.#store.tails.beforeEviction(item)
       this.#store.unlink(item)
       this.#store.counters.busyDeletes++
@@ -226,10 +226,10 @@ export class PageMover {
     memory.bytes(from).copy(memory.bytes(to), byteOffset(to), start, start + slabs.classes[move.source]!.chunkBytes)
   }
 
-  /** A chunk of the source class that is not on the page, 0 if there is none. */
+  /** Returns a chunk of the source class that is not on the page, 0 if there is none. */
   #rescueChunk(move: Move): number {
     const { tails, settings, counters } = this.#store
-    const tries = move.evicts || move.passes > PATIENT_PASSES ? EVICTION_TRIES : 0
+    const tries = move.evicts || move.passes > MAX_PATIENT_PASSES ? EVICTION_TRIES : 0
     for (let left = tries; ; left--) {
       const chunk = this.#chunkElsewhere(move)
       if (chunk !== 0) return chunk
@@ -252,7 +252,7 @@ export class PageMover {
     }
   }
 
-  /** The free chunk is on the page itself, so it is cleared, too. */
+  /** Withdraws a chunk that was allocated for a copy but is on the moving page itself. */
   #withdraw(chunk: number, move: Move): void {
     this.#store.slabs.withdrawUsed(chunk, move.source)
     this.#store.counters.inlineReclaim++

@@ -2,7 +2,7 @@ import { INFO, ItemFlag, LRU_PREVIOUS, makeInfo, NEXT } from './item-layout.ts'
 import { PAGE_BYTES, wordOffset } from './page-memory.ts'
 import type { PageMemory } from './page-memory.ts'
 
-/** One class: chunks of one size, the pages that hold them, and which are free. */
+/** A class: its chunks, all of one size, the pages that hold them, and its free chunks. */
 export interface SlabClass {
   readonly chunkBytes: number
   readonly chunksPerPage: number
@@ -23,8 +23,8 @@ export const PAGE_POOL = 0
 
 /**
  * Cuts pages into chunks of the classes' sizes. If no more pages are allowed, `allocate` returns 0, and the store
- * evicts. As in memcached, only a class without any page still gets its first one, since it could store nothing without
- * it. The page mover frees the excess later (docs/decisions/0005).
+ * evicts. As in memcached, only a class without any page still gets its first page, since it could store nothing
+ * without it. The page mover frees the excess later (docs/decisions/0005).
  *
  * A page's chunks are allocated one by one from its start and reach the free list only when they are freed, so that
  * unused memory is never touched.
@@ -53,12 +53,12 @@ export class SlabAllocator {
     this.#classOfSize = classTable(chunkSizes)
   }
 
-  /** Pages that hold memory, those of the pool among them. */
+  /** The number of pages that hold memory, including pages of the pool. */
   get pages(): number {
     return this.#pages
   }
 
-  /** Pages that belong to no class. */
+  /** The number of pages that belong to no class. */
   get pooledPages(): number {
     return this.#pool.length
   }
@@ -68,7 +68,7 @@ export class SlabAllocator {
     return this.#pages >= this.#pageLimit
   }
 
-  /** How many pages there are beyond the limit. */
+  /** The number of pages beyond the limit. */
   get excessPages(): number {
     return Math.max(0, this.#pages - this.#pageLimit)
   }
@@ -101,7 +101,7 @@ export class SlabAllocator {
     return this.allocateOwn(classId)
   }
 
-  /** The same without a new page. */
+  /** Like `allocate`, without a new page. */
   allocateOwn(classId: number): number {
     const slabClass = this.classes[classId]!
     let chunk = slabClass.freeHead
@@ -157,7 +157,10 @@ export class SlabAllocator {
     }
   }
 
-  /** A page that may leave a class: its oldest one, which still unused chunks never belong to; 0 if there is none. */
+  /**
+   * Returns a page that may leave a class: its oldest page, which has no chunks that were never used; 0 if there is
+   * none.
+   */
   pageToMove(classId: number): number {
     if (classId === PAGE_POOL) return this.#pool[0] ?? 0
     const { pages } = this.classes[classId]!
@@ -229,7 +232,7 @@ function pagesOf(memoryLimitBytes: number): number {
   return Math.max(1, Math.floor(memoryLimitBytes / PAGE_BYTES))
 }
 
-/** The class for each size in units of 8 bytes, so that choosing one is a look-up. */
+/** Returns the class for each size in units of 8 bytes, so that choosing a class is a lookup. */
 function classTable(chunkSizes: readonly number[]): Uint8Array {
   const largest = chunkSizes[chunkSizes.length - 1]!
   const table = new Uint8Array((largest >>> 3) + 1)

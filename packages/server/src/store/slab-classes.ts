@@ -3,14 +3,14 @@ import { PAGE_BYTES } from './page-memory.ts'
 
 /** memcached's item header, before the cas unique. */
 const MIN_HEADER_BYTES = 48
-/** Class numbers fill 6 bits, and 0 is the pool of pages that belong to none. */
+/** The highest class: class numbers have 6 bits, and 0 is the pool of pages that belong to no class. */
 const MAX_CLASSES = 63
 
-/** How the chunk sizes are made. */
+/** The settings that determine the chunk sizes. */
 export interface SlabClassSettings {
   /** The minimum room for key, value and client flags (`-n`). */
   readonly minItemBytes: number
-  /** Each class's chunk over that of the one before (`-f`). */
+  /** The ratio of the chunk sizes of a class and of the class before it (`-f`). */
   readonly growthFactor: number
   /** The largest chunk; bigger items are chains of chunks (`-o slab_chunk_max`). */
   readonly largestChunkBytes: number
@@ -19,8 +19,9 @@ export interface SlabClassSettings {
 }
 
 /**
- * The chunk size of each class, index 0 unused: from 48 + `minItemBytes` by `growthFactor`, each rounded up to 8, and
- * the largest last, exactly as memcached makes them (slabs.c, slabs_init), so that items fall into the same classes.
+ * Returns the chunk size of each class, with index 0 unused: from 48 + `minItemBytes` by `growthFactor`, each rounded
+ * up to 8, and the largest last, exactly as memcached makes them (slabs.c, slabs_init), so that items fall into the
+ * same classes.
  */
 export function slabClassSizes(settings: SlabClassSettings): readonly number[] {
   const { largestChunkBytes, growthFactor, slabSizes } = settings

@@ -17,7 +17,7 @@ export interface StoreSettings extends SlabClassSettings {
   readonly itemMaxBytes: number
   /** Whether a full memory refuses new items instead of evicting old ones (`-M`). */
   readonly disableEvictions: boolean
-  /** Whether items have cas uniques (`-C` says no). */
+  /** Whether items have cas uniques; false with `-C`. */
   readonly cas: boolean
   /** Log2 of the buckets of a new index (`-o hashpower`). */
   readonly hashPower: number
@@ -30,29 +30,35 @@ export interface StoreSettings extends SlabClassSettings {
   hotMaxFactor: number
   warmMaxFactor: number
   /**
-   * Items that expire within so many seconds go to TEMP, where nothing is evicted; `undefined` for none (`-o
+   * Items that expire within this many seconds go to TEMP, where nothing is evicted; `undefined` for none (`-o
    * temporary_ttl`).
    */
   temporaryTtlSeconds: number | undefined
-  /** An item that has been sent for so many seconds leaves the tail of its LRU; 0 for never (`-o tail_repair_time`). */
+  /** An item that has been sent for this many seconds leaves the tail of its LRU; 0 for never (`-o tail_repair_time`). */
   readonly tailRepairSeconds: number
   /** Whether pages may move between classes (`-o slab_reassign`). */
   readonly slabReassign: boolean
-  /** 0 never moves pages by itself, 1 does, 2 does at every eviction (`-o slab_automove`, `slabs automove`). */
+  /**
+   * Whether pages move by themselves: 0 never, 1 with the load, 2 at every eviction (`-o slab_automove`, `slabs
+   * automove`).
+   */
   slabAutomove: number
-  /** How much younger than the oldest class's a class's tail must be to be given its page (`-o slab_automove_ratio`). */
+  /**
+   * A class gets a page of the class with the oldest items if its own tail is younger than this share of their age (`-o
+   * slab_automove_ratio`).
+   */
   slabAutomoveRatio: number
   /** The seconds that a decision considers (`-o slab_automove_window`). */
   slabAutomoveWindow: number
-  /** Whether items may be dumped and expired ones looked for (`-o lru_crawler`, `lru_crawler enable`). */
+  /** Whether items may be dumped, and expired items searched for (`-o lru_crawler`, `lru_crawler enable`). */
   lruCrawler: boolean
-  /** Pause between steps of a crawl, in microseconds, as memcached counts it (`-o lru_crawler_sleep`). */
+  /** The pause between steps of a crawl, in microseconds, as memcached counts it (`-o lru_crawler_sleep`). */
   lruCrawlerSleep: number
-  /** Most items that one crawl looks at in a list; 0 is all (`-o lru_crawler_tocrawl`). */
+  /** The maximum number of items that a crawl examines in a list; 0 means all (`-o lru_crawler_tocrawl`). */
   lruCrawlerTocrawl: number
 }
 
-/** memcached 1.6.45's own. */
+/** The defaults of memcached 1.6.45. */
 export const DEFAULT_STORE_SETTINGS: StoreSettings = {
   memoryLimitBytes: 64 * 1024 * 1024,
   reservedBytes: 0,

@@ -18,7 +18,7 @@ export class StoreCounters {
   busyItems = 0
   busyDeletes = 0
   busyNoMemory = 0
-  /** The reason why a page that is moving last had to wait for a chunk. */
+  /** The reason for the last wait of a page move for a chunk. */
   lastBusyStatus: 'none' | 'busy' | 'busy_active' | 'busy_floating' = 'none'
 
   linked(bytes: number): void {
@@ -32,7 +32,7 @@ export class StoreCounters {
     this.bytes -= bytes
   }
 
-  /** `stats reset`: everything except the current state. */
+  /** Resets everything except the current state (`stats reset`). */
   reset(): void {
     const { currItems, bytes } = this
     Object.assign(this, new StoreCounters())
@@ -67,7 +67,7 @@ export class LruStatistics {
   }
 }
 
-/** The sum over all lists. */
+/** Returns the sum over all lists. */
 export function total(counts: Float64Array): number {
   let sum = 0
   for (const count of counts) sum += count
@@ -76,11 +76,11 @@ export function total(counts: Float64Array): number {
 
 const BUCKET_BYTES = 32
 
-/** How many items there are of each size, for `stats sizes` (`-o track_sizes`). */
+/** The number of items of each size, for `stats sizes` (`-o track_sizes`). */
 export class SizeHistogram {
   readonly #counts = new Map<number, number>()
 
-  /** Counts an item of so many bytes in (`by` 1) or out (-1). */
+  /** Counts an item of this many bytes when it is stored (`by` 1) or removed (-1). */
   count(bytes: number, by: 1 | -1): void {
     const bucket = Math.ceil(bytes / BUCKET_BYTES) * BUCKET_BYTES
     const count = (this.#counts.get(bucket) ?? 0) + by
@@ -88,7 +88,7 @@ export class SizeHistogram {
     else this.#counts.set(bucket, count)
   }
 
-  /** Size in bytes, rounded up to 32, and how many items are of it. */
+  /** Returns each size in bytes, rounded up to 32, with the number of its items. */
   entries(): [number, number][] {
     return [...this.#counts].sort(([a], [b]) => a - b)
   }

@@ -5,10 +5,10 @@ import { wordOffset } from './page-memory.ts'
 import type { PageMemory } from './page-memory.ts'
 import type { StoreSettings } from './store-settings.ts'
 
-/** How many items from a tail on are examined in one pull. */
+/** The number of items that one pull examines, from the tail on. */
 const PULL_DEPTH = 5
 
-/** The store's lists, and how an item leaves them. */
+/** The parts of the store that a pull uses: its lists, and the methods that remove items. */
 export interface PulledStore {
   /** The current second. */
   readonly now: number
@@ -16,7 +16,7 @@ export interface PulledStore {
   readonly memory: PageMemory
   readonly lru: Lru
   readonly statistics: LruStatistics
-  /** Whether an item has expired or was flushed. */
+  /** Returns whether an item has expired or was flushed. */
   isDead(item: number): boolean
   unlink(item: number): void
 }
@@ -26,7 +26,7 @@ export interface PulledStore {
  * removed, used items of HOT and WARM move to WARM and others to COLD, and items of COLD are evicted.
  */
 export class TailPuller {
-  /** Told of each eviction, for `slab_automove=2`. */
+  /** Called at each eviction, for `slab_automove=2`. */
   onEviction: ((classId: number) => void) | undefined
   readonly #store: PulledStore
   #beforeEviction: ((item: number) => void) | undefined
@@ -36,7 +36,7 @@ export class TailPuller {
   }
 
   /** Sets the function that is called with each item that is about to be evicted; `undefined` for none. */
-  tellEvictions(listener: ((item: number) => void) | undefined): void {
+  watchEvictions(listener: ((item: number) => void) | undefined): void {
     this.#beforeEviction = listener
   }
 
@@ -53,7 +53,7 @@ export class TailPuller {
     return this.#pullCold(classId, false)
   }
 
-  /** Frees memory at the tail of COLD: expired items first, else, if allowed, a live one. */
+  /** Frees memory at the tail of COLD: of expired items, or, if there are none and it is allowed, of a live item. */
   evict(classId: number): boolean {
     return this.#pullCold(classId, true) > 0
   }

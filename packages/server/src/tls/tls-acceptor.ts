@@ -24,7 +24,7 @@ export interface Handshake {
 /** Receives the outcomes of handshakes. */
 export interface HandshakeOwner {
   readonly counters: ServerCounters
-  /** The current second. */
+  /** Returns the current second. */
   now(): number
   secured(stream: TLSSocket, ends: ConnectionEnds): void
   /** Reports an error of TLS, which ends the connection. */
@@ -51,8 +51,8 @@ export class TlsAcceptor {
   readonly #options: ResolvedTlsOptions
   readonly #owner: HandshakeOwner
   /**
-   * The pending handshakes by address, oldest first: `node:tls` does not tell which accepted socket a secure socket was
-   * made of.
+   * The pending handshakes by address, oldest first: `node:tls` does not reveal which accepted socket a secure socket
+   * belongs to.
    */
   readonly #pending = new Map<string, Handshake>()
   readonly #ticketKeys = new Map<PeerVerification, Buffer>()
@@ -81,7 +81,7 @@ export class TlsAcceptor {
   /**
    * Reads the files again, for the connections that come from now on.
    *
-   * @throws MemcacheOptionError if one cannot be used; everything stays as it was.
+   * @throws MemcacheOptionError if a file cannot be used; then the earlier files stay in use.
    */
   refresh(): void {
     this.#servers = this.#makeServers(readTlsFiles(this.#options))
@@ -179,12 +179,15 @@ export class TlsAcceptor {
   }
 }
 
-/** The addresses of a connection; no two open connections have the same. */
+/** Returns the addresses of a connection; no two open connections have the same. */
 function addressesOf({ localAddress, localPort, remoteAddress, remotePort }: Socket): string {
   return `${remoteAddress} ${remotePort} ${localAddress} ${localPort}`
 }
 
-/** If no certificate is required, Node accepts an invalid one; memcached accepts only a valid one or none. */
+/**
+ * Returns whether a client has sent an invalid certificate although none is required. Node accepts it; memcached
+ * accepts only a valid certificate or none.
+ */
 function hasInvalidCertificate(stream: TLSSocket, mode: PeerVerification): boolean {
   return mode === 'request' && !stream.authorized && stream.getPeerX509Certificate() !== undefined
 }

@@ -9,7 +9,7 @@ import type { ResolvedTlsOptions } from './tls-options.ts'
 
 /** One certificate of a PEM file. */
 const CERTIFICATE = /-----BEGIN (?:TRUSTED |X509 )?CERTIFICATE-----[^]*?-----END (?:TRUSTED |X509 )?CERTIFICATE-----/g
-/** How a private key in DER may be wrapped. */
+/** The formats of a private key in DER. */
 const DER_KEY_TYPES = ['pkcs8', 'pkcs1', 'sec1'] as const
 
 /**
@@ -53,7 +53,7 @@ export function readTlsFiles(options: ResolvedTlsOptions): SecureContextOptions 
   return { ...all, ciphers }
 }
 
-/** An error of OpenSSL in memcached's form: `error:0A00010B:SSL routines::wrong version number`. */
+/** Returns an error of OpenSSL in memcached's form: `error:0A00010B:SSL routines::wrong version number`. */
 export function opensslMessage(error: Error): string {
   const match = /error:([0-9A-F]{8}):([^:]*):[^:]*:([^:\n]*)/.exec(error.message)
   if (match !== null) return `error:${match[1]}:${match[2]}::${match[3]}`
@@ -73,7 +73,11 @@ function attempt<Value>(failed: string, read: () => Value): Value {
   }
 }
 
-/** The certificates of a file. Node would ignore certificates that it cannot read. */
+/**
+ * Returns the certificates of a file.
+ *
+ * @throws Error if there is none, or one is invalid: Node would ignore certificates that it cannot read.
+ */
 function readCa(path: string): string[] {
   const certificates = readFileSync(path, 'latin1').match(CERTIFICATE) ?? []
   if (certificates.length === 0) {

@@ -14,8 +14,9 @@ export interface ServerTlsOptions {
    */
   caCertFile?: string | undefined
   /**
-   * Whether clients are asked for a certificate (`ssl_verify_mode` 0 to 3). `'request'` accepts clients without one,
-   * but refuses an invalid one; `'once'` is `'require'`, since connections are never renegotiated. Default `'none'`.
+   * Whether clients must send a certificate (`ssl_verify_mode` 0 to 3). `'request'` accepts clients without a
+   * certificate, but refuses an invalid certificate; `'once'` is `'require'`, since connections are never renegotiated.
+   * Default `'none'`.
    */
   verifyMode?: TlsVerifyMode | undefined
   /** Cipher list of OpenSSL, for TLS 1.2 and older (`ssl_ciphers`). Default: Node's. */
@@ -24,7 +25,10 @@ export interface ServerTlsOptions {
   minVersion?: TlsVersion | undefined
   /** Whether clients may resume a session with less work (`ssl_session_cache`). Default false. */
   sessionCache?: boolean | undefined
-  /** Shown by `stats settings` (`ssl_wbuf_size`); Node sizes its buffers itself. Default 16 KiB. */
+  /**
+   * The value in `stats settings` (`ssl_wbuf_size`); it has no other effect, since Node sizes its buffers itself.
+   * Default 16 KiB.
+   */
   writeBufferBytes?: number | undefined
   /** Clients that do not finish their handshake within this time are disconnected. Default 30. */
   handshakeTimeoutSeconds?: number | undefined
@@ -39,7 +43,7 @@ export type ResolvedTlsOptions = {
   readonly [Name in keyof ServerTlsOptions]-?: NonNullable<ServerTlsOptions[Name]>
 }
 
-/** The values of memcached's options that are numbers, at the number that they are. */
+/** The values of the options that are numbers in memcached; each value is at the index of its number. */
 export const TLS_VERIFY_MODES: readonly TlsVerifyMode[] = ['none', 'request', 'require', 'once']
 export const TLS_VERSIONS: readonly TlsVersion[] = ['TLSv1', 'TLSv1.1', 'TLSv1.2', 'TLSv1.3']
 export const TLS_KEY_FORMATS: readonly TlsKeyFormat[] = ['pem', 'der']
@@ -57,7 +61,7 @@ const DEFAULTS: ResolvedTlsOptions = {
   handshakeTimeoutSeconds: 30,
 }
 
-/** Options of `node:tls`, and ours for the same purpose. */
+/** Options of `node:tls`, with the options of this package for the same purpose. */
 const HINTS = {
   cert: 'chainCertFile',
   key: 'keyFile',

@@ -16,9 +16,9 @@ const LOWER_A = 97
 const LOWER_Z = 122
 
 /**
- * Whether a datagram carries a whole request. A request of several datagrams is ignored, as in memcached, and so is a
- * datagram that does not begin like a command. No response of this server or of another service begins like a command,
- * so that a forged address cannot make two servers respond to each other endlessly.
+ * Returns whether a datagram carries a whole request. A request of several datagrams is ignored, as in memcached, and
+ * so is a datagram that does not begin like a command. No response of this server or of another service begins like a
+ * command, so that a forged address cannot make two servers respond to each other endlessly.
  */
 function isRequest(datagram: Buffer): boolean {
   if (datagram.length <= UDP_HEADER_BYTES || datagram.readUInt16BE(4) !== 1) return false
@@ -26,12 +26,12 @@ function isRequest(datagram: Buffer): boolean {
   return first === BINARY_REQUEST_MAGIC || (first >= LOWER_A && first <= LOWER_Z)
 }
 
-/** The number of datagrams of a response. */
+/** Returns the number of datagrams of a response. */
 function datagramCount(replyBytes: number): number {
   return Math.ceil(replyBytes / PAYLOAD_BYTES)
 }
 
-/** The datagram of a response with the number `sequence`, which counts from 0. */
+/** Returns the datagram of a response with the number `sequence`, which counts from 0. */
 function frameReply(requestId: number, reply: Buffer, sequence: number): Buffer {
   const payload = reply.subarray(sequence * PAYLOAD_BYTES, (sequence + 1) * PAYLOAD_BYTES)
   const datagram = Buffer.allocUnsafe(UDP_HEADER_BYTES + payload.length)
@@ -45,11 +45,11 @@ function frameReply(requestId: number, reply: Buffer, sequence: number): Buffer 
 
 /** The longest response to one datagram; a request for more is refused. */
 const MAX_REPLY_BYTES = 8 * 1024 * 1024
-/** Datagrams of one response that are sent in one turn: as many as a Node client reads at once. */
+/** The number of datagrams of one response that are sent in one turn: as many as a Node client reads at once. */
 const DATAGRAMS_PER_TURN = 32
-/** Bytes of responses that wait to be sent; beyond it, datagrams are dropped unread, as on a congested network. */
+/** The maximum number of bytes of responses that wait to be sent; beyond it, datagrams are dropped without being read. */
 const MAX_WAITING_BYTES = 8 * 1024 * 1024
-/** Bytes that the kernel has not yet taken; beyond it, the rest of a response is dropped. */
+/** The maximum number of bytes that the kernel has not yet taken; beyond it, the rest of a response is dropped. */
 const MAX_QUEUED_BYTES = 4 * 1024 * 1024
 const LOOPBACK = /^(?:127\.|::1$|::ffff:127\.)/
 
@@ -90,7 +90,7 @@ export class UdpListener {
   }
 
   /**
-   * Listens.
+   * Starts to listen on an address.
    *
    * @throws MemcacheConnectionError if it cannot: the port is in use, or the process has no permission.
    */
@@ -185,8 +185,8 @@ export class UdpListener {
 }
 
 /**
- * Whether the sender's address cannot be forged: loopback, since kernels drop packets of other machines with such an
- * address.
+ * Returns whether the sender's address cannot be forged: a loopback address, since kernels drop packets of other
+ * machines with such an address.
  */
 export function isVerified(address: string): boolean {
   return LOOPBACK.test(address)

@@ -70,7 +70,7 @@ export class UdpRequest implements SessionHost {
     }
   }
 
-  /** The response to a request whose response would be too long. */
+  /** Returns the response to a request whose own response would be too long. */
   refusal(): Buffer {
     if (!this.#isBinary) return TOO_LONG
     const header = Buffer.alloc(HEADER_BYTES)

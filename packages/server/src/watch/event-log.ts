@@ -20,7 +20,7 @@ export const EventStream = {
   proxyuser: 1 << 9,
 } as const
 
-/** The streams of a `watch` command: fetchers without an argument; `undefined` for one that does not exist. */
+/** Returns the streams of a `watch` command, `fetchers` without an argument; `undefined` if a stream does not exist. */
 export function readStreams(words: readonly string[]): number | undefined {
   let streams = words.length === 0 ? EventStream.fetchers : 0
   for (const word of words) {
@@ -30,11 +30,11 @@ export function readStreams(words: readonly string[]): number | undefined {
   return streams
 }
 
-/** Most watchers at once, as in memcached. */
+/** The maximum number of watchers, as in memcached. */
 const MAX_WATCHERS = 20
 const MAX_LOGGED_LINE_BYTES = 512
 
-/** How a lookup ended: by memcached's words. */
+/** The outcomes of a lookup, in memcached's words. */
 const FetchStatus = ['not_found', 'found', 'flushed', 'expired'] as const
 
 /** A client's connection, as the lines describe it. */
@@ -51,7 +51,7 @@ export interface LoggedStore {
   readonly key: Buffer
   readonly keyStart: number
   readonly keyLength: number
-  /** Seconds left to live, 0 for ever. */
+  /** The remaining lifetime in seconds; 0 if the item does not expire. */
   readonly ttl: number
   readonly classId: number
   readonly valueLength: number
@@ -95,12 +95,12 @@ export class EventLog {
     return ++this.#lastEvent
   }
 
-  /** Continues the count of before a restart. */
+  /** Continues the count of events after a restart. */
   skipEvents(events: number): void {
     this.#lastEvent += events
   }
 
-  /** `stats reset`. */
+  /** Resets the counts (`stats reset`). */
   resetCounts(): void {
     this.written = 0
     this.sent = 0
@@ -118,14 +118,14 @@ export class EventLog {
     if (this.#watchers.delete(watcher)) this.#update()
   }
 
-  /** A lookup; the item is 0 for a miss. */
+  /** Reports a lookup; the item is 0 for a miss. */
   fetched({ keyBuffer, keyStart, keyLength }: StoredKey, item: number): void {
     const death = this.#store.takeDeath()
     if ((this.streams & EventStream.fetchers) === 0) return
     const status = item === 0 ? FetchStatus[death]! : 'found'
     const classId = item === 0 ? 0 : this.#store.classOf(item)
     const size = item === 0 ? 0 : this.#store.valueLength(item)
-    this.#tell(
+    this.#emit(
       EventStream.fetchers,
       () =>
         `type=item_get key=${percentEncode(keyBuffer, keyStart, keyLength)} status=${status} clsid=${classId}` +
@@ -134,7 +134,7 @@ export class EventLog {
   }
 
   stored({ status, command, key, keyStart, keyLength, ttl, classId, valueLength }: LoggedStore): void {
-    this.#tell(
+    this.#emit(
       EventStream.mutations,
       () =>
         `type=item_store key=${percentEncode(key, keyStart, keyLength)} status=${status} cmd=${command}` +
@@ -142,15 +142,15 @@ export class EventLog {
     )
   }
 
-  /** An error of TLS that ends a connection; 0 for one that is gone already. */
+  /** Reports an error of TLS that ends a connection; the id is 0 if the connection is gone already. */
   tlsFailed(connectionId: number, message: string): void {
-    this.#tell(EventStream.connevents, () => `type=conntlserr fd=${connectionId} msg=${message}`)
+    this.#emit(EventStream.connevents, () => `type=conntlserr fd=${connectionId} msg=${message}`)
   }
 
-  /** An item that is about to be deleted, by `delete` or `md`. */
+  /** Reports an item that is about to be deleted, by `delete` or `md`. */
   deleted(item: number, command: string): void {
     const store = this.#store
-    this.#tell(
+    this.#emit(
       EventStream.deletions,
       () =>
         `type=deleted key=${this.#keyOf(item)} cmd=${command} clsid=${store.classOf(item)}` +
@@ -158,11 +158,11 @@ export class EventLog {
     )
   }
 
-  /** An item that is about to be evicted. */
+  /** Reports an item that is about to be evicted. */
   evicted(item: number): void {
     const store = this.#store
     const exptime = store.exptime(item)
-    this.#tell(
+    this.#emit(
       EventStream.evictions,
       () =>
         `type=eviction key=${this.#keyOf(item)} fetch=${store.hasFlag(item, ItemFlag.fetched) ? 'yes' : 'no'}` +
@@ -172,35 +172,35 @@ export class EventLog {
   }
 
   connected(connection: LoggedConnection): void {
-    this.#tell(EventStream.connevents, () => `type=conn_new ${endpoint(connection)} cfd=${connection.id}`)
+    this.#emit(EventStream.connevents, () => `type=conn_new ${endpoint(connection)} cfd=${connection.id}`)
   }
 
   closed(connection: LoggedConnection, reason: string): void {
-    this.#tell(
+    this.#emit(
       EventStream.connevents,
       () => `type=conn_close ${endpoint(connection)} reason=${reason} cfd=${connection.id}`,
     )
   }
 
-  /** A line of the text protocol, as it came. */
+  /** Reports a line of the text protocol as it was received. */
   command(buffer: Buffer, start: number, end: number): void {
-    this.#tell(
+    this.#emit(
       EventStream.rawcmds,
       () => `<${this.connectionId} ${buffer.toString('latin1', start, Math.min(end, start + MAX_LOGGED_LINE_BYTES))}`,
     )
   }
 
-  /** A report of the background work. */
+  /** Reports an event of the background work. */
   system(text: string): void {
-    this.#tell(EventStream.sysevents, () => text)
+    this.#emit(EventStream.sysevents, () => text)
   }
 
   #keyOf(item: number): string {
     return percentEncode(this.#store.bytes(item), this.#store.keyStart(item), this.#store.keyLength(item))
   }
 
-  /** The line is built only if a watcher has room for it. */
-  #tell(stream: number, format: () => string): void {
+  /** Sends a line to the watchers of a stream; the line is built only if a watcher has room for it. */
+  #emit(stream: number, format: () => string): void {
     if ((this.streams & stream) === 0) return
     const event = this.nextEvent()
     this.written++

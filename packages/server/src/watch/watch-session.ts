@@ -2,7 +2,7 @@ import type { Session } from '../session.ts'
 import type { EventLog } from './event-log.ts'
 import type { Watcher } from './watcher.ts'
 
-/** The session of a watcher. As in memcached, what its client sends is ignored. */
+/** The session of a watcher. As in memcached, input of its client is ignored. */
 export class WatchSession implements Session {
   readonly state = 'conn_watch'
   readonly isPaused = false

@@ -37,7 +37,7 @@ export class Watcher {
     this.#scheduleFlush()
   }
 
-  /** Whether there is room for another line; if not, it counts as skipped. */
+  /** Returns whether there is room for another line; if not, the line counts as skipped. */
   hasRoom(): boolean {
     if (this.#lines.length + this.#stream.writableLength + LINE_BYTES <= this.#bufferBytes) return true
     this.#skipped++
@@ -46,7 +46,7 @@ export class Watcher {
 
   /** Adds a line of bytes as latin1, for which there is room. */
   add(line: string): void {
-    this.#tellSkipped()
+    this.#reportSkipped()
     this.#lines += line
     this.#scheduleFlush()
   }
@@ -64,14 +64,14 @@ export class Watcher {
   #flushLines(): void {
     this.#isFlushing = false
     if (this.#stream.destroyed || this.#stream.writableLength > 0) return
-    if (this.#lines === '') this.#tellSkipped()
+    if (this.#lines === '') this.#reportSkipped()
     if (this.#lines === '') return
     const lines = this.#lines
     this.#lines = ''
     this.#stream.write(Buffer.from(lines, 'latin1'), this.#flush)
   }
 
-  #tellSkipped(): void {
+  #reportSkipped(): void {
     if (this.#skipped === 0) return
     this.#lines += `skipped=${this.#skipped}\n`
     this.#skipped = 0

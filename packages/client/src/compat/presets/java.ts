@@ -68,7 +68,9 @@ function encodePlain(value: unknown): EncodedValue {
 }
 
 function timeOf(date: Date): bigint {
-  const time = date.getTime()
+  if (Object.keys(date).length > 0) throw cannotWrite(date, CLIENT, 'it has properties of its own')
+  // A subclass may have another `getTime`.
+  const time = Date.prototype.getTime.call(date)
   if (Number.isNaN(time)) throw cannotWrite(date, CLIENT, 'it is no valid time')
   return BigInt(time)
 }

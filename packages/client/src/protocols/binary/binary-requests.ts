@@ -49,7 +49,7 @@ export function writeKeyList({ wireKeys, opaque }: KeyListOperation, requests: R
   write(requests, { opcode: Opcode.noop, opaque })
 }
 
-/** Get, GAT or Touch. */
+/** Writes a Get, GAT or Touch. */
 export function writeRetrieval({ wireKey: key, request, opaque }: RetrievalOperation, requests: RequestBuffer): void {
   checkRetrieval(request)
   const { touchExptime, value } = request
@@ -61,7 +61,7 @@ export function writeRetrieval({ wireKey: key, request, opaque }: RetrievalOpera
   }
 }
 
-/** Set, Add, Replace, Append or Prepend. */
+/** Writes a Set, Add, Replace, Append or Prepend. */
 export function writeStore(operation: StoreOperation, requests: RequestBuffer): void {
   const { mode, wireKey: key, conditions, opaque } = operation
   checkConditions(conditions)
@@ -71,14 +71,14 @@ export function writeStore(operation: StoreOperation, requests: RequestBuffer): 
   write(requests, { opcode: Opcode[mode], opaque, extras, key, value, cas: conditions.compareCas })
 }
 
-/** Delete. */
+/** Writes a Delete. */
 export function writeDelete({ request, opaque }: DeleteOperation, requests: RequestBuffer): void {
   const { wireKey: key, name: _, compareCas: cas, ...flags } = request
   if (Object.values(flags).some((flag) => flag !== undefined && flag !== false)) refuse('a flag of md')
   write(requests, { opcode: Opcode.delete, opaque, key, cas })
 }
 
-/** Increment or Decrement, which can create a counter. */
+/** Writes an Increment or Decrement, which can create a counter. */
 export function writeArithmetic({ request, opaque }: ArithmeticOperation, requests: RequestBuffer): void {
   const { mode, delta, initial = ZERO, vivifyExptime, wireKey: key, compareCas: cas } = request
   if (request.details || request.exptime !== undefined || request.newCas !== undefined) refuse('a flag of ma')
@@ -87,7 +87,7 @@ export function writeArithmetic({ request, opaque }: ArithmeticOperation, reques
   write(requests, { opcode, opaque, extras, key, cas })
 }
 
-/** Version, Stat, Flush, No-op, Verbosity, SASL auth. */
+/** Writes a Version, Stat, Flush, No-op, Verbosity or SASL Auth. */
 export function writeLines({ request, opaque }: LinesOperation, requests: RequestBuffer): void {
   const { binary, text } = request
   if (binary === undefined) refuse(`'${text.trim()}'`)

@@ -53,7 +53,7 @@ function takeHit(operation: KeyListOperation, { body, valueStart, casUnique }: B
   else operation.take(body, valueStart, body.length, clientFlags, OWNED)
 }
 
-/** Get, GAT or Touch. */
+/** Reads the response to a Get, GAT or Touch. */
 export function readRetrieval(
   operation: RetrievalOperation,
   packet: BinaryPacket,
@@ -80,7 +80,7 @@ export function readRetrieval(
   return true
 }
 
-/** Set, Add, Replace, Append or Prepend. */
+/** Reads the response to a Set, Add, Replace, Append or Prepend. */
 export function readStore(operation: StoreOperation, packet: BinaryPacket, responses: BinaryResponses): boolean {
   const status = storeStatus(operation, packet.status)
   if (status === undefined) return responses.fail(operation, packet)
@@ -88,7 +88,7 @@ export function readStore(operation: StoreOperation, packet: BinaryPacket, respo
   return true
 }
 
-/** Delete. */
+/** Reads the response to a Delete. */
 export function readDelete(operation: DeleteOperation, packet: BinaryPacket, responses: BinaryResponses): boolean {
   const { status } = packet
   if (status === Status.ok) operation.finish('deleted')
@@ -98,7 +98,7 @@ export function readDelete(operation: DeleteOperation, packet: BinaryPacket, res
   return true
 }
 
-/** Increment or Decrement. */
+/** Reads the response to an Increment or Decrement. */
 export function readArithmetic(
   operation: ArithmeticOperation,
   packet: BinaryPacket,

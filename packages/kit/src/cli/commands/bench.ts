@@ -29,8 +29,8 @@ interface Measured {
 }
 
 /**
- * `memcache-ts bench`: a load test. The callers in this process each wait for a response before their next request. It
- * uses its own keys under `memcache-ts-bench:`, which expire by themselves.
+ * `memcache-ts bench`: runs a load test. The callers in this process each wait for a response before their next
+ * request. It uses its own keys under `memcache-ts-bench:`, which expire by themselves.
  */
 export async function bench(context: CommandContext, options: BenchOptions): Promise<ExitStatus> {
   const { client, json, terminal } = context

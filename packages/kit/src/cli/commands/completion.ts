@@ -33,7 +33,7 @@ function optionsOf(command: Command): string[] {
   return command.options.flatMap(({ long }) => (long === undefined || long === null ? [] : [long]))
 }
 
-/** The options that are followed by a value, which is no command: `--servers`, `-s`. */
+/** Returns the options that a value follows, which is not a command: `--servers`, `-s`. */
 function optionsWithValue(command: Command): string[] {
   return command.options
     .filter(({ required, optional }) => required || optional)
@@ -41,8 +41,8 @@ function optionsWithValue(command: Command): string[] {
 }
 
 /**
- * The command is the first word that is the name of one and not the value of a global option, since those may precede
- * it. Bash makes words of `=`, too.
+ * Returns the completion script for bash. The command is the first word that is the name of a command and not the value
+ * of a global option, since global options may precede it. Bash also makes words of `=`.
  */
 function bash(commands: readonly Completed[], program: Command): string {
   const cases = commands.map(({ name, options }) => `    ${name}) words="${options.join(' ')}" ;;`)

@@ -55,11 +55,12 @@ const NAMESPACES = new WeakMap<Memcache, WeakMap<object, DeclaredNamespace>>()
 export type ClassDecoratorOf = <Class extends AnyClass>(target: Class, context?: ClassDecoratorContext) => void
 
 /**
- * Sets where the cached results of a class's methods are stored: a name in place of the class name, a version, a cache;
- * for example `@CacheConfig({ name: 'cities', version: 2 })` above `class Cities`. Subclasses without their own
- * `@CacheConfig` inherit it; a class and such a subclass share the results that both cache.
+ * Sets where the cached results of a class's methods are stored: a name in place of the class name, a version, a cache.
+ * Subclasses without their own `@CacheConfig` inherit it; a class and such a subclass share the results of the methods
+ * that both have.
  *
  * @throws MemcacheOptionError if an option is unknown or of a wrong type.
+ * @CacheConfig( { name: 'cities', version: 2 }) class Cities { @Cached('5m') async find(id: number) { … } }
  */
 export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
   requireOptions('@CacheConfig', config)
@@ -68,7 +69,7 @@ export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
 }
 
 /**
- * `@CacheConfig` for adapters, whose caches may be chosen by another type than `Memcache`.
+ * Returns `@CacheConfig` for adapters, whose caches may be chosen by another type than `Memcache`.
  *
  * @throws MemcacheOptionError if an option is unknown or of a wrong type.
  */

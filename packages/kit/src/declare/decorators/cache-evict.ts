@@ -61,7 +61,7 @@ export function CacheEvict<Args extends readonly unknown[] = []>(
 }
 
 /**
- * `@CacheEvict` for adapters, with their own source of caches.
+ * Returns `@CacheEvict` for adapters, with their own source of caches.
  *
  * @throws MemcacheOptionError if an option is unknown or invalid, or there is nothing to evict.
  */
@@ -103,7 +103,7 @@ export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
       const evictTags = async (): Promise<void> => {
         const given = tagsFor(args, self)
         const { tags: known, fault } = lateTags(given)
-        // The values of the other tags are out of date, too.
+        // The values with the other tags are out of date, too.
         const usable = fault === undefined ? known : usableTags(given)
         if (usable.length > 0) await cache.invalidateTags(usable, { soft })
         if (fault !== undefined) throw fault

@@ -18,13 +18,13 @@ export interface CachePutOptions<Args extends readonly unknown[], Value, Choice 
    * `['find', id]`.
    */
   key: (...args: Args) => readonly KeyPart[]
-  /** The lifetime of the result. Default: the default lifetime of the cache. */
+  /** The lifetime of the result, in seconds. Default: the default lifetime of the cache. */
   ttlSeconds?: Ttl | undefined
   /** The tags of the result, for `invalidateTags` and `@CacheEvict`. */
   tags?: TagsOf<Args> | undefined
   /** Returns whether the result of this call is stored. */
   condition?: ((...args: Args) => boolean) | undefined
-  /** Returns whether not to store this result; then the stored value is deleted. */
+  /** Returns `true` if this result must not be stored; then the stored value is deleted. */
   unless?: ((value: Value, ...args: Args) => boolean) | undefined
   /** The cache that holds the result. Default: the cache of the class, or the default cache of this process. */
   cache?: Choice | undefined
@@ -55,7 +55,7 @@ export function CachePut<Args extends readonly unknown[] = [], Value = unknown>(
 }
 
 /**
- * `@CachePut` for adapters, with their own source of caches.
+ * Returns `@CachePut` for adapters, with their own source of caches.
  *
  * @throws MemcacheOptionError if an option is unknown or invalid, or there is no key.
  */

@@ -33,7 +33,7 @@ export interface CachedMethodOptions<Args extends readonly unknown[], Value, Cho
   tags?: TagsOf<Args> | undefined
   /** Returns whether this call is cached. */
   condition?: ((...args: Args) => boolean) | undefined
-  /** Returns whether not to store this result. */
+  /** Returns `true` if this result must not be stored. */
   unless?: ((value: Value, ...args: Args) => boolean) | undefined
   /** The cache that holds the results. Default: the cache of the class, or the default cache of this process. */
   cache?: Choice | undefined
@@ -68,7 +68,7 @@ export function Cached<Args extends readonly unknown[] = [], Value = unknown>(
 }
 
 /**
- * `@Cached` for adapters, with their own source of caches.
+ * Returns `@Cached` for adapters, with their own source of caches.
  *
  * @throws MemcacheOptionError if an option is unknown or of a wrong type, or the method cannot be cached.
  */
@@ -151,8 +151,9 @@ function toMethodOptions<Args extends readonly unknown[], Value, Choice>(
 }
 
 /**
- * Returns a method's name as the first part of its keys. @throws MemcacheOptionError for a symbol, since its text is
- * not unique.
+ * Returns a method's name as the first part of its keys.
+ *
+ * @throws MemcacheOptionError if the name is a symbol, since its text is not unique.
  */
 function ownKeyPart({ name }: DecoratedMethod): string {
   if (typeof name === 'string') return name
@@ -161,7 +162,11 @@ function ownKeyPart({ name }: DecoratedMethod): string {
   )
 }
 
-/** Refuses an Observable, whose values a cache could not store. @throws MemcacheOptionError if the value is one. */
+/**
+ * Refuses an Observable, whose values a cache could not store.
+ *
+ * @throws MemcacheOptionError if the value is an Observable.
+ */
 function refuseObservable(value: unknown, self: object, name: string | symbol): void {
   if (typeof value !== 'object' || value === null || !('subscribe' in value)) return
   if (typeof value.subscribe !== 'function' || !('pipe' in value)) return

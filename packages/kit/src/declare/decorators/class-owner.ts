@@ -29,7 +29,7 @@ export function methodTitle(self: object, name: string | symbol): string {
 }
 
 /**
- * Returns the place of a class with decorated methods: that of its first decorated method.
+ * Returns the place of a class with decorated methods: the place of its first decorated method.
  *
  * @param decorator the decorator that is being called.
  */

@@ -4,7 +4,7 @@ import { engineOf } from '../../engine/engine.ts'
 import type { Memcache } from '../../memcache.ts'
 import { ownKey } from '../../engine/engine.ts'
 
-/** The shortest time between two saves, in milliseconds. */
+/** The minimum time between two saves, in milliseconds. */
 const SAVE_EVERY_MS = 60_000
 /** Counters per remembered key: more counters make the order more reliable. */
 const COUNTERS_PER_KEY = 4
@@ -24,7 +24,7 @@ export class HotKeys<Id> {
   #savedAtMs = 0
   #isRegistered = false
 
-  /** @param about `maxIds`: how many ids are remembered; `keyOf`: the key of an id, which tells ids apart. */
+  /** @param about `maxIds`: how many ids are remembered; `keyOf`: the key of an id, which distinguishes ids. */
   constructor(
     name: string,
     { maxIds, cache, keyOf }: { maxIds: number; cache: () => Memcache; keyOf: (id: Id) => readonly KeyPart[] },
@@ -35,7 +35,11 @@ export class HotKeys<Id> {
     this.#keyOf = keyOf
   }
 
-  /** Counts a request for an id. @throws the error of the id's key function. */
+  /**
+   * Counts a request for an id.
+   *
+   * @throws the error of the id's key function.
+   */
   record(id: Id): void {
     const text = keyText(this.#keyOf(id))
     const counted = this.#counts.get(text)
@@ -45,7 +49,10 @@ export class HotKeys<Id> {
     if (performance.now() - this.#savedAtMs > SAVE_EVERY_MS) void this.save()
   }
 
-  /** Returns the hottest ids, the hottest first: the stored counts and those of this process since its last save. */
+  /**
+   * Returns the hottest ids, the hottest first, by the stored counts and the counts of this process since its last
+   * save.
+   */
   async read(): Promise<Id[]> {
     return (await this.#merged()).map(({ id }) => id)
   }
@@ -130,7 +137,7 @@ interface Counted<Id> {
   count: number
 }
 
-/** Returns whether an id can be stored for the next start: not a function or a symbol; for those, a cache has a `key`. */
+/** Returns whether an id can be stored for the next start: functions and symbols, for which a cache needs `key`, cannot. */
 function isStorable(id: unknown): boolean {
   return typeof id !== 'function' && typeof id !== 'symbol'
 }

@@ -14,7 +14,7 @@ export interface WarmOptions {
   concurrency?: number | undefined
   /** The number of ids of one `loadMany` call. Default 100; 1 without `loadMany`. */
   batchSize?: number | undefined
-  /** How long the loaded values are fresh. Default: as declared. */
+  /** How long the loaded values are fresh, in seconds. Default: as declared. */
   ttlSeconds?: Ttl | undefined
   /** See `getOrSet`; lifetimes of warmed values are spread over at least 40 seconds. Default: as declared. */
   jitter?: number | undefined
@@ -62,10 +62,10 @@ const DEFAULT_JITTER = 0.1
 const PROGRESS_STEP = 10
 
 /**
- * After so many batches in a row that memcached did not answer, it is away rather than slow, and is no longer waited
- * for.
+ * The number of consecutive batches without a response of memcached, after which it counts as away rather than slow,
+ * and `warm` no longer waits for it.
  */
-const MAX_UNANSWERED = 50
+const MAX_WITHOUT_RESPONSE = 50
 
 /**
  * Loads the values that are not in the cache yet. Each key is loaded by one process: the leases of a batch are
@@ -97,13 +97,13 @@ export async function warm<Id, Value>(
   )
   const batches = inBatches(ids, batchSize)
   const vary = (seconds: number): number => spread.next(seconds)
-  let unanswered = 0
+  let withoutResponse = 0
   const worker = async (): Promise<void> => {
     for (let next = await batches.next(); next.done !== true; next = await batches.next()) {
       throwIfAborted(signal)
-      const isPatient = unanswered < MAX_UNANSWERED
+      const isPatient = withoutResponse < MAX_WITHOUT_RESPONSE
       const counts = await source.namespace.warmMany(next.value, source.load, { ...declared, vary, isPatient })
-      unanswered = counts.unanswered === next.value.length ? unanswered + 1 : 0
+      withoutResponse = counts.unanswered === next.value.length ? withoutResponse + 1 : 0
       progressReport.add(counts)
     }
   }

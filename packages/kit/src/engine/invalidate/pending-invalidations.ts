@@ -85,7 +85,7 @@ export class PendingInvalidations {
     clearTimeout(this.#timer)
   }
 
-  /** Never rejects: what fails stays pending. */
+  /** Runs all pending invalidations. Never rejects: an invalidation that fails stays pending. */
   async #runAll(): Promise<void> {
     if (this.#raisesRoot) {
       const overflows = this.#overflows
@@ -165,7 +165,7 @@ export class RootGeneration {
     return isFirst ? this.#checking : undefined
   }
 
-  /** From now on, values that do not carry the root generation are invalid. */
+  /** Records that the root was raised: from now on, values that do not carry the root generation are invalid. */
   raised(): void {
     this.#isRaised = true
   }

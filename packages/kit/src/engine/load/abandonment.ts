@@ -45,7 +45,7 @@ export class Abandonment implements StopSource {
     return this.#controller.signal
   }
 
-  /** Each listener is called once. */
+  /** Adds a listener, which is called once. */
   addEventListener(_type: 'abort', listener: () => void): void {
     ;(this.#listeners ??= []).push(listener)
   }

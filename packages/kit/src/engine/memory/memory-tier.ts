@@ -53,7 +53,7 @@ export interface KnownValue extends Pick<MemoryItem, 'value' | 'facts' | 'casUni
  * afterwards.
  */
 export interface MemoryStamp {
-  readonly askedAtMs: number
+  readonly requestedAtMs: number
   readonly tagEpoch: number
   readonly deletions: number
 }
@@ -151,26 +151,26 @@ export class MemoryTier {
    */
   stamp(beforeTags?: MemoryStamp): MemoryStamp {
     const tagEpoch = beforeTags === undefined ? this.#tagEpoch : beforeTags.tagEpoch
-    return { askedAtMs: this.#nowMs(), tagEpoch, deletions: this.#deletions }
+    return { requestedAtMs: this.#nowMs(), tagEpoch, deletions: this.#deletions }
   }
 
   /** Keeps a copy of a value, unless its key was deleted here after the stamp was taken. */
   put(key: string, { value, facts, casUnique, size, freshSeconds }: KnownValue, stamp: MemoryStamp): void {
     if (this.#isOutdated(key, stamp)) return
-    const { askedAtMs, tagEpoch } = stamp
+    const { requestedAtMs, tagEpoch } = stamp
     const isPlain = typeof value !== 'object' || value === null
     const shared = isPlain || (this.#freezes && canFreeze(value))
     // A frozen value is a copy too: the caller that loaded it may go on changing its own.
     const mine = shared ? freezeValue(copyValue(value)) : copyValue(value)
-    const expiresAtMs = askedAtMs + Math.min(this.#ttlMs, freshSeconds * 1000)
-    const freshUntilMs = Math.min(expiresAtMs, askedAtMs + FRESH_MS)
+    const expiresAtMs = requestedAtMs + Math.min(this.#ttlMs, freshSeconds * 1000)
+    const freshUntilMs = Math.min(expiresAtMs, requestedAtMs + FRESH_MS)
     this.#keep(key, { value: mine, facts, casUnique, size, shared, freshUntilMs, expiresAtMs, tagEpoch })
   }
 
   /** Keeps serving a value that memcached has confirmed. */
   confirm(key: string, item: MemoryItem, stamp: MemoryStamp): void {
     if (this.#items.peek(key) !== item || this.#isOutdated(key, stamp)) return
-    const freshUntilMs = Math.min(item.expiresAtMs, stamp.askedAtMs + FRESH_MS)
+    const freshUntilMs = Math.min(item.expiresAtMs, stamp.requestedAtMs + FRESH_MS)
     this.#keep(key, { ...item, freshUntilMs, tagEpoch: stamp.tagEpoch })
   }
 
@@ -199,8 +199,8 @@ export class MemoryTier {
     if (this.#items.size > this.#maxItems) this.#items.pop()
   }
 
-  #isOutdated(key: string, { askedAtMs, deletions }: MemoryStamp): boolean {
-    if (this.#nowMs() < askedAtMs) return true
+  #isOutdated(key: string, { requestedAtMs, deletions }: MemoryStamp): boolean {
+    if (this.#nowMs() < requestedAtMs) return true
     return deletions < Math.max(this.#forgotten, this.#deleted.get(key) ?? 0)
   }
 

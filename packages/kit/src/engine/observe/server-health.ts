@@ -12,11 +12,11 @@ export type MemcacheHealth = 'up' | 'degraded' | 'down'
 
 /** Is notified of the outages of a cache, before the cache's events are emitted. */
 export interface OutageListener {
-  /** No server answers any more. */
+  /** Called when no server responds any more. */
   away?(error: unknown): void
-  /** After `away`: a server responds again, or the list of servers has a new server. */
+  /** Called after `away`, when a server responds again, or the list of servers has a new server. */
   back?(server: string): void
-  /** A server that had failed answers again, or was removed from the list of servers. */
+  /** Called when a server that had failed responds again, or was removed from the list of servers. */
   over?(server: string): void
 }
 

@@ -24,8 +24,8 @@ export class AdaptiveStore {
   }
 
   /** Returns whether the server of a key tells the remaining lifetime of items. */
-  tellsTtl(key: string): boolean {
-    return this.#storeOf(key).tellsTtl
+  reportsTtl(key: string): boolean {
+    return this.#storeOf(key).reportsTtl
   }
 
   /**
@@ -106,7 +106,7 @@ const MAX_RECACHE_SECONDS = MAX_RELATIVE_EXPTIME_SECONDS
  * loaded before a delete is refused.
  */
 class MetaStore implements CacheStore {
-  readonly tellsTtl = true
+  readonly reportsTtl = true
   readonly #client: MemcachedClient
   readonly #leaseSeconds: number
 

@@ -170,12 +170,12 @@ export class AtomicWrites {
         }
         if (item.casUnique === undefined) return undefined
         // It keeps its remaining lifetime, if the server tells it.
-        const isTold = this.#context.store.tellsTtl(name)
+        const reportsTtl = this.#context.store.reportsTtl(name)
         return {
           value: sum(name, value, by),
           casUnique: item.casUnique,
           generations: facts.tags ?? NO_GENERATIONS,
-          keptSeconds: isTold ? item.ttlSeconds : this.#lifetimeOf(ttlSeconds).keptSeconds,
+          keptSeconds: reportsTtl ? item.ttlSeconds : this.#lifetimeOf(ttlSeconds).keptSeconds,
           freshUntilMs: facts.freshUntilMs,
         }
       }

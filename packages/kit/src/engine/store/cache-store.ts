@@ -81,7 +81,7 @@ export interface TagGeneration {
  */
 export interface CacheStore {
   /** Whether the server tells the remaining lifetime of items. */
-  readonly tellsTtl: boolean
+  readonly reportsTtl: boolean
   /** Looks up a key, and takes its lease on a miss. `failed` turns an error into a result. */
   fetch<Failed>(
     key: string,

@@ -11,7 +11,7 @@ import { lifetime } from '../lifetime.ts'
  * it. A miss takes two more round trips. Limitation: `markStale` deletes.
  */
 export class ClassicStore implements CacheStore {
-  readonly tellsTtl = false
+  readonly reportsTtl = false
   readonly #client: MemcachedClient
   readonly #leaseSeconds: number
 

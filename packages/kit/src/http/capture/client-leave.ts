@@ -89,8 +89,8 @@ export class ClientLeave {
   }
 
   /**
-   * If the handler destroys its response or its connection, as Express does after an error, all followers are
-   * disconnected: nothing more will be written.
+   * Watches whether the handler destroys its response or its connection, as Express does after an error. Then all
+   * followers are disconnected, since nothing more will be written.
    */
   #watchDestroy({ socket, stream }: Connection): void {
     this.#watchMethod(this.#response, 'destroy', () => true)
@@ -117,11 +117,11 @@ export class ClientLeave {
     })
   }
 
-  #intercept(emitter: ServerResponse | IncomingMessage, tellsOfLeave: (event: string | symbol) => boolean): void {
+  #intercept(emitter: ServerResponse | IncomingMessage, isDisconnection: (event: string | symbol) => boolean): void {
     const before = Reflect.get(emitter, 'emit') as Emit
     const emit: Emit = (event, ...args) => before.call(emitter, event, ...args)
     const intercepting: Emit = (event, ...args) => {
-      if (this.#isEnded || !tellsOfLeave(event) || !(this.isHidden || this.#observer.goesOn()))
+      if (this.#isEnded || !isDisconnection(event) || !(this.isHidden || this.#observer.goesOn()))
         return emit(event, ...args)
       const isFirst = !this.isHidden
       this.#held.push({ emit, event, args })

@@ -7,13 +7,12 @@ import { lineOf, sameValue, storableFields, toFields } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import { HandlerView } from './handler-view.ts'
 import { toHttpDate } from '../policy/http-date.ts'
-import { IdentityWatch } from '../policy/identity.ts'
-import type { ApplicationRequest } from '../policy/identity.ts'
-import { belongsToClient } from '../policy/request-fields.ts'
+import { IdentityWatch } from '../policy/identity-watch.ts'
+import type { WatchedExchange } from '../policy/identity-watch.ts'
 import type { RequestDirectives } from '../policy/request-directives.ts'
 import { ResponseCapture } from './response-capture.ts'
 import type { CaptureObserver, ClientOutput, HeadDecision } from './response-capture.ts'
-import { storageOf, POLICY_FIELDS } from '../policy/storage-policy.ts'
+import { storageOf, POLICY_FIELDS, unstorableField } from '../policy/storage-policy.ts'
 import type { PolicyConditions } from '../policy/storage-policy.ts'
 import { LiveResponse } from './live-response.ts'
 import { isGoodOnError, remainingSeconds } from '../policy/freshness.ts'
@@ -75,7 +74,7 @@ export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
   readonly watchesIdentity: boolean
   /** Whether the handler's response is stored if it may be. */
   readonly stores: boolean
-  /** Whether memcached has granted the right to store it; if memcached is away, it has not. */
+  /** Whether memcached has granted the lease, so that the response can be stored; `false` while memcached is away. */
   readonly hasLease: boolean
   readonly clock: ResponseClock
 }
@@ -96,13 +95,8 @@ interface Withheld {
 }
 
 /** The request and the response of a run. */
-export interface RunExchange {
-  readonly request: IncomingMessage
+export interface RunExchange extends WatchedExchange {
   readonly response: ServerResponse
-  /** The request as the application sees it, if that is not Node's own object. */
-  readonly application: ApplicationRequest | undefined
-  /** Whether the code that runs now is the framework's, and not the handler's. */
-  readonly isOutside: (() => boolean) | undefined
   /** Whether the user of the request is known. */
   readonly isAuthorized: boolean
 }
@@ -190,9 +184,9 @@ export class HandlerRun implements CaptureObserver {
     this.#identity === undefined ? run() : this.#identity.outside(run)
 
   /**
-   * Called when an inner cache gets the same request. With the same key, it leaves the response to this cache, which
-   * takes over its tags and lifetimes. With another key, the inner cache serves the request, and this cache stores
-   * nothing.
+   * Called when an inner cache gets the same request. If its key is the same, the inner cache leaves the response to
+   * this cache, which takes over its tags and lifetimes. If its key differs, the inner cache serves the request, and
+   * this cache stores nothing.
    *
    * @returns whether this cache keeps the response.
    */
@@ -208,7 +202,7 @@ export class HandlerRun implements CaptureObserver {
     return true
   }
 
-  /** Keeps the response from being stored, since an inner cache says so. */
+  /** Prevents the response from being stored, at the request of an inner cache. */
   refuse(why: string): void {
     this.#fail('refused', why)
   }
@@ -222,7 +216,7 @@ export class HandlerRun implements CaptureObserver {
     return this.live.isFollowed
   }
 
-  /** Called when the handler was not run, or its response will not come. */
+  /** Called if the handler was not run, or did not complete its response. */
   onAbort(): void {
     this.#endView()
     this.#fail('aborted', 'it ended before it was complete')
@@ -261,7 +255,7 @@ export class HandlerRun implements CaptureObserver {
     }
     const isBodyWanted = this.#decideStoring(status, fields, reason)
     const { forward, hasLease } = this.#conditions
-    // Tells whether the response will be stored; for a body without a length, this is not known yet.
+    // `stored` states that the response will be stored; for a body without a length, this is not known yet.
     const stored = isBodyWanted && hasLease && this.#expectedLength !== undefined
     this.#response.setHeader(
       'Cache-Status',
@@ -295,8 +289,9 @@ export class HandlerRun implements CaptureObserver {
     )
     const { lifetimes, unstored } = decision
     const storable = storableFields(Object.fromEntries(own), unstored)
-    if (!lifetimes.isShared && Object.keys(storable).some(belongsToClient)) {
-      this.#fail('refused', 'a field for one client')
+    const unstorable = unstorableField(storable, lifetimes)
+    if (unstorable !== undefined) {
+      this.#fail('refused', unstorable)
       return false
     }
     this.#fresh = {
@@ -459,7 +454,7 @@ export class HandlerRun implements CaptureObserver {
     })
   }
 
-  /** A HEAD of the same version freshens the stored response (RFC 9111, section 4.3.5). */
+  /** Freshens the stored response by a HEAD of the same version (RFC 9111, section 4.3.5). */
   #freshenByHead(status: number, fields: Fields): false {
     const { stale } = this.#conditions
     if (stale !== undefined && status === stale.status && isHeadOf(fields, stale))
@@ -493,6 +488,11 @@ export class HandlerRun implements CaptureObserver {
     const { lifetimes, unstored } = decision
     const { status, reason, removed } = stale
     const stored = { status, reason, fields: storableFields(updated, unstored), removed, receivedMs, lifetimes }
+    const unstorable = unstorableField(stored.fields, lifetimes)
+    if (unstorable !== undefined) {
+      this.#fail('refused', unstorable)
+      return { ...stale, fields: updated }
+    }
     this.#resolve({ ...stored, names: variedFields(evaluated), body })
     return { ...stale, ...stored }
   }

@@ -17,8 +17,9 @@ export type NotShared =
   | 'retry'
 
 /**
- * A response that is being written, for concurrent requests for the same key. Its head tells whether they can share it;
- * then they get each part of its body as it is written. The handler does not wait for them.
+ * A response that is being written, for concurrent requests for the same key. Its head determines whether these
+ * requests can share it; if they can, they get each part of its body as it is written. The handler does not wait for
+ * them.
  */
 export class LiveResponse {
   readonly #maxBytes: number
@@ -31,8 +32,8 @@ export class LiveResponse {
   readonly #onUnfollowed: () => void
 
   /**
-   * @param maxBytes the most unread bytes of a follower if the body is too large to be kept. @param onUnfollowed called
-   *   when the last waiting or following request has left.
+   * @param maxBytes the maximum number of unread bytes of a follower, if the body is too large to be kept.
+   * @param onUnfollowed called when the last waiting or following request has left.
    */
   constructor(maxBytes: number, onUnfollowed: () => void) {
     this.#maxBytes = maxBytes
@@ -60,7 +61,7 @@ export class LiveResponse {
         }
         const leave = (): void => {
           settle()
-          this.#tellUnfollowed()
+          this.#notifyUnfollowed()
         }
         this.#waiting.add(settle)
         signal.addEventListener('abort', leave)
@@ -84,7 +85,7 @@ export class LiveResponse {
     }
     this.#followers.add(response)
     addListener(response, 'close', () => {
-      if (this.#followers.delete(response)) this.#tellUnfollowed()
+      if (this.#followers.delete(response)) this.#notifyUnfollowed()
     })
   }
 
@@ -128,7 +129,7 @@ export class LiveResponse {
     this.#settle()
   }
 
-  #tellUnfollowed(): void {
+  #notifyUnfollowed(): void {
     if (!this.#isOver && !this.isFollowed) this.#onUnfollowed()
   }
 

@@ -3,7 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { types } from 'node:util'
 import { addListener } from '../../extra-listener.ts'
 import { ClientLeave } from './client-leave.ts'
-import { setHeadArguments, toFields } from '../fields.ts'
+import { setHeadArguments, statusOf, toFields } from '../fields.ts'
 import type { Fields, WriteHead } from '../fields.ts'
 import { reasonOf } from '../send-stored.ts'
 
@@ -161,8 +161,9 @@ export class ResponseCapture {
       return response
     }
     const others = setHeadArguments(response, rest)
-    const reason = ownReason(response, status, others[0])
-    const { action, isBodyWanted } = this.#observer.onHead(status, toFields(response.getHeaders()), reason)
+    const code = statusOf(status)
+    const reason = ownReason(response, code, others[0])
+    const { action, isBodyWanted } = this.#observer.onHead(code, toFields(response.getHeaders()), reason)
     this.#action = action
     this.#isWanted = isBodyWanted
     // The handler must see a head that is sent and cannot be changed.
@@ -214,7 +215,7 @@ export class ResponseCapture {
       const [chunk] = args
       const isNone = chunk === undefined || chunk === null || typeof chunk === 'function'
       if (!isNone && !isChunk(chunk)) return this.#observer.outside(() => this.#end.apply(response, args))
-      this.#tellLength(args)
+      this.#setLength(args)
       response.writeHead(response.statusCode)
     }
     this.#hasEnded = true
@@ -237,9 +238,10 @@ export class ResponseCapture {
   }
 
   /** Sets the length of a body that is written at once, as Node does if it writes the head and the body together. */
-  #tellLength([chunk, encoding]: unknown[]): void {
+  #setLength([chunk, encoding]: unknown[]): void {
     const response = this.#response
-    if (WITHOUT_CONTENT.has(response.statusCode) || response.statusCode < 200) return
+    const status = statusOf(response.statusCode)
+    if (WITHOUT_CONTENT.has(status) || status < 200) return
     if ((response as { req?: IncomingMessage }).req?.method === 'HEAD') return
     if (response.hasHeader('content-length') || response.hasHeader('transfer-encoding')) return
     // Trailers follow a chunked body only.
@@ -247,7 +249,7 @@ export class ResponseCapture {
     response.setHeader('Content-Length', String(lengthOf(chunk, encoding)))
   }
 
-  /** Observes `addTrailers`, which of a response of HTTP/2 calls `setTrailer`; a virtual response has neither. */
+  /** Observes `addTrailers`, which of a response of HTTP/2 calls `setTrailer`. */
   #watchTrailers(): void {
     const name = 'setTrailer' in this.#response ? 'setTrailer' : 'addTrailers'
     const before = Reflect.get(this.#response, name) as ((...args: unknown[]) => void) | undefined

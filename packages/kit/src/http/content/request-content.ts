@@ -18,7 +18,7 @@ export type RequestContent =
 /** Content that can be part of a key. */
 export type KnownContent = Extract<RequestContent, { kind: 'whole' | 'parsed' }>
 
-/** The maximum content in a key, in bytes; a request with more goes to the handler. */
+/** The maximum size of content in a key, in bytes; a request with larger content goes to the handler. */
 export const MAX_CONTENT_BYTES = 1_048_576
 
 export const NO_CONTENT: KnownContent = { kind: 'whole', bytes: Buffer.alloc(0) }

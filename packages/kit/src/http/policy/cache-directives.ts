@@ -13,22 +13,29 @@ const IN_SECONDS: ReadonlySet<string> = new Set(['max-age', 's-maxage', 'stale-w
  */
 export const MAX_DELTA_SECONDS = 2 ** 31
 
+/** A token (RFC 9110, section 5.6.2). */
+const TOKEN = /^[!#$%&'*+.^_`|~\da-z-]+$/i
+/** The names of directives that forbid something. */
+const FORBIDDING = /(?<![\w-])(?:private|no-store|no-cache)(?![\w-])/gi
+
 /**
  * The directives of `Cache-Control` (RFC 9111, section 5.2). Names are case-insensitive. Members that are not
- * directives are skipped, and so are directives with space around their `=` and text in quotes.
+ * directives are skipped, and so are directives with space around their `=` and text in quotes; but `private`,
+ * `no-store` and `no-cache` count in members of any form, such as `private; max-age=60`, since the application wants to
+ * forbid something.
  */
 export class CacheDirectives {
   /** The arguments of each directive, in the order of the field. */
   readonly #directives = new Map<string, Argument[]>()
 
-  private constructor(directives: Iterable<{ name: string; argument: Argument }>) {
+  private constructor(directives: Iterable<Directive>) {
     for (const { name, argument } of directives) this.#add(name, argument)
   }
 
   /** Parses a `Cache-Control` line. */
   static of(line: string | undefined): CacheDirectives {
     const members = line === undefined ? [] : splitMembers(line)
-    return new CacheDirectives(members.flatMap((member) => parseDirective(member) ?? []))
+    return new CacheDirectives(members.flatMap(parseMember))
   }
 
   /**
@@ -50,15 +57,24 @@ export class CacheDirectives {
     return this.#directives.has(name)
   }
 
-  /** Returns whether the directive applies to the whole message, rather than only to the fields that it names. */
+  /** Returns whether the directive is present without an argument. */
   hasBare(name: string): boolean {
     return this.#directives.get(name)?.includes(true) === true
   }
 
+  /**
+   * Returns whether `no-cache` or `private` applies to the whole message, rather than only to the fields that it names.
+   * If its argument is not a list of fields, as in `private=""`, it applies to the whole.
+   */
+  coversMessage(name: 'no-cache' | 'private'): boolean {
+    const given = this.#directives.get(name)
+    return given?.some((argument) => argument === true || fieldNames(argument) === undefined) === true
+  }
+
   /** Returns the fields that `no-cache="…"` or `private="…"` name, in lower case. */
-  fields(name: string): string[] {
-    const named = this.#directives.get(name)?.filter((argument) => argument !== true) ?? []
-    return named.flatMap((argument) => argument.split(',').map((field) => field.trim().toLowerCase()))
+  fields(name: 'no-cache' | 'private'): string[] {
+    const given = this.#directives.get(name) ?? []
+    return given.flatMap((argument) => (argument === true ? [] : (fieldNames(argument) ?? [])))
   }
 
   /**
@@ -105,21 +121,57 @@ function splitMembers(line: string): string[] {
   return members
 }
 
-/** Parses `token [ "=" ( token / quoted-string ) ]` (RFC 9111, section 5.2); returns `undefined` for everything else. */
-function parseDirective(member: string): { name: string; argument: Argument } | undefined {
-  const equals = member.indexOf('=')
-  const name = equals === -1 ? member : member.slice(0, equals)
-  if (name === '' || /[\s"]/.test(name)) return undefined
-  if (equals === -1) return { name: name.toLowerCase(), argument: true }
-  const text = member.slice(equals + 1)
-  const isQuoted = text.length > 1 && text.startsWith('"') && text.endsWith('"')
-  if (!isQuoted) return /[\s"]/.test(text) ? undefined : { name: name.toLowerCase(), argument: text }
-  return { name: name.toLowerCase(), argument: text.slice(1, -1).replaceAll(/\\(.)/g, '$1') }
+/** A directive with its argument. */
+interface Directive {
+  readonly name: string
+  readonly argument: Argument
 }
 
-/** Converts a member of a structured field; a member that is false counts as missing. */
-function asDirective([name, [value]]: [string, Item | InnerList]): { name: string; argument: Argument }[] {
-  if (value === false) return []
-  if (value === true || typeof value === 'string') return [{ name, argument: value }]
-  return [{ name, argument: typeof value === 'number' ? String(value) : '' }]
+/** Returns the names of a list of fields, in lower case; `undefined` if it is empty or is not such a list. */
+function fieldNames(list: string): string[] | undefined {
+  const names = list.split(',').map((name) => name.trim().toLowerCase())
+  return names.every((name) => TOKEN.test(name)) ? names : undefined
+}
+
+/**
+ * Parses `token [ "=" ( token / quoted-string ) ]` (RFC 9111, section 5.2). A member of another form is no directive,
+ * except for the forbidding ones in it.
+ */
+function parseMember(member: string): Directive[] {
+  if (member === '') return []
+  const equals = member.indexOf('=')
+  const name = equals === -1 ? member : member.slice(0, equals)
+  const text = equals === -1 ? undefined : member.slice(equals + 1)
+  const isQuoted = text !== undefined && text.length > 1 && text.startsWith('"') && text.endsWith('"')
+  const directives: Directive[] = []
+  if (name !== '' && !/[\s"]/.test(name)) {
+    if (text === undefined) directives.push({ name: name.toLowerCase(), argument: true })
+    else if (isQuoted) directives.push({ name: name.toLowerCase(), argument: unquoted(text) })
+    else if (!/[\s"]/.test(text)) directives.push({ name: name.toLowerCase(), argument: text })
+  }
+  const isWellFormed = TOKEN.test(name) && (text === undefined || isQuoted || TOKEN.test(text))
+  if (!isWellFormed)
+    for (const [word] of member.matchAll(FORBIDDING)) directives.push({ name: word.toLowerCase(), argument: true })
+  return directives
+}
+
+function unquoted(text: string): string {
+  return text.slice(1, -1).replaceAll(/\\(.)/g, '$1')
+}
+
+/**
+ * Converts a member of a structured field; a member that is false counts as missing. A forbidding directive counts with
+ * any other value, and as a parameter of another member, such as `max-age=60;private`.
+ */
+function asDirective([name, [value, parameters]]: [string, Item | InnerList]): Directive[] {
+  const forbidden = [...parameters.keys()].filter((key) => isForbidding(key))
+  const directives: Directive[] = forbidden.map((key) => ({ name: key, argument: true }))
+  if (value === false) return directives
+  if (value === true || typeof value === 'string') return [...directives, { name, argument: value }]
+  if (isForbidding(name)) return [...directives, { name, argument: true }]
+  return [...directives, { name, argument: typeof value === 'number' ? String(value) : '' }]
+}
+
+function isForbidding(name: string): boolean {
+  return name === 'private' || name === 'no-store' || name === 'no-cache'
 }

@@ -64,8 +64,10 @@ export function isReusable({
 }
 
 /**
- * Returns the earliest time that it can be now, by the clock that a response was stored with, if memcached keeps it for
- * these seconds more: it is dropped `KEPT_STALE_SECONDS` after its freshness has ended.
+ * Returns the earliest time that it can be now by the clock that a response was stored with, in milliseconds since 1970.
+ *
+ * @param ttlSeconds how long memcached still keeps the response: it drops it `KEPT_STALE_SECONDS` after the response
+ *   has become stale.
  */
 export function earliestMs({ receivedMs, lifetimes }: Aged, ttlSeconds: number): number {
   const overdueSeconds = KEPT_STALE_SECONDS - ttlSeconds
@@ -79,7 +81,7 @@ export function freshSecondsLeft({ freshSeconds, initialAgeSeconds }: Lifetimes)
 
 /** A difference that comes from rounding and delays, and not from another clock. */
 const MAX_ROUNDING_MS = 2000
-/** A time further ahead is invalid, and no clock's. */
+/** A stored time that is further ahead is invalid: no clock is wrong by more than a day. */
 const MAX_AHEAD_MS = 86_400_000
 
 /**
@@ -97,10 +99,10 @@ export class ResponseClock {
   }
 
   /** The time by the latest known clock, in milliseconds since 1970. */
-  // A property, so that it can be handed on by itself.
+  // A property, so that it can be passed as a function.
   readonly nowMs = (): number => this.ownMs() + this.#aheadMs
 
-  /** Adjusts to a time that has certainly come; returns false if it is too far ahead to be a time of any clock. */
+  /** Adjusts the clock to a time that has certainly passed; returns `false` if it is too far ahead to be valid. */
   reach(timeMs: number): boolean {
     const ownMs = this.ownMs()
     const aheadMs = timeMs - ownMs

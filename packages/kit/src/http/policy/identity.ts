@@ -1,8 +1,102 @@
-import type { IncomingMessage } from 'node:http'
 import type { TLSSocket } from 'node:tls'
 
+/**
+ * Properties that Node, frameworks and parsers set on every request. They identify no user, whatever words are in their
+ * names.
+ */
+const ORDINARY: ReadonlySet<string> = new Set([
+  '_body',
+  '_consuming',
+  '_dumped',
+  '_events',
+  '_eventsCount',
+  '_maxListeners',
+  '_parsedUrl',
+  '_readableState',
+  'aborted',
+  'baseUrl',
+  'body',
+  'client',
+  'complete',
+  'cookies',
+  'headers',
+  'httpVersion',
+  'httpVersionMajor',
+  'httpVersionMinor',
+  'id',
+  'joinDuplicateHeaders',
+  'log',
+  'method',
+  'next',
+  'originalMethod',
+  'originalUrl',
+  'params',
+  'query',
+  'raw',
+  'rawHeaders',
+  'rawTrailers',
+  'res',
+  'route',
+  // The secret of cookie-parser.
+  'secret',
+  'server',
+  'signedCookies',
+  'socket',
+  'statusCode',
+  'statusMessage',
+  'upgrade',
+  'url',
+])
+
+const PERSON = [
+  'user|member|customer|account|subscriber|visitor|viewer|employee|student|patient|person|player|buyer|seller|shopper',
+  'admin|actor|caller|me|profile|persona|identity|principal|claims|permissions|roles|credentials?|uid|e-?mail',
+  'jwt|token|decoded|oidc|oauth|saml|kauth|auth|authenticated|login|logged-?in',
+]
+
+/** A name that ends with a word for a user, or with what is known of one: `apiUser`, `customer_id`, `decodedToken`. */
+const USER_NAME = new RegExp(
+  `(?:^|-)(?:${PERSON.join('|')})(?:-?(?:id|name|info|data|details|payload|context|profile|record))?$`,
+)
+
+/** A name with a word for the state of one client: its session, its CSRF token, its cart, or a nonce. */
+const STATE_NAME = /(?:^|-)(?:sess|session|csrf|xsrf|flash|cart|basket|nonce)(?:-|$)/
+
+/** Returns whether a property is one of every request, and not one that the application has set. */
+export function isOrdinaryName(name: string): boolean {
+  return ORDINARY.has(name)
+}
+
+/** Returns a name in words: `current-user` for `currentUser` and `_current_user`. */
+function wordsOf(name: string): string {
+  return name
+    .replaceAll(/([a-z\d])([A-Z])/g, '$1-$2')
+    .replaceAll('_', '-')
+    .toLowerCase()
+}
+
+/**
+ * Returns whether a property of a request holds its user, by its name. Names in capitals are those of settings, such as
+ * `API_TOKEN`.
+ */
+export function isUserName(name: string): boolean {
+  if (ORDINARY.has(name) || name === name.toUpperCase()) return false
+  const words = wordsOf(name)
+  return USER_NAME.test(words) && !STATE_NAME.test(words)
+}
+
+/** Returns whether a property of a request holds the state of one client, by its name. */
+export function isStateName(name: string): boolean {
+  return !ORDINARY.has(name) && STATE_NAME.test(wordsOf(name))
+}
+
+/** Returns whether a property may have messages for one client, such as those of connect-flash, by its name. */
+export function isMessageName(name: string): boolean {
+  return /(?:^|-)(?:messages?|alerts?|notices?|notifications?|errors?|success|info|warnings?)$/.test(wordsOf(name))
+}
+
 /** Properties that frameworks, passport and guards set on the request of a known user. */
-const IDENTITY_PROPERTIES = [
+export const IDENTITY_PROPERTIES = [
   'user',
   'userId',
   'auth',
@@ -19,7 +113,8 @@ const IDENTITY_PROPERTIES = [
  * Returns whether a client has sent a TLS certificate. The application may accept it even if no authority of the server
  * has signed it.
  */
-export function hasClientCertificate({ socket }: IncomingMessage): boolean {
+export function hasClientCertificate(request: ApplicationRequest): boolean {
+  const socket = objectIn(request, 'socket')
   const { authorized, authorizationError, getPeerCertificate } = (socket ?? {}) as Partial<TLSSocket>
   if (authorized === true) return true
   // Only a server that requests certificates has an error.
@@ -31,176 +126,98 @@ export function hasClientCertificate({ socket }: IncomingMessage): boolean {
 /** A request as an application sees it: Node's request, or a framework's object. */
 export type ApplicationRequest = object
 
-/** Returns whether the application has identified the user of a request, by any of the known properties. */
+/** Objects of a request in which applications keep what they know of it. */
+const CONTEXTS = ['locals', 'state', 'context', 'ctx'] as const
+
+/**
+ * Returns whether the application has identified the user of a request: by any of the known properties, by a property
+ * with a word for a user in its name, or by `isAuthenticated()`, as passport and others have it.
+ */
 export function hasIdentity(request: ApplicationRequest): boolean {
-  return tellsSomebody(request) || tellsSomebody(localsOf((request as { res?: object }).res))
+  if (identifiesUser(request) || identifiesUser(localsOf((request as { res?: object }).res))) return true
+  return CONTEXTS.some((name) => Object.hasOwn(request, name) && identifiesUserAt(request, name))
 }
 
-function tellsSomebody(holder: object | undefined): boolean {
-  return holder !== undefined && IDENTITY_PROPERTIES.some((name) => holdsSomebody(holder, name))
-}
-
-function holdsSomebody(holder: object, name: string): boolean {
+function identifiesUserAt(request: ApplicationRequest, name: string): boolean {
   try {
-    return isSomebody((holder as Record<string, unknown>)[name])
+    return identifiesUser(objectIn(request, name))
+  } catch {
+    return true
+  }
+}
+
+/**
+ * Returns whether an object that a handler gets besides the request identifies the user, or has sent a certificate: to
+ * Node, or to Cloudflare Workers (`request.cf`).
+ */
+export function isOfKnownUser(context: object): boolean {
+  try {
+    const { cf } = context as { cf?: { tlsClientAuth?: { certPresented?: unknown } } }
+    return hasClientCertificate(context) || cf?.tlsClientAuth?.certPresented === '1' || hasIdentity(context)
+  } catch {
+    // Its properties cannot be read, so assume that there is a user.
+    return true
+  }
+}
+
+export function identifiesUser(holder: object | undefined): boolean {
+  if (holder === undefined) return false
+  if (isAuthenticated(holder) || IDENTITY_PROPERTIES.some((name) => hasIdentityAt(holder, name))) return true
+  return Object.keys(holder).some((name) => isUserName(name) && hasUserAt(holder, name))
+}
+
+/** Returns the result of a holder's `isAuthenticated()`, if it has that method. */
+function isAuthenticated(holder: object): boolean {
+  try {
+    const { isAuthenticated: method } = holder as { isAuthenticated?: unknown }
+    return typeof method === 'function' && isPresent(method.call(holder))
+  } catch {
+    return true
+  }
+}
+
+function hasIdentityAt(holder: object, name: string): boolean {
+  try {
+    return isPresent((holder as Record<string, unknown>)[name])
   } catch {
     // A getter that throws may hide a user, so the response must not be shared.
     return true
   }
 }
 
-/** Express's `locals` for the views of a response. */
-function localsOf(response: object | undefined): object | undefined {
-  const { locals } = (response ?? {}) as { locals?: unknown }
-  return typeof locals === 'object' && locals !== null ? locals : undefined
-}
-
-function isSomebody(value: unknown): boolean {
-  return value !== undefined && value !== null && value !== false && value !== ''
-}
-
-/** Properties that middleware before the cache sets for each client: the session, its id, the CSRF token. */
-const SESSION_PROPERTIES = ['session', 'sessionID', 'sessionId', 'csrfToken'] as const
-
-/** The identity properties that a login sets and a logout removes, perhaps before the response is sent. */
-const SET_BY_LOGIN = ['user', 'auth', 'account', 'currentUser'] as const
-
-/** A request that is watched, and its response. */
-export interface WatchedExchange {
-  readonly request: IncomingMessage
-  readonly response: object
-  readonly application: ApplicationRequest | undefined
-  readonly isOutside: (() => boolean) | undefined
-}
-
 /**
- * Watches whether a handler reads the session of its request or identifies the user. If it does, its response belongs
- * to this client, unless its `Cache-Control` allows sharing. Middleware outside of the cache may use the session, since
- * it runs for each client.
+ * Returns whether a property that is only known by its name holds a user. Libraries set some such properties for every
+ * request: methods, empty objects, and objects that tell by `isAuthenticated()`.
  */
-export class IdentityWatch {
-  readonly #requests: readonly ApplicationRequest[]
-  readonly #response: object
-  readonly #isOutside: (() => boolean) | undefined
-  readonly #restore: (() => void)[] = []
-  #isPaused = false
-  /** Whether the handler has used the session, or has set an identity, which it may remove again. */
-  #isUsed = false
-  #maySee = false
-
-  /**
-   * @param application the request as the application sees it, if that is another object.
-   * @param isOutside whether the code that runs now is not the handler.
-   */
-  constructor({ request, response, application, isOutside }: WatchedExchange) {
-    this.#isOutside = isOutside
-    this.#response = response
-    this.#requests = application === undefined || application === request ? [request] : [request, application]
-    for (const watched of this.#requests) {
-      for (const name of SESSION_PROPERTIES) this.#watchUse(watched, name)
-      for (const name of SET_BY_LOGIN) this.#watchSet(watched, name)
-    }
-  }
-
-  /** Whether the response may depend on the user. */
-  get sees(): boolean {
-    return this.#isUsed || this.#requests.some(hasIdentity) || tellsSomebody(localsOf(this.#response))
-  }
-
-  /** Whether the handler could still identify the user, since there is a session to read. */
-  get maySee(): boolean {
-    return this.#maySee
-  }
-
-  /** Runs code that is not part of the handler: middleware outside of the cache. */
-  outside<Result>(run: () => Result): Result {
-    const before = this.#isPaused
-    this.#isPaused = true
-    try {
-      return run()
-    } finally {
-      this.#isPaused = before
-    }
-  }
-
-  get #isHandler(): boolean {
-    return !this.#isPaused && this.#isOutside?.() !== true
-  }
-
-  end(): void {
-    this.#isPaused = true
-    for (const restore of this.#restore.splice(0)) restore()
-  }
-
-  /** Notices that the handler reads or sets a property that has a value. */
-  #watchUse(request: ApplicationRequest, name: string): void {
-    const own = Object.getOwnPropertyDescriptor(request, name)
-    const seen = own ?? inheritedProperty(request, name)
-    if (seen === undefined) return
-    const isAccessor = seen.get !== undefined || seen.set !== undefined
-    if (!isAccessor && !isSomebody(seen.value)) return
-    this.#maySee = true
-    if (own?.configurable === false || (own === undefined && !Object.isExtensible(request))) {
-      // The property cannot be watched, so assume that it is used.
-      this.#isUsed = true
-      return
-    }
-    const { value: inherited } = seen as { value?: unknown }
-    Object.defineProperty(request, name, {
-      configurable: true,
-      enumerable: own?.enumerable ?? false,
-      get: (): unknown => {
-        this.#isUsed ||= this.#isHandler
-        return isAccessor ? (seen.get?.call(request) as unknown) : seen.value
-      },
-      set: (value: unknown) => {
-        this.#isUsed ||= this.#isHandler
-        if (isAccessor) seen.set?.call(request, value)
-        else seen.value = value
-      },
-    })
-    this.#restore.push(() => {
-      if (own !== undefined) Object.defineProperty(request, name, seen)
-      else {
-        Reflect.deleteProperty(request, name)
-        if (seen.value !== inherited) Reflect.set(request, name, seen.value)
-      }
-    })
-  }
-
-  /** Notices that the handler sets a property that has no value. It is then a plain property again. */
-  #watchSet(request: ApplicationRequest, name: string): void {
-    const own = Object.getOwnPropertyDescriptor(request, name)
-    if (own === undefined ? name in request || !Object.isExtensible(request) : own.configurable !== true) return
-    if (own?.get !== undefined || own?.set !== undefined || isSomebody(own?.value)) return
-    const restore = (): void => {
-      if (own === undefined) Reflect.deleteProperty(request, name)
-      else Object.defineProperty(request, name, own)
-    }
-    let isWatched = true
-    Object.defineProperty(request, name, {
-      configurable: true,
-      enumerable: own?.enumerable ?? false,
-      get: (): unknown => own?.value,
-      set: (value: unknown) => {
-        isWatched = false
-        this.#isUsed ||= isSomebody(value) && this.#isHandler
-        restore()
-        Reflect.set(request, name, value)
-      },
-    })
-    this.#restore.push(() => {
-      if (isWatched) restore()
-    })
+function hasUserAt(holder: object, name: string): boolean {
+  try {
+    const value = (holder as Record<string, unknown>)[name]
+    if (!isPresent(value) || typeof value === 'function') return false
+    if (typeof value !== 'object') return true
+    if (typeof (value as { isAuthenticated?: unknown }).isAuthenticated === 'function') return isAuthenticated(value!)
+    return !isEmpty(value!)
+  } catch {
+    return true
   }
 }
 
-/** Returns a property that a request inherits, since frameworks decorate the prototype of all requests. */
-function inheritedProperty(request: ApplicationRequest, name: string): PropertyDescriptor | undefined {
-  if (!(name in request)) return undefined
-  for (let holder: unknown = Object.getPrototypeOf(request); holder !== null; holder = Object.getPrototypeOf(holder)) {
-    const found = Object.getOwnPropertyDescriptor(holder, name)
-    if (found !== undefined) return found
-  }
-  return undefined
+function isEmpty(value: object): boolean {
+  const prototype: unknown = Object.getPrototypeOf(value)
+  const isPlain = prototype === Object.prototype || prototype === null || Array.isArray(value)
+  return isPlain && Object.keys(value).length === 0
+}
+
+/** Returns an object in a property; `undefined` if it is no object. */
+function objectIn(holder: object, name: string): object | undefined {
+  const value = (holder as Record<string, unknown>)[name]
+  return typeof value === 'object' && value !== null ? value : undefined
+}
+
+/** Returns Express's `locals`, the values for the views of a response; `undefined` if it has none. */
+export function localsOf(response: object | undefined): object | undefined {
+  return response === undefined || response === null ? undefined : objectIn(response, 'locals')
+}
+
+export function isPresent(value: unknown): boolean {
+  return value !== undefined && value !== null && value !== false && value !== ''
 }

@@ -2,15 +2,14 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { CacheDirectives } from './cache-directives.ts'
 import { lineOf, listOf } from '../fields.ts'
 
-/** The directives of a client for caches (RFC 9111, section 5.2.1). */
+/** The directives of a client for caches (RFC 9111, section 5.2.1). Times are in seconds. */
 export interface RequestDirectives {
   readonly noStore: boolean
   readonly noCache: boolean
   readonly onlyIfCached: boolean
-  /** In seconds. */
   readonly maxAge: number | undefined
   readonly minFresh: number | undefined
-  /** In seconds; `Infinity` accepts a response of any staleness. */
+  /** `Infinity` accepts a response of any staleness. */
   readonly maxStale: number | undefined
   readonly staleIfError: number | undefined
 }

@@ -69,7 +69,8 @@ export function isCredentialField(name: string): boolean {
 }
 
 /** Fields of responses, besides `Set-Cookie`, that give one client a secret or the state of its session. */
-const CLIENT_FIELD = /^(?:(?:x-)?[cx]srf-token|dpop-nonce|replay-nonce)$/
+const CLIENT_FIELD =
+  /^(?:(?:x-)?[cx]srf-token|dpop-nonce|replay-nonce|x-wp-nonce|authentication-info|set-login|(?:sec|secure)-session-.+)$/
 
 /** Returns whether a response field, in lower case, is meant for one client. */
 export function belongsToClient(name: string): boolean {
@@ -91,27 +92,29 @@ const CLIENT_WORD = new RegExp(
   `(?:^|[-_])(?:${[
     '(?:user|member|customer|account|tenant|org|organi[sz]ation|workspace|session|device|cart|basket)s?-?(?:id)?',
     '(?:shop|merchant|vendor|seller|buyer|partner|company|team|project|person|employee|staff|patient)s?-?(?:id)?',
-    '(?:student|player|subscriber|visitor|guest|wallet)s?-?(?:id)?|(?:client|store)-?id|phone|msisdn|sub',
+    '(?:student|player|subscriber|visitor|guest|wallet)s?-?(?:id)?|(?:client|store|install(?:ation)?|machine)-?id',
+    'phone|msisdn|sub|actor|caller|owner|viewer|profile|persona|participant|operator|fingerprint|udid|idfa|idfv|gaid',
     'impersonat(?:e|ed|ion)|act(?:ing)?-as|on-behalf-of',
     'user-?name|u?uid|sid|e-?mail|login|principal|identity|subject|roles?|groups|permissions|scopes?|claims',
     'auth|authorization|authenticat(?:ion|ed)|credentials?|tokens?|jwt|oidc|saml|sso|secret|password',
-    'signature|csrf|xsrf|(?:api|access|private|secret|subscription|master|functions)-?key|cert|certificate',
+    'signature|csrf|xsrf|nonce|otp|bearer|cookies?|ticket|assertion|passport|licen[cs]e|keys?|api-?key|access-?key',
+    'cert|certificate',
   ].join('|')})(?:$|[-_])`,
 )
 
 /** Fields that have such a word and are the same for all clients, or that a hosting platform sets in every request. */
-const NO_CLIENT_FIELD = /user-agent|^cf-visitor$|^x-(?:vercel|nf)-/
+const NO_CLIENT_FIELD = /user-agent|^cf-visitor$|^x-(?:vercel|nf)-|^(?:x-)?idempotency-key$|^sec-websocket-|cache-key$/
 
-/** Whether a request has a field by which applications commonly tell clients apart, and that is not in its key. */
+/** Returns whether a request has a field by which applications commonly distinguish clients, and that is not in its key. */
 export function hasClientFields(headers: IncomingHttpHeaders, vary: readonly string[]): boolean {
   for (const name in headers) {
     if (ORDINARY_FIELDS.has(name) || !CLIENT_WORD.test(name) || vary.includes(name)) continue
-    if (!NO_CLIENT_FIELD.test(name) && !ADDRESS_FIELDS.has(name)) return true
+    if (!NO_CLIENT_FIELD.test(name) && !isAddressField(name)) return true
   }
   return false
 }
 
-/** Fields that contain the client's address, so that each client has another value. */
+/** Fields that contain the client's address, so that each client has another value; others are known by their names. */
 const ADDRESS_FIELDS: ReadonlySet<string> = new Set([
   'x-forwarded-for',
   'x-original-forwarded-for',
@@ -138,12 +141,26 @@ const ADDRESS_FIELDS: ReadonlySet<string> = new Set([
   'fly-client-ip',
 ])
 
+/** `Client-IP`, `X-ProxyUser-Ip`, `WL-Proxy-Client-IP`, `Ali-CDN-Real-IP` and others. */
+const ADDRESS_FIELD = /(?:^|[-_])(?:ip|ipv[46]|(?:client|socket|remote|real)-?ip|remote[-_]addr(?:ess)?)$/
+
 /** Other fields by which proxies pass on the client's request; applications use them in links and redirects. */
 const FORWARDING = [
   'x-forwarded-.+|x-original-.+|x-rewrite-.+|x-envoy-original-.+|x-proxy-.+|forwarded|front-end-https',
   '(?:x-)?http-host-override|x-(?:real-)?host|x-url-scheme|x-scheme|x-script-name|x-base-url|x-http-destinationurl',
   'cloudfront-forwarded-proto|cf-visitor|x-arr-ssl|x-appengine-https|wl-proxy-ssl',
-  'x-(?:middleware|invoke|now|nextjs)-.+|x-matched-path',
+  'x-matched-path',
+]
+
+/**
+ * Fields by which a framework, or the code of a platform before it, changes how a page is rendered: Next.js, Nuxt and
+ * Nitro, React Router and Remix, SvelteKit, Astro, SolidStart, TanStack Start, Qwik. Frameworks do not name them in
+ * `Vary`, and clients can send them.
+ */
+const RENDERING = [
+  'x-(?:middleware|invoke|now|next|nextjs|prerender)-.+|x-prerender',
+  'x-(?:nuxt|nitro|react-router|remix|sveltekit|astro|solid|solidstart|tsr|tss|gatsby|angular)-.+',
+  'x-qrl|x-server-(?:id|instance|function)|x-tsrf?',
 ]
 
 /**
@@ -151,11 +168,11 @@ const FORWARDING = [
  * `XMLHttpRequest`, Inertia, PJAX, Turbo, Unpoly, Next.js. Not all handlers that obey them say so in `Vary`.
  */
 const FRAGMENTS = [
-  'hx-(?:request|boosted|target|history-restore-request)|x-requested-with|x-inertia(?:-.+)?|x-pjax(?:-container)?',
-  'turbo-frame|x-up-(?:target|mode)|rsc|next-router-.+',
+  'hx-.+|x-requested-with|x-inertia(?:-.+)?|x-pjax(?:-.+)?|x-alpine-(?:request|target)|x-livewire(?:-.+)?',
+  'x-ic-.+|datastar-request|turbo-frame|x-up-.+|rsc|next-router-.+|next-url|next-action',
 ]
 
-const KEYED_FIELD = new RegExp(`^(?:${[...FORWARDING, ...FRAGMENTS].join('|')})$`)
+const KEYED_FIELD = new RegExp(`^(?:${[...FORWARDING, ...RENDERING, ...FRAGMENTS].join('|')})$`)
 
 /**
  * Returns the names of the fields of a request that are in its key, whether `Vary` names them or not: those about the
@@ -165,14 +182,14 @@ export function keyedFields(headers: IncomingHttpHeaders): string[] {
   const names: string[] = []
   for (const name in headers) {
     if (ORDINARY_FIELDS.has(name)) continue
-    if (ADDRESS_FIELDS.has(name) || (KEYED_FIELD.test(name) && !CREDENTIAL_FIELD.test(name))) names.push(name)
+    if (isAddressField(name) || (KEYED_FIELD.test(name) && !CREDENTIAL_FIELD.test(name))) names.push(name)
   }
   return names
 }
 
 /** Returns whether a field, in lower case, contains the client's address. */
 export function isAddressField(name: string): boolean {
-  return ADDRESS_FIELDS.has(name)
+  return ADDRESS_FIELDS.has(name) || ADDRESS_FIELD.test(name)
 }
 
 /** Fields by which some frameworks change the method of a request. */

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import { lineOf } from '../fields.ts'
-import { hasClientCertificate, hasIdentity } from './identity.ts'
+import { hasClientCertificate, hasIdentity, isOfKnownUser } from './identity.ts'
 import type { ApplicationRequest } from './identity.ts'
 import { isSplitByAmpersand, parameterName, searchedUrl } from './no-vary-search.ts'
 import type { SearchRule } from './no-vary-search.ts'
@@ -38,6 +38,8 @@ export interface RequestTarget {
   readonly key?: string | undefined
   /** The request as the application sees it, if that is not Node's own object. */
   readonly application?: ApplicationRequest | undefined
+  /** Further objects from which the handler may know the user: the arguments of a Fetch handler. */
+  readonly contexts?: readonly object[] | undefined
   /** Identifies the content (`contentKey`); `undefined` for methods without content, such as GET. */
   readonly content?: string | undefined
   /**
@@ -73,19 +75,23 @@ export function isIdentified(target: RequestTarget, vary: readonly string[]): bo
   if (hasCredentials(request.headers, vary)) return true
   // A key of the application's own contains what its responses depend on.
   if (target.key === undefined && hasClientFields(request.headers, vary)) return true
-  return !tellsUsersApart(target, vary) && (hasClientCertificate(request) || isKnownUser(request, application))
-}
-
-function isKnownUser(request: IncomingMessage, application: ApplicationRequest): boolean {
-  return hasIdentity(request) || (application !== request && hasIdentity(application))
+  if (distinguishesUsers(target, vary)) return false
+  if (hasClientCertificate(request) || hasIdentity(request)) return true
+  if (application !== request && hasIdentity(application)) return true
+  return target.contexts?.some(isOfKnownUser) === true
 }
 
 /**
- * Returns whether the application distinguishes its users in the key: by its own `key`, or by a credential field in
- * `vary`.
+ * Returns whether the application distinguishes its users in the key: by its own `key`, or by a credential in a field
+ * that `vary` names. If a request does not have that field, its user may be known by other means, which are not in the
+ * key.
  */
-export function tellsUsersApart({ key }: Pick<RequestTarget, 'key'>, vary: readonly string[]): boolean {
-  return key !== undefined || vary.includes('cookie') || vary.some(isCredentialField)
+export function distinguishesUsers(
+  { key, request }: Pick<RequestTarget, 'key' | 'request'>,
+  vary: readonly string[],
+): boolean {
+  if (key !== undefined) return true
+  return vary.some((name) => (name === 'cookie' || isCredentialField(name)) && request.headers[name] !== undefined)
 }
 
 /**

@@ -16,16 +16,30 @@ export function urlTags(url: string): string[] {
 
 /**
  * Returns a path in a form that is the same for all paths that a router may treat alike: decoded, in lower case,
- * without parameters after `;`, and without a slash that is repeated or at the end. Paths that a stricter router tells
- * apart are then invalidated together, which costs a miss.
+ * without parameters after `;`, without `.` and `..`, and without a slash that is repeated or at the end. Paths that a
+ * stricter router tells apart are then invalidated together, which costs a miss.
  */
 export function routedPath(path: string): string {
-  if (path === '/' || PLAIN_PATH.test(path)) return path
+  if (path === '/' || (PLAIN_PATH.test(path) && !DOTS.test(path))) return path
   const semicolon = path.indexOf(';')
-  const routed = decoded(semicolon === -1 ? path : path.slice(0, semicolon))
+  const all = decoded(semicolon === -1 ? path : path.slice(0, semicolon))
     .replaceAll(/\/{2,}/g, '/')
     .toLowerCase()
+  const routed = DOTS.test(all) ? withoutDots(all) : all
   return routed.length > 1 && routed.endsWith('/') ? routed.slice(0, -1) : routed
+}
+
+/** A segment `.` or `..`. */
+const DOTS = /\/\.\.?(?:\/|$)/
+
+/** Removes the segments `.` and `..` (RFC 3986, section 5.2.4), as file servers do. */
+function withoutDots(path: string): string {
+  const kept: string[] = []
+  for (const segment of path.split('/')) {
+    if (segment === '..') kept.length = Math.max(1, kept.length - 1)
+    else if (segment !== '.') kept.push(segment)
+  }
+  return kept.length > 1 ? kept.join('/') : '/'
 }
 
 /** A path that is already in the form that routers compare, as most are. */

@@ -1,8 +1,9 @@
 import { CacheDirectives } from './cache-directives.ts'
-import { lineOf, listOf } from '../fields.ts'
+import { isSingleValued, lineOf, listOf } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import { hasContentRange } from './byte-ranges.ts'
 import { parseHttpDate } from './http-date.ts'
+import { belongsToClient } from './request-fields.ts'
 import { MAX_VARIED_FIELDS } from './vary.ts'
 
 /** Statuses that are cacheable without an explicit lifetime (RFC 9110, section 15.1). */
@@ -44,9 +45,9 @@ export interface Lifetimes {
   readonly freshSeconds: number
   /** How old it was when it was received, in seconds. */
   readonly initialAgeSeconds: number
-  /** How long after that it may be served while it is reloaded (RFC 5861, section 3). */
+  /** How long it may be served stale while it is reloaded, in seconds (RFC 5861, section 3). */
   readonly whileRevalidateSeconds: number
-  /** How long after that it may be served if the reload fails (RFC 5861, section 4). */
+  /** How long it may be served stale if the reload fails, in seconds (RFC 5861, section 4). */
   readonly ifErrorSeconds: number
   /** Whether it must never be served stale. */
   readonly mustRevalidate: boolean
@@ -61,6 +62,12 @@ export type StorageDecision =
   | { readonly refused: string }
   | { readonly lifetimes: Lifetimes; readonly unstored: readonly string[] }
 
+/** Returns whether a response with this status may be stored; 206 only as a part. */
+export function isStorableStatus(status: number): boolean {
+  // 416 depends on the range that one client requested.
+  return status >= 200 && status !== 304 && status !== 416
+}
+
 /**
  * Decides whether a shared cache may store a response to a GET, and for how long (RFC 9111, sections 3 and 4.2). It
  * also refuses responses with `Set-Cookie`, which belongs to one client, responses with a nonce, which belongs to one
@@ -70,14 +77,13 @@ export function storageOf(head: ResponseHead, conditions: PolicyConditions): Sto
   const { status, fields } = head
   const targeted = targetedDirectives(fields, conditions.targetedFields)
   const directives = targeted ?? CacheDirectives.of(lineOf(fields, 'cache-control'))
-  // 416 depends on the range that one client requested.
-  if (status < 200 || status === 304 || status === 416) return { refused: `status ${status}` }
+  if (!isStorableStatus(status)) return { refused: `status ${status}` }
   if (status === 206 && !(conditions.isRange === true && hasContentRange(fields))) return { refused: 'status 206' }
   if (fields['set-cookie'] !== undefined) return { refused: 'Set-Cookie' }
   // With must-understand, no-store applies only to caches that do not know the status (RFC 9111, section 5.2.2.3).
   const isUnderstood = directives.has('must-understand') && HEURISTICALLY_CACHEABLE.has(status)
   if (directives.has('no-store') && !isUnderstood) return { refused: 'no-store' }
-  if (directives.hasBare('private')) return { refused: 'private' }
+  if (directives.coversMessage('private')) return { refused: 'private' }
   const varied = listOf(lineOf(fields, 'vary'))
   if (varied.includes('*')) return { refused: 'Vary: *' }
   if (varied.length > MAX_VARIED_FIELDS) return { refused: 'too many fields in Vary' }
@@ -89,7 +95,7 @@ export function storageOf(head: ResponseHead, conditions: PolicyConditions): Sto
   if (hasNonce(fields) && !isShared) return { refused: 'nonce' }
   const freshSeconds = lifetimeOf(head, directives, targeted === undefined, conditions)
   if (freshSeconds === undefined) return { refused: 'no lifetime' }
-  const alwaysRevalidate = directives.hasBare('no-cache') || (targeted === undefined && isPragmaNoCache(fields))
+  const alwaysRevalidate = directives.coversMessage('no-cache') || (targeted === undefined && isPragmaNoCache(fields))
   const mustRevalidate =
     directives.has('must-revalidate') || directives.has('proxy-revalidate') || directives.has('s-maxage')
   const mayBeStale = !mustRevalidate && !alwaysRevalidate
@@ -148,9 +154,15 @@ const PLATFORM_DEFAULT = /^public, max-age=\d+(?:, immutable)?$/
 /** The entity tag that `send` creates from a file's size and time. */
 const FILE_TAG = /^W\/"[\da-f]+-[\da-f]+"$/
 
+/**
+ * Returns whether the `Cache-Control` of a response is `send`'s own. Its other fields can be turned off one by one
+ * (`etag: false`, `acceptRanges: false`), so any of them counts.
+ */
 function isPlatformDefault(fields: Fields): boolean {
-  const isFile = lineOf(fields, 'accept-ranges') === 'bytes' && FILE_TAG.test(lineOf(fields, 'etag') ?? '')
-  return isFile && PLATFORM_DEFAULT.test(lineOf(fields, 'cache-control') ?? '')
+  if (!PLATFORM_DEFAULT.test(lineOf(fields, 'cache-control') ?? '')) return false
+  const etag = lineOf(fields, 'etag')
+  const hasFileTag = etag === undefined ? fields['last-modified'] !== undefined : FILE_TAG.test(etag)
+  return hasFileTag || lineOf(fields, 'accept-ranges') === 'bytes'
 }
 
 /**
@@ -183,4 +195,11 @@ function isOfUse(lifetimes: Lifetimes, fields: Fields): boolean {
   if (lifetimes.alwaysRevalidate) return false
   const { freshSeconds, initialAgeSeconds, whileRevalidateSeconds, ifErrorSeconds } = lifetimes
   return freshSeconds + Math.max(whileRevalidateSeconds, ifErrorSeconds) > initialAgeSeconds
+}
+
+/** Returns why a response with these fields is not stored; `undefined` if it can be. */
+export function unstorableField(fields: Fields, { isShared }: Lifetimes): string | undefined {
+  if (!isShared && Object.keys(fields).some(belongsToClient)) return 'a field for one client'
+  const isRepeated = ([name, value]: [string, unknown]): boolean => Array.isArray(value) && isSingleValued(name)
+  return Object.entries(fields).some(isRepeated) ? 'a field with several values that may have only one' : undefined
 }

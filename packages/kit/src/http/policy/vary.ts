@@ -23,14 +23,14 @@ export function variedFields(fields: Fields): string[] {
   return [...new Set([...listOf(lineOf(fields, 'vary')), ...impliedFields(fields)])].sort()
 }
 
-/** Returns the `Vary` of a stored response with what a confirmation of it adds. */
+/** Returns the `Vary` of a stored response, with the names that the response that confirms it adds. */
 export function joinedVary(stored: Fields, confirmed: Fields): string {
   const names = listOf(lineOf(stored, 'vary'))
   const added = listOf(lineOf(confirmed, 'vary')).filter((name) => !names.includes(name))
   return [lineOf(stored, 'vary') ?? [], added].flat().join(', ')
 }
 
-/** The request fields that were negotiated to make a response, whether `Vary` names them or not. */
+/** Returns the request fields by which a response was negotiated, whether `Vary` names them or not. */
 function impliedFields(fields: Fields): string[] {
   const names: string[] = []
   if (fields['content-encoding'] !== undefined) names.push('accept-encoding')

@@ -1,8 +1,10 @@
 import { validateHeaderName, validateHeaderValue } from 'node:http'
-import { noFields } from '../fields.ts'
+import { isNeverStored, noFields } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import type { ContentPart } from '../policy/byte-ranges.ts'
+import { isStorableStatus, unstorableField } from '../policy/storage-policy.ts'
 import type { Lifetimes } from '../policy/storage-policy.ts'
+import { MAX_VARIED_FIELDS } from '../policy/vary.ts'
 import type { StoredRecord, StoredResponse } from './stored-record.ts'
 
 const REASON = /^[\t\u0020-\u007e\u0080-\u00ff]+$/
@@ -27,7 +29,13 @@ export function asRecord(head: unknown, key: string, body: Buffer): StoredRecord
     }
     case 'variants': {
       const { names, id } = head
-      if (!isListOf(names, (name) => TOKEN.test(name)) || typeof id !== 'string' || id === '') return undefined
+      if (
+        !isListOf(names, (name) => TOKEN.test(name)) ||
+        names.length > MAX_VARIED_FIELDS ||
+        typeof id !== 'string' ||
+        id === ''
+      )
+        return undefined
       return { kind: 'variants', key, names, id }
     }
     case 'pass': {
@@ -43,8 +51,9 @@ function asResponse(head: Record<string, unknown>, body: Buffer): Omit<StoredRes
   const { status, reason, removed, receivedMs, compression, length } = head
   const fields = asFields(head['fields'])
   const lifetimes = asLifetimes(head['lifetimes'])
-  if (fields === undefined || lifetimes === undefined || !isAmount(receivedMs) || !isAmount(length)) return undefined
-  if (!Number.isInteger(status) || (status as number) < 200 || (status as number) > 599) return undefined
+  if (fields === undefined || lifetimes === undefined || !isAmount(receivedMs) || !isSize(length)) return undefined
+  if (!Number.isInteger(status) || (status as number) > 599 || !isStorableStatus(status as number)) return undefined
+  if (unstorableField(fields, lifetimes) !== undefined) return undefined
   if (reason !== undefined && !(typeof reason === 'string' && REASON.test(reason))) return undefined
   if (!isListOf(removed, (name) => TOKEN.test(name))) return undefined
   if (compression !== 'none' && compression !== 'gzip') return undefined
@@ -66,7 +75,7 @@ function asFields(given: unknown): Fields | undefined {
   if (!isObject(given)) return undefined
   const fields = noFields()
   for (const [name, value] of Object.entries(given)) {
-    if (!TOKEN.test(name)) return undefined
+    if (!TOKEN.test(name) || isNeverStored(name)) return undefined
     if (typeof value !== 'string' && !isListOf(value, () => true)) return undefined
     try {
       validateHeaderName(name)
@@ -105,6 +114,10 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isListOf(value: unknown, isMember: (member: string) => boolean): value is string[] {
   return Array.isArray(value) && value.every((member) => typeof member === 'string' && isMember(member))
+}
+
+function isSize(value: unknown): value is number {
+  return isAmount(value) && Number.isInteger(value)
 }
 
 function isAmount(value: unknown): value is number {

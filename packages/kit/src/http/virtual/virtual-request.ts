@@ -55,7 +55,7 @@ function splitUrl(url: string): { scheme: string; host: string; path: string } {
   const hash = url.indexOf('#')
   const end = hash === -1 ? url.length : hash
   if (afterScheme === -1 || slash === -1 || slash > end)
-    throw new TypeError(`a request needs an absolute URL such as http://localhost/, got ${url}`)
+    throw new TypeError(`a request must have an absolute URL such as http://localhost/, got ${url}`)
   const authority = url.slice(afterScheme + 3, slash)
   return {
     scheme: url.slice(0, afterScheme),

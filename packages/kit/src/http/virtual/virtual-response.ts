@@ -53,7 +53,7 @@ export class VirtualResponse<Body> extends EventEmitter {
   #resolve!: (result: VirtualResult<Body> | Promise<VirtualResult<Body>>) => void
   #reject!: (error: Error) => void
   #isHeadWritten = false
-  #isTold = false
+  #isResolved = false
   #isRead = false
   readonly #onBegun: (() => void)[] = []
   #writer: BodyWriter | undefined
@@ -116,6 +116,9 @@ export class VirtualResponse<Body> extends EventEmitter {
     this.#fields.delete(name.toLowerCase())
   }
 
+  /** Trailers are sent by the framework; the response cache only notices that there are some. */
+  addTrailers(): void {}
+
   /** Delays the response until work has succeeded or failed. */
   waitFor(work: Promise<unknown>): void {
     this.#works.push(work)
@@ -152,8 +155,8 @@ export class VirtualResponse<Body> extends EventEmitter {
   }
 
   flushHeaders(): void {
-    if (!this.#isHeadWritten || this.#isTold || this.destroyed) return
-    this.#tell(this.#hasContent ? this.#stream() : undefined)
+    if (!this.#isHeadWritten || this.#isResolved || this.destroyed) return
+    this.#resolveHead(this.#hasContent ? this.#stream() : undefined)
   }
 
   write(chunk: unknown, encoding?: unknown): boolean {
@@ -170,7 +173,7 @@ export class VirtualResponse<Body> extends EventEmitter {
     this.writableEnded = true
     const isNone = chunk === undefined || chunk === null || typeof chunk === 'function' || !this.#hasContent
     const part = isNone ? undefined : toBuffer(chunk, encoding)
-    if (!this.#isTold) this.#tell(part)
+    if (!this.#isResolved) this.#resolveHead(part)
     else if (this.#writer !== undefined) {
       if (part !== undefined) this.#writer.push(part)
       this.#writer.end()
@@ -185,7 +188,7 @@ export class VirtualResponse<Body> extends EventEmitter {
   destroy(error: Error = abortedError()): this {
     if (this.destroyed) return this
     this.destroyed = true
-    if (!this.#isTold) this.#reject(error)
+    if (!this.#isResolved) this.#reject(error)
     else if (!this.writableEnded) this.#writer?.fail(error)
     process.nextTick(() => this.emit('close'))
     return this
@@ -195,7 +198,7 @@ export class VirtualResponse<Body> extends EventEmitter {
   leave(): void {
     if (this.destroyed || this.writableEnded) return
     this.destroyed = true
-    if (!this.#isTold) this.#reject(abortedError())
+    if (!this.#isResolved) this.#reject(abortedError())
     this.emit('close')
   }
 
@@ -215,8 +218,8 @@ export class VirtualResponse<Body> extends EventEmitter {
     return body
   }
 
-  #tell(body: Buffer | Body | undefined): void {
-    this.#isTold = true
+  #resolveHead(body: Buffer | Body | undefined): void {
+    this.#isResolved = true
     const { statusCode: status, statusMessage } = this
     const result: VirtualResult<Body> = { status, statusMessage, headers: this.getHeaders(), body }
     this.#resolve(this.#works.length === 0 ? result : Promise.allSettled(this.#works).then(() => result))

@@ -14,7 +14,7 @@ export interface AdminActions {
   /** Invalidates, in `delaySeconds`, all items that are stored until then. */
   flushAll(delaySeconds: number): void
   setVerbosity(level: number): void
-  /** A statistics form, '' for the general one; `undefined` if the form is unknown. */
+  /** Returns the statistics of a form, '' for the general form; `undefined` if the form is unknown. */
   statistics(form: string): Statistic[] | undefined
   resetStatistics(): void
   /** Reads the certificates again; returns the response line. */

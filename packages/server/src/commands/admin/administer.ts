@@ -14,7 +14,7 @@ const MIN_MEMORY_MB = 8
 /** A larger number of megabytes was probably meant as bytes. */
 const MAX_PLAUSIBLE_MB = 1_000_000_000
 
-/** The admin commands, parsed as words (protocol.txt, "Other commands" and those for operators). */
+/** Runs an admin command, which is parsed as words (protocol.txt, "Other commands" and the commands for operators). */
 export function administer(actions: AdminActions, command: AdminCommand): AdminResult {
   const [word, ...args] = command.words
   switch (word) {
@@ -59,7 +59,7 @@ function operate(actions: AdminActions, command: AdminCommand): AdminResult {
   }
 }
 
-/** As in memcached, `noreply` hides only the success. */
+/** Reads the certificates again. As in memcached, `noreply` hides only the success. */
 function refreshCertificates(actions: AdminActions, args: readonly string[]): AdminResult {
   const line = actions.refreshCertificates()
   return line === 'OK' && args.at(-1) === 'noreply' ? AfterAdmin.goOn : line

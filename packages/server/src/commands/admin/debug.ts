@@ -7,7 +7,7 @@ import { integer } from './admin-actions.ts'
 const held = new WeakMap<CommandContext, Map<string, number[]>>()
 
 /**
- * The commands of memcached's debug build for its tests: `debugtime <seconds>` moves the clock, and `debugitem
+ * Runs the commands of memcached's debug build for its tests: `debugtime <seconds>` moves the clock, and `debugitem
  * lock|ref|unlock|unref <key>` pins an item, as a response does while it is being sent.
  */
 export function debug(actions: AdminActions, word: string, args: readonly string[]): AdminResult {

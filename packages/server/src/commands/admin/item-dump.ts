@@ -11,7 +11,7 @@ const ITEMS_PER_WRITE = 500
 const OK = Buffer.from('OK\r\n')
 const casUnique = new Uint64()
 
-/** How a dump looks. */
+/** The format of a dump. */
 export interface DumpFormat {
   /** One item's line. */
   readonly line: (context: CommandContext, item: number) => string
@@ -67,7 +67,7 @@ export const METADUMP: DumpFormat = { line: metadataLine, end: Reply.end }
 /** `lru_crawler mgdump`. */
 export const MGDUMP: DumpFormat = { line: keyLine, end: Buffer.from('EN\r\n') }
 
-/** `metadump`: the fields of `me`, with Unix times and the key percent-encoded. */
+/** Returns a line of `metadump`: the fields of `me`, with Unix times and the key percent-encoded. */
 function metadataLine({ store, clock }: CommandContext, item: number): string {
   const exptime = store.exptime(item)
   return (
@@ -78,7 +78,7 @@ function metadataLine({ store, clock }: CommandContext, item: number): string {
   )
 }
 
-/** `mgdump`: the `mg` that fetches the item. */
+/** Returns a line of `mgdump`: the `mg` that fetches the item. */
 function keyLine({ store }: CommandContext, item: number): string {
   const start = store.keyStart(item)
   const binary = store.hasFlag(item, ItemFlag.binaryKey)

@@ -10,7 +10,7 @@ const MAX_CLASSES = 64
 const BUSY = 'BUSY currently processing crawler request'
 const BAD_CLASS = 'BADCLASS invalid class id'
 
-/** lru_crawler (protocol.txt, "LRU Crawler"). */
+/** Runs `lru_crawler` (protocol.txt, "LRU Crawler"). */
 export function commandLruCrawler(
   actions: AdminActions,
   args: readonly string[],
@@ -68,7 +68,7 @@ function dump({ context, maintenance }: AdminActions, word: string, selection: s
   return begun === 'growing' ? 'ERROR locked try again later' : itemDump
 }
 
-/** The LRU lists of `all` or of a list of classes; `undefined` if a class id is invalid. */
+/** Returns the LRU lists of `all` or of a list of classes; `undefined` if a class id is invalid. */
 function selectedLists(selection: string): readonly number[] | undefined {
   if (selection === 'all') return ALL_LISTS
   const lists: number[] = []

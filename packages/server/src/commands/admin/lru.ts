@@ -3,7 +3,7 @@ import type { StoreSettings } from '../../store/store-settings.ts'
 import type { AdminActions, AdminResult } from './admin-actions.ts'
 import { decimal, integer, unsigned } from './admin-actions.ts'
 
-/** lru tune, mode, temp_ttl (protocol.txt, "LRU tuning"). */
+/** Runs `lru tune`, `lru mode` and `lru temp_ttl` (protocol.txt, "LRU tuning"). */
 export function changeLru({ context, options }: AdminActions, args: readonly string[]): AdminResult {
   const { settings } = context.store
   const { lruMaintainer } = options.tuning

@@ -12,7 +12,7 @@ const MOVE_REPLIES: Readonly<Record<number, Buffer | string>> = {
   [MoveOrder.same]: 'SAME src and dst class are identical',
 }
 
-/** slabs reassign, slabs automove (protocol.txt, "Slabs Reassign", "Slabs Automove"). */
+/** Runs `slabs reassign` and `slabs automove` (protocol.txt, "Slabs Reassign", "Slabs Automove"). */
 export function commandSlabs(actions: AdminActions, args: readonly string[]): AdminResult {
   const { settings } = actions.context.store
   if (args[0] === 'automove' && args.length >= 2) return setAutomove(settings, args)

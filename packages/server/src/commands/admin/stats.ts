@@ -11,7 +11,7 @@ const MAX_DUMPED_BYTES = 2 * 1024 * 1024
 /** Items that `stats cachedump` examines; items with base64 keys are skipped. */
 const MAX_DUMP_VISITS = 8192
 
-/** stats, in all its forms (protocol.txt, "Statistics"). */
+/** Runs `stats` in all its forms (protocol.txt, "Statistics"). */
 export function replyWithStatistics(actions: AdminActions, args: readonly string[]): AdminResult {
   const form = args[0] ?? ''
   if (form === 'reset') {
@@ -28,7 +28,7 @@ function* statisticLines(statistics: readonly Statistic[]): Generator<string> {
   for (const [name, value] of statistics) yield `STAT ${name} ${value}\r\n`
 }
 
-/** stats detail: counts by key prefix. */
+/** Runs `stats detail`: counts by key prefix. */
 function detail({ context, options }: AdminActions, word: string | undefined): AdminResult {
   const { prefixes, replies } = context
   if (options.disableDumping) return 'CLIENT_ERROR stats detail not allowed'
@@ -46,7 +46,7 @@ function detail({ context, options }: AdminActions, word: string | undefined): A
   }
 }
 
-/** stats cachedump <class> <limit>: keys of a class's COLD items, newest first, as memcached lists them. */
+/** Runs `stats cachedump <class> <limit>`: lists keys of a class's COLD items, newest first, as memcached does. */
 function cacheDump({ context, options }: AdminActions, args: readonly string[]): AdminResult {
   const { store, clock, replies } = context
   if (options.disableDumping) return 'CLIENT_ERROR stats cachedump not allowed'
