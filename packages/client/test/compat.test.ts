@@ -476,16 +476,16 @@ describe('memcached', () => {
   })
 })
 
-describe('what the packages document', () => {
+describe('the documented names of the replaced packages', () => {
   const readme = readFileSync(new URL('../README.md', import.meta.url), 'utf8')
-  const table = readme.slice(readme.indexOf('## Coming from memjs or memcached'))
+  const table = readme.slice(readme.indexOf('## Migrating from memjs or memcached'))
   const documentOf = (name: string) => {
     const require = createRequire(import.meta.url)
     return readFileSync(join(dirname(require.resolve(`${name}/package.json`)), 'README.md'), 'utf8')
   }
   const namesIn = (text: string, pattern: RegExp) => [...text.matchAll(pattern)].map(([, name]) => name!)
 
-  it('of memcached is here, or in the table of what is not', () => {
+  it('of memcached exist here, or are in the table of differences', () => {
     const document = documentOf('memcached')
     const methods = namesIn(document, /^\*\*(?:memcached)?\.(\w+)\*\*/gm)
     expect(methods.length).toBeGreaterThan(20)
@@ -508,7 +508,7 @@ describe('what the packages document', () => {
     for (const event of events) expect(table).toContain(`\`${event}\``)
   })
 
-  it('of memjs is here, or in the table of what is not', () => {
+  it('of memjs exist here, or are in the table of differences', () => {
     const require = createRequire(import.meta.url)
     const theirs = require('memjs') as Record<string, unknown> & { Client: { prototype: object } }
     for (const name of [...Object.keys(theirs), ...Object.keys(theirs.Client.prototype)]) {

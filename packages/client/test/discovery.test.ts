@@ -161,7 +161,7 @@ describe('auto discovery', () => {
     await using endpoint = await ConfigurationEndpoint.start()
     endpoint.nodes = Array.from({ length: 1001 }, (_, index) => `a${index}.invalid||1`)
     await using client = new MemcachedClient({ servers: endpoint.address, discovery: true, timeoutMs: 20_000 })
-    await expect(client.get('k')).rejects.toThrow('told of 1001 nodes: at most 1000 can be used')
+    await expect(client.get('k')).rejects.toThrow('reported 1001 nodes: at most 1000 can be used')
   })
 
   it('never shows the password that an endpoint says back', async () => {

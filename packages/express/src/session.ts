@@ -79,7 +79,12 @@ export interface MemcacheStore extends Store {
   lock(id: string, options?: LockOptions): Promise<SessionLock>
 }
 
-/** The store of `memcache-ts/session`, with the types of express-session. */
+/**
+ * The store of `memcache-ts/session`, with the types of express-session.
+ *
+ * @example
+ *   app.use(session({ store: new MemcacheStore({ ttlSeconds: 86_400 }), secret }))
+ */
 export const MemcacheStore = SessionStore as unknown as new (options?: MemcacheStoreOptions) => MemcacheStore
 
 /** Options of `memcacheSession`: those of the store and of express-session. All are optional. */

@@ -116,14 +116,18 @@ const MAX_LEASE_SECONDS = 3600
 /** A hashed key of the kit has up to 145 bytes, and a key of memcached up to 250. */
 const MAX_PREFIX_BYTES = 100
 
-/** Returns the options with their defaults. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns the options with their defaults.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function resolveMemcacheOptions(options: MemcacheOptions, env: NodeJS.ProcessEnv): ResolvedMemcacheOptions {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new MemcacheOptionError(
       `memcache takes its servers as a string, or its options as an object, got ${kindOf(options)}`,
     )
   }
-  checkOptions('memcache', options, MEMCACHE_OPTIONS, HINTS)
+  checkOptions('memcache', options, { names: MEMCACHE_OPTIONS, hints: HINTS })
   const { ttlSeconds = 300, timeoutMs, leaseSeconds = 5, l1 = false, compression = false, logger = console } = options
   ttlToSeconds(ttlSeconds)
   return {
@@ -169,7 +173,7 @@ function loadingOf(loading: unknown, ttlSeconds: Ttl): LoadingDefaults {
   if (typeof loading !== 'object' || loading === null || Array.isArray(loading)) {
     throw new MemcacheOptionError(`loading must be an object such as { staleSeconds: 600 }, got ${kindOf(loading)}`)
   }
-  checkOptions('loading', loading, LOADING_NAMES, OPTION_HINTS)
+  checkOptions('loading', loading, { names: LOADING_NAMES, hints: OPTION_HINTS })
   resolveLoading(loading, ttlSeconds)
   return { ...loading, ttlSeconds }
 }

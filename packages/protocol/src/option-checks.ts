@@ -38,7 +38,11 @@ export function positiveOption(name: string, value: unknown): number {
   throw new MemcacheOptionError(`${name} must be a number greater than 0, got ${shownNumber(value)}`)
 }
 
-/** Checks a count; see `positiveOption`. @throws MemcacheOptionError */
+/**
+ * Checks a count; see `positiveOption`.
+ *
+ * @throws MemcacheOptionError
+ */
 export function positiveWholeOption(name: string, value: unknown): number {
   if (typeof value === 'number' && value > 0 && Number.isInteger(value)) return value
   throw new MemcacheOptionError(`${name} must be a whole number greater than 0, got ${shownNumber(value)}`)
@@ -104,18 +108,19 @@ export function checkOptionTypes(
   }
 }
 
+/** The options that a function has. */
+export interface KnownOptions {
+  readonly names: readonly string[]
+  /** Option names of other libraries, and the name here. */
+  readonly hints?: Readonly<Record<string, string>>
+}
+
 /**
  * Refuses unknown options, since a misspelt one would be ignored silently.
  *
- * @param hints option names of other libraries, and the name here.
  * @throws MemcacheOptionError that names the option and, if there is a similar one, the right name.
  */
-export function checkOptions(
-  owner: string,
-  options: object,
-  known: readonly string[],
-  hints: Readonly<Record<string, string>> = {},
-): void {
+export function checkOptions(owner: string, options: object, { names: known, hints = {} }: KnownOptions): void {
   // Without TypeScript, callers may forget the options, and write `app.use(rateLimit)`.
   const given: unknown = options
   if (typeof given !== 'object' || given === null) {

@@ -4,6 +4,7 @@ import type { Ttl } from 'memcache-ts-protocol'
 import { engineOf } from '../engine/engine.ts'
 import { describeValue } from '../option-types.ts'
 import { HeldSession } from './held-session.ts'
+import type { WrittenState } from './held-session.ts'
 import { ReplacedSession } from './replaced-session.ts'
 import { newTombstone, SessionText, toJson } from './session-codec.ts'
 import { cookieChanged } from './session-cookie.ts'
@@ -28,13 +29,6 @@ type TouchKind = 'nothing' | 'renewal' | 'write'
 /** The maximum number of times that `destroySessionsOf` searches for further sessions. */
 const MAX_LOOKS = 16
 const DEFAULT_LOCK = { waitMs: 10_000, leaseSeconds: 30 }
-
-/** A session after a write. */
-interface WrittenState {
-  readonly snapshot: SessionSnapshot
-  readonly stored: SessionData
-  readonly ttlSet: Ttl | undefined
-}
 
 /**
  * Stores sessions in memcached, for `memcacheSession` and express-session. No write is lost: each is merged, by path,
@@ -343,26 +337,21 @@ export class MemcacheStore extends Store {
     const stored = this.#toStored(id, session, nowMs)
     if (this.#lifetime.secondsOf(stored, nowMs) > this.#lifetime.usualSeconds) this.#touchesOnRead = false
     const earlier = this.#writing.get(session)
-    const writing =
-      earlier === undefined
-        ? this.#store(id, session, { stored, nowMs })
-        : // A copy of the current state: the request may change the session before this write starts.
-          this.#storeAfter(earlier, id, { session, stored: JSON.parse(JSON.stringify(stored)) as SessionData })
+    const store = (stored: SessionData, nowMs: number): Promise<void> => this.#store(id, session, { stored, nowMs })
+    let writing: Promise<void>
+    if (earlier === undefined) {
+      writing = store(stored, nowMs)
+    } else {
+      // A copy of the current state: the request may change the session before this write starts.
+      const copy = JSON.parse(JSON.stringify(stored)) as SessionData
+      writing = earlier.catch(() => {}).then(() => store(copy, Date.now()))
+    }
     this.#writing.set(session, writing)
     const settle = (): void => {
       if (this.#writing.get(session) === writing) this.#writing.delete(session)
     }
     writing.then(settle, settle)
     return writing
-  }
-
-  async #storeAfter(
-    earlier: Promise<void>,
-    id: string,
-    { session, stored }: { readonly session: object; readonly stored: SessionData },
-  ): Promise<void> {
-    await earlier.catch(() => {})
-    await this.#store(id, session, { stored, nowMs: Date.now() })
   }
 
   async #store(

@@ -22,16 +22,8 @@ import type {
 } from './session.ts'
 import { textOf } from './session-codec.ts'
 import { PendingWrites, STEPS } from './session-writes.ts'
-import type { WriteKind } from './session-writes.ts'
+import type { WriteCaller, WriteKind } from './session-writes.ts'
 import type { SessionStep } from './session-errors.ts'
-
-/** The application's call that has caused a write. */
-interface WriteCaller {
-  /** The application's callback, if it has passed one. */
-  readonly callback: Callback | undefined
-  /** Returns whether the caller handles a failure. */
-  readonly isAttended: () => boolean
-}
 
 /**
  * The session of one request, from its cookie to the last write, in any framework. It decides what to store and which
@@ -513,5 +505,5 @@ export class RequestSession implements SessionActions {
 
 const always = (): boolean => true
 const never = (): boolean => false
-/** For writes that the application has not asked for: every failure is reported to the response. */
+/** For writes that the application has not requested: every failure is reported to the response. */
 const NO_CALLER: WriteCaller = { callback: undefined, isAttended: always }

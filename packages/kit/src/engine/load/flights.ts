@@ -49,7 +49,11 @@ export class Flights<Result> {
     return flight
   }
 
-  /** Waits for the result. @throws the signal's reason if the signal is aborted first. */
+  /**
+   * Waits for the result.
+   *
+   * @throws the signal's reason if the signal is aborted first.
+   */
   wait(key: string, flight: Flight<Result>, signal: StopSource | undefined): Promise<Result> {
     const waiting = flight.node === undefined ? undefined : currentLoad()?.waitFor(flight.node)
     const result = this.#wait(key, flight, signal)
@@ -210,8 +214,9 @@ export class LoadNode {
   }
 
   /**
-   * Counts a load that runs alone within a load that it would have to wait for. @throws MemcacheOptionError if such
-   * loads do not end.
+   * Counts a load that runs alone within a load that it would have to wait for.
+   *
+   * @throws MemcacheOptionError if such loads do not end.
    */
   checkNesting(): void {
     const [name] = this.#names

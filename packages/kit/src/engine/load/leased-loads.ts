@@ -97,7 +97,11 @@ export class LeasedLoads {
     return this.#underWay
   }
 
-  /** Waits for a running load. @throws the signal's reason if the signal is aborted first. */
+  /**
+   * Waits for a running load.
+   *
+   * @throws the signal's reason if the signal is aborted first.
+   */
   wait(name: string, flight: Flight<LoadOutcome>, signal: StopSource | undefined): Promise<LoadOutcome> {
     return this.running.wait(name, flight, signal).then((outcome) => {
       // A value that is not confirmed goes only to the caller that loaded it.

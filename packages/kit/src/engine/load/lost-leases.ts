@@ -6,8 +6,8 @@ import type { AdaptiveStore } from '../store/adaptive-store.ts'
 const MAX_WATCHED = 10_000
 
 /**
- * Stale values that another process has claimed to reload. memcached grants that right once: if the process dies,
- * nobody reloads the value until it expires. A caller that sees the same claim for longer than a lease lasts therefore
+ * Stale values that another process has claimed to reload. memcached grants that right once: if the process dies, no
+ * process reloads the value until it expires. A caller that sees the same claim for longer than a lease lasts therefore
  * lets the next caller try. After a loader's error the same rule allows one attempt per lease.
  */
 export class AbandonedClaims {
@@ -40,9 +40,9 @@ const MAX_KEYS = 10_000
 
 /**
  * Leases that this process may hold without knowing: the request was sent, and no response came. A slow server may
- * grant a lease after the client timed out; until it is released, other callers wait for a value that nobody loads. The
- * unfilled item is therefore deleted, at once (behind the request on the same connection) and again when the server is
- * back.
+ * grant a lease after the client timed out; until it is released, other callers wait for a value that no process loads.
+ * The unfilled item is therefore deleted, at once (behind the request on the same connection) and again when the server
+ * is back.
  */
 export class AmbiguousLeases {
   readonly #store: AdaptiveStore

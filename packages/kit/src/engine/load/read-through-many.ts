@@ -349,7 +349,11 @@ class Batch<Id, Value> {
 
 const NOTHING: LoadOutcome = { value: undefined, confirmed: false }
 
-/** Returns the result of a batch loader by id. @throws MemcacheOptionError if a list has not one value per id. */
+/**
+ * Returns the result of a batch loader by id.
+ *
+ * @throws MemcacheOptionError if a list has not one value per id.
+ */
 export function valuesById<Id, Value>(ids: readonly Id[], loaded: LoadedMany<Id, Value>): ReadonlyMap<Id, Value> {
   if (loaded instanceof Map) return withEqualIds(ids, loaded as ReadonlyMap<Id, Value>)
   const values = loaded as readonly (Value | undefined)[]
@@ -363,8 +367,8 @@ export function valuesById<Id, Value>(ids: readonly Id[], loaded: LoadedMany<Id,
 }
 
 /**
- * Returns the values of a Map by the ids that were asked for. A safe integer and its text are one key, so they are one
- * id: databases return ids as text, and URLs have them as text.
+ * Returns the values of a Map by the requested ids. A safe integer and its text are one key, so they are one id:
+ * databases return ids as text, and URLs have them as text.
  */
 function withEqualIds<Id, Value>(ids: readonly Id[], loaded: ReadonlyMap<Id, Value>): ReadonlyMap<Id, Value> {
   let values: Map<Id, Value> | undefined

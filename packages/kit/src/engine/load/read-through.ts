@@ -444,7 +444,11 @@ function freshnessFor(request: ReadThroughRequest, found: Fresh | Stale): Freshn
   return found.kind === 'stale' && request.takesStale === false ? 'unusable' : found.kind
 }
 
-/** Waits for a load; `undefined` if it takes longer or fails. @throws the signal's reason if it is aborted. */
+/**
+ * Waits for a load; `undefined` if it takes longer or fails.
+ *
+ * @throws the signal's reason if it is aborted.
+ */
 async function withinMs(
   milliseconds: number,
   loading: Promise<LoadOutcome>,

@@ -55,7 +55,11 @@ export function onAbort(signal: StopSource, callback: () => void): () => void {
   return () => watch.delete(callback)
 }
 
-/** Waits for some milliseconds. @throws the signal's reason if the signal is aborted before the end. */
+/**
+ * Waits for some milliseconds.
+ *
+ * @throws the signal's reason if the signal is aborted before the end.
+ */
 export async function pause(milliseconds: number, signal: StopSource | undefined): Promise<void> {
   throwIfAborted(signal)
   if (signal === undefined) return delay(milliseconds)

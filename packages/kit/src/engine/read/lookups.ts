@@ -107,7 +107,7 @@ class SharedValue {
 /** A lookup that was sent. */
 interface SentLookup {
   readonly request: LookupRequest
-  /** The item in memory, if memcached was only asked for its cas unique. */
+  /** The item in memory, if only its cas unique was requested from memcached. */
   readonly kept: MemoryItem | undefined
   /** The time of the request; `undefined` if the cache has no memory. */
   readonly stamp: MemoryStamp | undefined

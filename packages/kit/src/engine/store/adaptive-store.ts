@@ -23,7 +23,7 @@ export class AdaptiveStore {
     this.#classic = new ClassicStore(client, leaseSeconds)
   }
 
-  /** Returns whether the server of a key tells the remaining lifetime of items. */
+  /** Returns whether the server of a key reports the remaining lifetime of items. */
   reportsTtl(key: string): boolean {
     return this.#storeOf(key).reportsTtl
   }
