@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Ttl } from 'memcache-ts-protocol'
-import { onAbort } from '../engine/engine.ts'
+import { onAbort, reasonOf, throwIfAborted } from '../engine/engine.ts'
 import { FetchContent } from './content/fetch-content.ts'
 import { requireHandler, toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
@@ -13,7 +13,6 @@ import { originOf, VirtualRequest } from './virtual/virtual-request.ts'
 import { VirtualResponse } from './virtual/virtual-response.ts'
 import { openWebStream, toWebResponse } from './virtual/body-streams.ts'
 import { writeBody } from './virtual/write-body.ts'
-import { reasonOf, throwIfAborted } from '../engine/load/abandonment.ts'
 
 /** Options of `cacheFetch`. */
 export type CacheFetchOptions = HandlerOptions<Request>

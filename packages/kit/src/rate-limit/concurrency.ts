@@ -1,7 +1,7 @@
 import { checkOptions, MemcacheLimitError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
-import { onAbort, ownKey } from '../engine/engine.ts'
+import { onAbort, ownKey, reasonOf, throwIfAborted } from '../engine/engine.ts'
 import { requireSignal } from '../option-types.ts'
 import { checkWaitMs, resolveConcurrencyOptions } from './concurrency-options.ts'
 import type { AcquireOptions, ConcurrencyOptions, ResolvedConcurrencyOptions } from './concurrency-options.ts'
@@ -13,7 +13,6 @@ import { LocalCounters } from './local-counters.ts'
 import { callAt } from './ready-queue.ts'
 import { MemcachedCounters } from './rate-limit-store.ts'
 import type { RateLimitStore } from './rate-limit-store.ts'
-import { reasonOf, throwIfAborted } from '../engine/load/abandonment.ts'
 
 /**
  * The time for which the place of a waiting process is kept without a poll: many poll intervals. The place of a killed

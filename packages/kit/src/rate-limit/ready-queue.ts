@@ -1,11 +1,10 @@
 import { checkOptions, MAX_TIMER_MS, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
-import { onAbort } from '../engine/engine.ts'
+import { onAbort, reasonOf, throwIfAborted } from '../engine/engine.ts'
 import { describeValue, requireSignal } from '../option-types.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
 import { countable } from './rate-limiter-options.ts'
-import { reasonOf, throwIfAborted } from '../engine/load/abandonment.ts'
 
 /** Options of `blockUntilReady`. */
 export interface WaitOptions {

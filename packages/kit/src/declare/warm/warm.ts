@@ -129,7 +129,7 @@ function stopOf(signal: AbortSignal | undefined): { readonly stopped: Promise<ne
   let forget = (): void => {}
   const stopped = new Promise<never>((_, reject) => {
     if (signal === undefined) return
-    const stop = (): void => reject(reasonOf(signal) as Error)
+    const stop = (): void => reject(reasonOf(signal))
     if (signal.aborted) return stop()
     forget = onAbort(signal, stop)
   })
