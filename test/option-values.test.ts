@@ -77,7 +77,7 @@ const OWNERS: Readonly<Record<string, readonly [call: (options: Loose) => unknow
   dashboard: [(options) => dashboard(options), { servers: '127.0.0.1:1' }],
 }
 
-/** What is given in place of an option's value, by its kind. */
+/** The values that are given to an option, by their kind. */
 const VALUES = {
   null: null,
   NaN: NaN,
