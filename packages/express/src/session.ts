@@ -1,6 +1,5 @@
 // oxlint-disable typescript/no-misused-promises -- express-session's Store has callbacks; without one a method returns a promise
 import type { SessionData, SessionOptions as ExpressSessionOptions, Store } from 'express-session'
-import { requireOptions } from 'memcache-ts/adapter'
 import { MemcacheStore as SessionStore, sessionMiddleware, sessionSettings } from 'memcache-ts/session'
 import type {
   LockOptions,
@@ -12,6 +11,7 @@ import type {
 } from 'memcache-ts/session'
 import type { Request, RequestHandler } from 'express'
 import { MemcacheOptionError } from 'memcache-ts'
+import { requireOptions } from 'memcache-ts/adapter'
 import { shareShapes } from './shared-shape.ts'
 
 /** A session with its id, as `all` returns it. */
@@ -141,7 +141,7 @@ declare module 'express-session' {
  * @throws MemcacheOptionError if an option is unknown or invalid, or a required secret is missing.
  */
 export function memcacheSession(options: MemcacheSessionOptions = {}): MemcacheSessionHandler {
-  requireOptions('memcacheSession', options, 'memcacheSession({ secret })')
+  requireOptions('memcacheSession', options)
   const { property = 'session', ...rest } = options
   if (typeof property !== 'string' || property === '')
     throw new MemcacheOptionError("property must be the name of a property of the request, such as 'session'")

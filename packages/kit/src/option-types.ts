@@ -1,4 +1,4 @@
-import { kindOf, MemcacheOptionError, refuseOtherObject } from 'memcache-ts-protocol'
+import { isOptionsRecord, kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 
 type Kind = 'function' | 'boolean'
 
@@ -59,10 +59,7 @@ export function syncResult<Result>(name: string, result: Result): Result {
  * @throws MemcacheOptionError if they are not an object, for example a list or a function.
  */
 export function requireOptions(owner: string, options: unknown, example?: string): asserts options is object {
-  if (typeof options === 'object' && options !== null && !Array.isArray(options)) {
-    refuseOtherObject(owner, options)
-    return
-  }
+  if (isOptionsRecord(options)) return
   const advice = example === undefined ? '' : `: write ${example}`
   throw new MemcacheOptionError(`${owner} takes its options as an object, got ${describeValue(options)}${advice}`)
 }
@@ -116,9 +113,9 @@ function isIterable(value: unknown): value is Iterable<unknown> {
 /** @throws MemcacheOptionError if the option `signal` is given, and is not an AbortSignal. */
 export function requireSignal(owner: string, signal: unknown): void {
   if (signal === undefined || signal instanceof AbortSignal) return
-  const { aborted, addEventListener } = Object(signal) as Partial<AbortSignal>
+  const { throwIfAborted, addEventListener } = Object(signal) as Partial<AbortSignal>
   // Of another realm, or another implementation.
-  if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return
+  if (typeof throwIfAborted === 'function' && typeof addEventListener === 'function') return
   throw new MemcacheOptionError(
     `${owner}: signal must be an AbortSignal, got ${describeValue(signal)}: write controller.signal`,
   )

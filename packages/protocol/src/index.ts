@@ -79,9 +79,9 @@ export {
   positiveOption,
   positiveWholeOption,
   rangeOption,
-  refuseOtherObject,
   refuseSecondOptions,
   textOption,
+  isOptionsRecord,
 } from './option-checks.ts'
 export type { OptionRange } from './option-checks.ts'
 export { ClientFlags } from './client-flags.ts'

@@ -102,7 +102,7 @@ export function checkOptionTypes(
     const type = typeof defaults[name]
     if (type === 'boolean') booleanOption(path + name, value)
     else if (type === 'string') textOption(path + name, value)
-    else if (type === 'number' && (typeof value !== 'number' || Number.isNaN(value))) {
+    else if (type === 'number' && typeof value !== 'number') {
       throw new MemcacheOptionError(`${path + name} must be a number, got ${shownNumber(value)}`)
     }
   }
@@ -135,9 +135,10 @@ export function checkOptions(owner: string, options: object, { names: known, hin
   if ((given.constructor as { prototype?: unknown } | undefined)?.prototype === given) {
     throw new MemcacheOptionError(`${owner} was given a class as its options: call it first, as in ${owner}({ … })`)
   }
-  const names = Object.keys(options)
-  if (names.length === 0) refuseOtherObject(owner, given)
-  for (const name of names) {
+  if (!isOptionsRecord(given)) {
+    throw new MemcacheOptionError(`${owner} takes its options as an object, { … }, got ${kindOf(given)}`)
+  }
+  for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
     if (isInstance(given)) {
       throw new MemcacheOptionError(`${owner} takes its options as an object, { … }, got ${kindOf(given)}`)
@@ -149,17 +150,15 @@ export function checkOptions(owner: string, options: object, { names: known, hin
 }
 
 /**
- * Refuses a promise, a Map or another object of the language in place of options: it has no names of its own, and would
- * count as options that are all left out.
- *
- * @throws MemcacheOptionError
+ * Returns whether a value is an object that may have options as its properties. An array, a Map, a Date, a boxed number
+ * or a promise that was not awaited has none, so that all defaults would be used silently.
  */
-export function refuseOtherObject(owner: string, given: object): void {
-  const tag: unknown = Object.prototype.toString.call(given)
-  // Options may be a class with getters, or a module.
-  if (tag === '[object Object]' || tag === '[object Module]') return
-  const advice = typeof (given as { then?: unknown }).then === 'function' ? ': await it first' : ''
-  throw new MemcacheOptionError(`${owner} takes its options as an object, { … }, got ${kindOf(given)}${advice}`)
+export function isOptionsRecord(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false
+  if (Object.getPrototypeOf(value) === Object.prototype) return true
+  const tag = Object.prototype.toString.call(value)
+  // A namespace object, of `import * as options`, is a record too.
+  return tag === '[object Object]' || tag === '[object Module]'
 }
 
 /** Returns whether an object is of a class, as a client or a cache in place of options that name it. */
