@@ -134,7 +134,7 @@ export class ReadThrough {
     let hasJoined = false
     let polled: Lookup | undefined
     for (let round = 0; ; round++) {
-      if (signal !== undefined) throwIfAborted(signal)
+      if (signal?.aborted === true) throw reasonOf(signal)
       const mayJoin = round < MAX_ROUNDS
       const running = mayJoin ? this.#loads.running.joinable(name) : undefined
       if (running !== undefined) {
@@ -459,7 +459,7 @@ async function withinMs(
   try {
     return await Promise.race([loading, pause])
   } catch {
-    if (signal !== undefined) throwIfAborted(signal)
+    if (signal?.aborted === true) throw reasonOf(signal)
     return undefined
   } finally {
     timer?.clear()
