@@ -158,7 +158,7 @@ describe('the files of examples/production', () => {
     for (const metric of metrics) expect(KNOWN_METRICS).toContain(metric)
   })
 
-  describeWithCommand(['promtool', '--version'], 'prometheus', 'with promtool', () => {
+  describeWithCommand({ command: ['promtool', '--version'], debianPackage: 'prometheus' }, 'with promtool', () => {
     it('the alerts fire when they should, and only then', () => {
       const cwd = join(FOLDER, 'prometheus')
       const tests = readdirSync(cwd).filter((file) => file.endsWith('.test.yml'))

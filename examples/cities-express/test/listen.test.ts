@@ -68,7 +68,7 @@ describe('close', () => {
     const failed = once(request, 'error')
     await once(server, 'request')
     await close(server, 1)
-    await failed
+    expect(await failed).toMatchObject([{ code: 'ECONNRESET' }])
     agent.destroy()
   })
 

@@ -176,7 +176,7 @@ export function checkNames(method: string, options: CallOptions | undefined): vo
   try {
     // First, since the check of the names reads the values too.
     for (const name in options) readOption(method, options, name as keyof CallOptions)
-    checkOptions(method, options, [...names], hintsFor(method, names))
+    checkOptions(method, options, { names: [...names], hints: hintsFor(method, names) })
   } catch (cause) {
     if (isMemcacheError(cause)) throw cause
     throw new MemcacheOptionError(`the options of ${method} cannot be read: ${messageOf(cause)}`, { cause })

@@ -25,43 +25,57 @@ const username = 'ann'
 const password = 'p@ss:w/rd%'
 const SECRET = 's3cr3t"pä55'
 
-describeWithCommand(['sh', '-c', 'command -v saslpasswd2'], 'sasl2-bin', 'SASL (-S)', () => {
-  describeClient(async () => {
-    const server = await launchSaslMemcached(username, password)
-    return { options: { servers: server.address, username, password }, stop: () => server.kill() }
-  })
+describeWithCommand(
+  { command: ['sh', '-c', 'command -v saslpasswd2'], debianPackage: 'sasl2-bin' },
+  'SASL (-S)',
+  () => {
+    describeClient(async () => {
+      const server = await launchSaslMemcached(username, password)
+      return { options: { servers: server.address, username, password }, stop: () => server.kill() }
+    })
 
-  it('takes the credentials of a URL, and reports what is missing without meta commands', async () => {
-    await using server = await launchSaslMemcached(username, password)
-    const user = `${username}:${encodeURIComponent(password)}`
-    await using client = new MemcachedClient({ servers: `memcache://${user}@${server.address}`, timeoutMs: 5000 })
-    await client.set('k', 'v')
-    expect(await client.get('k')).toBe('v')
-    await expect(client.meta.get('k', { vivifySeconds: 5 })).rejects.toThrow(MemcacheUnsupportedError)
-    await expect(client.meta.debug('k')).rejects.toThrow(MemcacheUnsupportedError)
-    const [stats] = (await client.stats()).values()
-    expect(stats!.cmd_set).toBe(1)
-  })
+    it('takes the credentials of a URL, and reports what is missing without meta commands', async () => {
+      await using server = await launchSaslMemcached(username, password)
+      const user = `${username}:${encodeURIComponent(password)}`
+      await using client = new MemcachedClient({ servers: `memcache://${user}@${server.address}`, timeoutMs: 5000 })
+      await client.set('k', 'v')
+      expect(await client.get('k')).toBe('v')
+      await expect(client.meta.get('k', { vivifySeconds: 5 })).rejects.toThrow(MemcacheUnsupportedError)
+      await expect(client.meta.debug('k')).rejects.toThrow(MemcacheUnsupportedError)
+      const [stats] = (await client.stats()).values()
+      expect(stats!.cmd_set).toBe(1)
+    })
 
-  it('takes credentials that are shorter than a header of the binary protocol', async () => {
-    await using server = await launchSaslMemcached('u', 'p')
-    await using client = new MemcachedClient({ servers: server.address, username: 'u', password: 'p', timeoutMs: 5000 })
-    await client.set('k', 'v')
-    expect(await client.get('k')).toBe('v')
-  })
+    it('takes credentials that are shorter than a header of the binary protocol', async () => {
+      await using server = await launchSaslMemcached('u', 'p')
+      await using client = new MemcachedClient({
+        servers: server.address,
+        username: 'u',
+        password: 'p',
+        timeoutMs: 5000,
+      })
+      await client.set('k', 'v')
+      expect(await client.get('k')).toBe('v')
+    })
 
-  it('is found again after the network failed during its request', async () => {
-    await using server = await launchSaslMemcached(username, password)
-    await comesBack(server, { username, password })
-  })
+    it('is found again after the network failed during its request', async () => {
+      await using server = await launchSaslMemcached(username, password)
+      await comesBack(server, { username, password })
+    })
 
-  it('reports refused credentials, immediately and repeatedly', async () => {
-    await using server = await launchSaslMemcached(username, password)
-    await using client = new MemcachedClient({ servers: server.address, username, password: 'wrong', timeoutMs: 5000 })
-    await expect(client.get('k')).rejects.toThrow(MemcacheAuthError)
-    await expect(client.set('k', 1)).rejects.toMatchObject({ code: 'ERR_MEMCACHE_AUTH', server: server.address })
-  })
-})
+    it('reports refused credentials, immediately and repeatedly', async () => {
+      await using server = await launchSaslMemcached(username, password)
+      await using client = new MemcachedClient({
+        servers: server.address,
+        username,
+        password: 'wrong',
+        timeoutMs: 5000,
+      })
+      await expect(client.get('k')).rejects.toThrow(MemcacheAuthError)
+      await expect(client.set('k', 1)).rejects.toMatchObject({ code: 'ERR_MEMCACHE_AUTH', server: server.address })
+    })
+  },
+)
 
 describeWithMemcached('text authentication (-Y)', () => {
   describeClient(async () => {

@@ -59,7 +59,7 @@ async function deleteAll(direct: MemcachedClient, address: string): Promise<void
 
 const onPath = (command: string) => ['sh', '-c', `PATH="$PATH:/usr/sbin"; command -v ${command}`]
 
-describeWithCommand(onPath('nutcracker'), 'nutcracker', 'behind nutcracker', () => {
+describeWithCommand({ command: onPath('nutcracker'), debianPackage: 'nutcracker' }, 'behind nutcracker', () => {
   describeClient(() => opened(launchNutcracker, (direct) => direct.flushAll()), NUTCRACKER_CANNOT)
 
   it('finds out that there are no meta commands without giving the server up, and connects no more than that takes', async () => {
@@ -87,7 +87,7 @@ describeWithCommand(onPath('nutcracker'), 'nutcracker', 'behind nutcracker', () 
   })
 })
 
-describeWithCommand(onPath('yrmcdsd'), 'yrmcds', 'on yrmcds', () => {
+describeWithCommand({ command: onPath('yrmcdsd'), debianPackage: 'yrmcds' }, 'on yrmcds', () => {
   describeClient(() => opened(launchYrmcds, deleteAll), YRMCDS_CANNOT)
 })
 
@@ -154,8 +154,7 @@ describe.each<[string, (socket: Socket) => void, 'ms' | 'set', connections: numb
 })
 
 describeWithCommand(
-  [MEMCACHED_PROXY, '-V'],
-  "memcached's proxy (.ci/build-memcached-proxy)",
+  { command: [MEMCACHED_PROXY, '-V'], debianPackage: "memcached's proxy (.ci/build-memcached-proxy)" },
   'behind memcached’s own proxy',
   () => {
     describeClient(() => opened(launchMemcachedProxy, (direct) => direct.flushAll()), MEMCACHED_PROXY_CANNOT)

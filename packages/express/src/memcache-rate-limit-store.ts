@@ -47,7 +47,7 @@ export class MemcacheRateLimitStore {
 
   /** @throws MemcacheOptionError if an option is unknown. */
   constructor(options: MemcacheRateLimitStoreOptions = {}) {
-    checkOptions('MemcacheRateLimitStore', options, OPTION_NAMES, HINTS)
+    checkOptions('MemcacheRateLimitStore', options, { names: OPTION_NAMES, hints: HINTS })
     this.prefix = options.prefix ?? 'express-rate-limit'
     this.#cache = options.cache
     this.#counter = this.#counterOf(DEFAULT_WINDOW_MS)

@@ -61,6 +61,7 @@ async function openSessions(app: FastifyInstance, options: MemcacheSessionOption
   })
 
   // The payload of a handler waits here until the session is saved.
+  // oxlint-disable-next-line max-params -- the interface of Fastify
   app.addHook('onSend', (request, reply, payload, next) => {
     const session = (request as SessionedRequest)[OPENED]
     if (session === null || session === undefined) return next()

@@ -57,7 +57,7 @@ export function toLockOptions(
   options: LockOptions,
 ): Required<LockOptions> & { readonly ttlSeconds: number; readonly waitMs: number } {
   checkObject('lock', options)
-  checkOptions('lock', options, LOCK_OPTIONS, LOCK_HINTS)
+  checkOptions('lock', options, { names: LOCK_OPTIONS, hints: LOCK_HINTS })
   const { ttlSeconds = 30, waitMs = 0, signal } = options
   if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
     throw new MemcacheOptionError(
@@ -78,7 +78,7 @@ export function toSetOptions(options: Ttl | SetOptions | undefined, owner = 'set
   if (options === undefined) return {}
   if (typeof options === 'object') {
     checkObject(owner, options)
-    checkOptions(owner, options, SET_OPTIONS, OPTION_HINTS)
+    checkOptions(owner, options, { names: SET_OPTIONS, hints: OPTION_HINTS })
     checkCallOptions(options)
     return options
   }
@@ -95,7 +95,7 @@ export function toManyOptions<Id>(options: Ttl | GetOrSetManyOptions<Id> | undef
   if (options === undefined) return {}
   if (typeof options !== 'object') return { ttlSeconds: options }
   checkObject('getOrSetMany', options)
-  checkOptions('getOrSetMany', options, MANY_OPTIONS, OPTION_HINTS)
+  checkOptions('getOrSetMany', options, { names: MANY_OPTIONS, hints: OPTION_HINTS })
   const { key, tags, signal } = options
   requireType('getOrSetMany', 'function', { key })
   if (typeof tags !== 'function' && tags !== undefined) checkTags(tags)

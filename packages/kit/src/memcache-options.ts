@@ -129,7 +129,7 @@ export function resolveMemcacheOptions(options: MemcacheOptions, env: NodeJS.Pro
       `memcache takes its servers as a string, or its options as an object, got ${kindOf(options)}`,
     )
   }
-  checkOptions('memcache', options, MEMCACHE_OPTIONS, HINTS)
+  checkOptions('memcache', options, { names: MEMCACHE_OPTIONS, hints: HINTS })
   const { ttlSeconds = 300, timeoutMs, leaseSeconds = 5, l1 = false, compression = false, logger = console } = options
   ttlToSeconds(ttlSeconds)
   return {
@@ -175,7 +175,7 @@ function loadingOf(loading: unknown, ttlSeconds: Ttl): LoadingDefaults {
   if (typeof loading !== 'object' || loading === null || Array.isArray(loading)) {
     throw new MemcacheOptionError(`loading must be an object such as { staleSeconds: 600 }, got ${kindOf(loading)}`)
   }
-  checkOptions('loading', loading, LOADING_NAMES, OPTION_HINTS)
+  checkOptions('loading', loading, { names: LOADING_NAMES, hints: OPTION_HINTS })
   resolveLoading(loading, ttlSeconds)
   return { ...loading, ttlSeconds }
 }
@@ -183,10 +183,13 @@ function loadingOf(loading: unknown, ttlSeconds: Ttl): LoadingDefaults {
 function compressionOf(given: boolean | CompressionOptions): CompressionOptions | undefined {
   const compression = optional('compression', given)
   if (compression === undefined) return undefined
-  checkOptions('compression', compression, COMPRESSION_OPTIONS, {
-    minBytes: 'overBytes',
-    threshold: 'overBytes',
-    type: 'algorithm',
+  checkOptions('compression', compression, {
+    names: COMPRESSION_OPTIONS,
+    hints: {
+      minBytes: 'overBytes',
+      threshold: 'overBytes',
+      type: 'algorithm',
+    },
   })
   const { overBytes, level } = compression
   if (overBytes !== undefined && overBytes !== 0) positiveOption('compression.overBytes', overBytes)

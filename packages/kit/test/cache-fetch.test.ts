@@ -140,7 +140,7 @@ describe('cacheFetch', () => {
     stream.write('one')
     await site.get('/', { signal: client.signal })
     client.abort()
-    await until(() => handlerSignal.aborted && stream.isCancelled)
+    await expect.poll(() => [handlerSignal.aborted, stream.isCancelled]).toEqual([true, true])
   })
 
   it('a body that breaks off breaks off for its readers, and is not stored', async () => {

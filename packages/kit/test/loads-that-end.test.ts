@@ -9,6 +9,7 @@ import type { Memcache } from '../src/index.ts'
 import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 import type { TestCaches } from './open-cache.ts'
+import { storeForeign } from './store-foreign.ts'
 
 let test: TestCaches
 beforeEach(async () => {
@@ -213,9 +214,7 @@ describe('values that other programs have stored', () => {
     await fc.assert(
       fc.asyncProperty(STORED, async ({ clientFlags, bytes }) => {
         const { cache } = test
-        const raw = { bytes, clientFlags }
-        await cache.client.set('k', raw, 600)
-        await cache.client.set('~tag:t', raw, 600)
+        for (const key of ['k', '~tag:t']) await storeForeign(test.server, key, { clientFlags, bytes })
         const first = await cache.getOrSet('k', () => 'loaded', { tags: ['t'] })
         if (first !== 'loaded') return
         expect(await cache.getOrSet('k', () => 'loaded again', { tags: ['t'] })).toBe('loaded')

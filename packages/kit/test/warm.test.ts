@@ -273,20 +273,19 @@ describe('stopping', () => {
     await using test = await openCache()
     const values = defineCache({ name: 'closed', cache: test.cache, load: async (id: number) => id })
     const controller = new AbortController()
-    const isClosed = new Promise<void>((resolve) => {
-      async function* cursor(): AsyncGenerator<number> {
-        try {
-          for (let id = 0; ; id++) {
-            if (id === 20) controller.abort(new Error('enough'))
-            yield id
-          }
-        } finally {
-          resolve()
+    let isClosed = false
+    async function* cursor(): AsyncGenerator<number> {
+      try {
+        for (let id = 0; ; id++) {
+          if (id === 20) controller.abort(new Error('enough'))
+          yield id
         }
+      } finally {
+        isClosed = true
       }
-      values.warm(cursor(), { signal: controller.signal, concurrency: 2 }).catch(() => {})
-    })
-    await isClosed
+    }
+    await expect(values.warm(cursor(), { signal: controller.signal, concurrency: 2 })).rejects.toThrow('enough')
+    await expect.poll(() => isClosed).toBe(true)
   })
 })
 

@@ -325,7 +325,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       secured: (stream, ends) => {
         if (this.#closed) stream.destroy()
-        this.#connections.serve(new Connection(stream, this.#owner, 'tls', ends))
+        this.#connections.serve(new Connection(stream, this.#owner, { kind: 'tls', ends }))
       },
       failed: (id, message) => {
         if (events.streams !== 0) events.tlsFailed(id, message)

@@ -180,7 +180,10 @@ const MAX_ITEM_MAX_BYTES = 1024 * 1024 * 1024
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function resolveServerOptions(options: MemcachedServerOptions): ResolvedServerOptions {
-  checkOptions('MemcachedServer', options, OPTION_NAMES, { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
+  checkOptions('MemcachedServer', options, {
+    names: OPTION_NAMES,
+    hints: { memory: 'memoryLimitMb', maxConns: 'maxConnections' },
+  })
   const { clock: _clock, host, tuning, tls, ...rest } = options
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
   const { dashboard: _address, ...typed } = given

@@ -28,7 +28,7 @@ export const DEFAULT_TUNING: ServerTuning = { ...storeDefaults, lruMaintainer: t
  */
 export function resolveTuning(tuning: Partial<ServerTuning> | undefined, itemMaxBytes: number): ServerTuning {
   if (tuning === undefined) return DEFAULT_TUNING
-  checkOptions('tuning', tuning, Object.keys(DEFAULT_TUNING))
+  checkOptions('tuning', tuning, { names: Object.keys(DEFAULT_TUNING) })
   const given = Object.fromEntries(Object.entries(tuning).filter(([, value]) => value !== undefined))
   checkOptionTypes(given, { ...DEFAULT_TUNING, temporaryTtlSeconds: 0 }, 'tuning.')
   const resolved: ServerTuning = { ...DEFAULT_TUNING, ...given }

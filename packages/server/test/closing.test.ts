@@ -142,5 +142,6 @@ describe('close()', () => {
     })
     server.handle(stream)
     await server.close()
+    expect(stream.writableEnded).toBe(true)
   })
 })

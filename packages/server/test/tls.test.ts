@@ -591,5 +591,6 @@ describe('clients that speak no TLS, or not all of it', () => {
     await until(() => server.stats()['curr_connections'] === 1)
     await server.close()
     await closed
+    expect(server.stats()['curr_connections']).toBe(0)
   })
 })

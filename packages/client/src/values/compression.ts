@@ -59,7 +59,7 @@ const LEVELS: Readonly<Record<CompressionAlgorithm, OptionRange>> = { gzip: [1, 
 
 /** @throws MemcacheOptionError if an option is unknown or invalid. */
 export function checkCompression(options: CompressionOptions): void {
-  checkOptions('compression', options, OPTION_NAMES, HINTS)
+  checkOptions('compression', options, { names: OPTION_NAMES, hints: HINTS })
   const { algorithm = 'gzip', overBytes = OVER_BYTES, level } = options
   choiceOption('compression', algorithm, ALGORITHMS)
   if (!(typeof overBytes === 'number' && overBytes >= 0)) {

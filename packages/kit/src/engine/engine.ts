@@ -32,6 +32,7 @@ export { CACHE_EVENTS, READ_CHANNEL } from './observe/cache-report.ts'
 export type { ReadContext } from './observe/cache-report.ts'
 export type { CacheStats } from './observe/cache-stats.ts'
 export { isUsageError, UNAVAILABLE } from './or-unavailable.ts'
+export { dropForeign, dropForeignLock, dropUnchanged, isForeign } from './store/foreign-items.ts'
 export { EncodedItem, JsonText } from './values/kit-codec.ts'
 
 /** The surroundings of a cache: its log, its clock, its counters, the state of its servers, and its end. */

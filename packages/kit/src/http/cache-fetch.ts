@@ -61,7 +61,7 @@ export function cacheFetch<Rest extends readonly unknown[]>(
 
   const cached = async (request: Request, ...rest: Rest): Promise<Response> => {
     const isRead = isReadMethod(request.method)
-    const facts = functions.factsOf(request, request.method, false)
+    const facts = functions.factsOf(request, request.method)
     if (facts === undefined) return handler(request, ...rest)
     const virtual = new VirtualRequest(request)
     const content = new FetchContent(request)

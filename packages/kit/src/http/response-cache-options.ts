@@ -152,28 +152,25 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
     )
   if (vary.includes('*'))
     throw new MemcacheOptionError("vary must name request fields: with '*', no two requests would share a response")
+  const { wildcards = false, l1 = false, storePost = false, requestDirectives = true, sortQuery = false } = options
   return {
     defaultSeconds: ttlSeconds === undefined ? undefined : Math.min(MAX_DELTA_SECONDS, ttlToSeconds(ttlSeconds)),
     staleSeconds: stale,
     targetedFields: targetedFields.map((name) => name.toLowerCase()),
     vary: vary.map((name) => name.toLowerCase()).sort(),
     maxBytes,
-    hasWildcards: flag('wildcards', options.wildcards, false),
-    usesMemory: flag('l1', options.l1, false),
-    storesPost: flag('storePost', options.storePost, false),
-    honoursRequests: flag('requestDirectives', options.requestDirectives, true),
+    hasWildcards: booleanOption('wildcards', wildcards),
+    usesMemory: booleanOption('l1', l1),
+    storesPost: booleanOption('storePost', storePost),
+    honoursRequests: booleanOption('requestDirectives', requestDirectives),
     varyRules: { languages: lowerCase('languages', languages), encodings: lowerCase('encodings', encodings) },
     rules: {
       hosts: hosts === undefined ? undefined : new Set(hosts.map((host) => host.toLowerCase())),
-      sortQuery: flag('sortQuery', options.sortQuery, false),
+      sortQuery: booleanOption('sortQuery', sortQuery),
       ignoreQuery: new Set(nameListOption('ignoreQuery', options.ignoreQuery ?? [])),
       ignoreCookies: ignoredCookies(ignoreCookies),
     },
   }
-}
-
-function flag(name: string, value: boolean | undefined, byDefault: boolean): boolean {
-  return value === undefined ? byDefault : booleanOption(name, value)
 }
 
 function ignoredCookies(names: boolean | readonly string[]): true | ReadonlySet<string> {

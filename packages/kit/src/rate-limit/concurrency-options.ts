@@ -81,7 +81,7 @@ export interface ResolvedConcurrencyOptions {
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function resolveConcurrencyOptions(options: ConcurrencyOptions): ResolvedConcurrencyOptions {
-  checkOptions('concurrency', options, CONCURRENCY_OPTIONS, HINTS)
+  checkOptions('concurrency', options, { names: CONCURRENCY_OPTIONS, hints: HINTS })
   const { max, name = 'default', waitMs, leaseMs = DEFAULT_LEASE_MS, onCacheDown = 'local', cache } = options
   requireCache('concurrency', cache)
   const queue = options.queue ?? (waitMs === undefined || waitMs === 0 ? 0 : MAX_QUEUE)

@@ -110,7 +110,7 @@ export class ConcurrencyLimiter {
   }
 
   async #acquire(id: string, options: AcquireOptions): Promise<Slot | undefined> {
-    checkOptions('acquire', options, ['waitMs', 'signal'], { timeout: 'waitMs', timeoutMs: 'waitMs' })
+    checkOptions('acquire', options, { names: ['waitMs', 'signal'], hints: { timeout: 'waitMs', timeoutMs: 'waitMs' } })
     const { waitMs = this.#options.waitMs, signal } = options
     checkWaitMs(waitMs)
     if (typeof id !== 'string') {

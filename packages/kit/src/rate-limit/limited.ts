@@ -52,7 +52,7 @@ export function limited<Args extends readonly unknown[], Result>(
 ): LimitedFunction<Args, Result> {
   if (typeof run !== 'function')
     throw new MemcacheOptionError(`the first argument of limited must be a function, got ${typeof run}`)
-  checkOptions('limited', options, LIMITED_OPTIONS, HINTS)
+  checkOptions('limited', options, { names: LIMITED_OPTIONS, hints: HINTS })
   const { key, cost = 1, waitMs = Infinity, maxConcurrent, leaseMs, ...limits } = options
   requireType('limited', 'function', { key })
   checkWaitMs(waitMs)

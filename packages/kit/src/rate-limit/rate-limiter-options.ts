@@ -95,7 +95,7 @@ export interface ResolvedRateLimiterOptions {
  */
 export function resolveRateLimiterOptions(options: RateLimiterOptions): ResolvedRateLimiterOptions {
   requireOptions('rateLimiter', options, 'rateLimiter({ perMinute: 100 })')
-  checkOptions('rateLimiter', options, RATE_LIMITER_OPTIONS, RATE_LIMITER_HINTS)
+  checkOptions('rateLimiter', options, { names: RATE_LIMITER_OPTIONS, hints: RATE_LIMITER_HINTS })
   const { name = 'default', algorithm = 'sliding', burst, blockMs, onCacheDown = 'local', cache } = options
   const { allow, deny, normalize = false } = options
   if (typeof name !== 'string' || name === '') {

@@ -52,7 +52,10 @@ export class ReadyQueue {
    * longer than `waitMs`.
    */
   async wait(clock: Clock, id: string, options: WaitOptions): Promise<RateLimitResult> {
-    checkOptions('blockUntilReady', options, ['cost', 'waitMs', 'signal'], { timeout: 'waitMs', timeoutMs: 'waitMs' })
+    checkOptions('blockUntilReady', options, {
+      names: ['cost', 'waitMs', 'signal'],
+      hints: { timeout: 'waitMs', timeoutMs: 'waitMs' },
+    })
     const { cost = 1, waitMs = Infinity, signal } = options
     countable('cost', cost)
     if (typeof waitMs !== 'number' || !(waitMs >= 0)) {

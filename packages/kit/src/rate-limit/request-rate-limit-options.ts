@@ -86,7 +86,7 @@ interface RequestValues {
  */
 export function checkRequestRateLimit<Request, Response>(options: RequestRateLimitOptions<Request, Response>): void {
   if (typeof options !== 'function') requireOptions('rateLimit', options, 'rateLimit({ perMinute: 100 })')
-  checkOptions('rateLimit', options, [...REQUEST_RATE_LIMIT_OPTIONS, HANDLER], HINTS)
+  checkOptions('rateLimit', options, { names: [...REQUEST_RATE_LIMIT_OPTIONS, HANDLER], hints: HINTS })
   const { key, [HANDLER]: handler } = options as { [HANDLER]?: unknown } & typeof options
   requireFunctions({ key, [HANDLER]: handler }, '')
   checkRequestValues(options)

@@ -120,7 +120,7 @@ export function sessionSettings<Request>(
   options: SessionOptions<Request>,
   { givesPromises }: { readonly givesPromises: boolean },
 ): SessionSettings<Request> {
-  checkOptions(owner, options, OPTION_NAMES, HINTS)
+  checkOptions(owner, options, { names: OPTION_NAMES, hints: HINTS })
   const { cache, genid, unset, onCacheDown = 'error', skip } = options
   if (genid !== undefined && typeof genid !== 'function')
     throw new MemcacheOptionError(

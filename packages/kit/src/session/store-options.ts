@@ -78,7 +78,7 @@ const DEFAULT_TTL_SECONDS = 86_400
 
 /** @throws MemcacheOptionError if an option is unknown or invalid. */
 export function resolveStoreOptions(options: MemcacheStoreOptions): ResolvedStoreOptions {
-  checkOptions('MemcacheStore', options, STORE_OPTIONS, STORE_HINTS)
+  checkOptions('MemcacheStore', options, { names: STORE_OPTIONS, hints: STORE_HINTS })
   requireCache('MemcacheStore', options.cache)
   const { cookie, touchAfterSeconds = 0, maxLifetimeSeconds = Infinity, userId, encryptionKeys, cache } = options
   const ttlSeconds = Math.ceil(ttlToSeconds(options.ttlSeconds ?? DEFAULT_TTL_SECONDS))

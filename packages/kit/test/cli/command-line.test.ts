@@ -193,7 +193,7 @@ describeWithMemcached('memcache-ts on memcached', () => commandsOn(launchMemcach
 
 const findNutcracker = ['sh', '-c', 'PATH="$PATH:/usr/sbin"; command -v nutcracker']
 
-describeWithCommand(findNutcracker, 'nutcracker', 'memcache-ts on twemproxy', () => {
+describeWithCommand({ command: findNutcracker, debianPackage: 'nutcracker' }, 'memcache-ts on twemproxy', () => {
   it('reads and writes keys, and reports commands that a proxy does not support', async () => {
     await using proxy = await launchNutcracker()
     const run = (...args: string[]): Promise<Ran> => runCommand([...args, '--servers', proxy.address])

@@ -72,7 +72,7 @@ const HINTS = {
 /** @throws MemcacheOptionError if an option is unknown, or invalid by itself. */
 export function checkRateLimitOptions(owner: string, options: RateLimitOptions): void {
   requireOptions(owner, options)
-  checkOptions(owner, options, RATE_LIMIT_OPTIONS, HINTS)
+  checkOptions(owner, options, { names: RATE_LIMIT_OPTIONS, hints: HINTS })
   checkRequestValues(options, owner)
   requireCacheChoice(owner, INJECTED_CACHE, options.cache)
   const { key = 'ip' } = options

@@ -78,7 +78,7 @@ export function resolveTlsOptions(options: ServerTlsOptions): ResolvedTlsOptions
   if (typeof options !== 'object' || options === null) {
     throw new MemcacheOptionError(`tls must be an object such as { chainCertFile, keyFile }, got ${String(options)}`)
   }
-  checkOptions('tls', options, Object.keys(DEFAULTS), HINTS)
+  checkOptions('tls', options, { names: Object.keys(DEFAULTS), hints: HINTS })
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const resolved: ResolvedTlsOptions = { ...DEFAULTS, ...given }
   for (const name of ['chainCertFile', 'keyFile', 'caCertFile', 'ciphers'] as const) {

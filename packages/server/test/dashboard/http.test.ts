@@ -226,9 +226,8 @@ describe('the dashboard over HTTP', () => {
     looking.end()
     const [events] = (await once(looking, 'response')) as [IncomingMessage]
     events.resume()
-    const ended = once(events, 'close')
     await server.close()
-    await ended
+    await expect.poll(() => events.closed).toBe(true)
   })
 })
 
@@ -267,9 +266,9 @@ describe('where the dashboard listens', () => {
     const looking = request(`${url}events`, { agent: false, headers: { cookie } })
     looking.end()
     const [events] = (await once(looking, 'response')) as [IncomingMessage]
-    const ended = once(events.resume(), 'end')
+    events.resume()
     await ask(`${url}logout`, 'POST', { cookie })
-    await ended
+    await expect.poll(() => events.readableEnded).toBe(true)
   })
 
   it.each([

@@ -134,7 +134,7 @@ describe('/metrics', () => {
     expect((await answer.text()).split('\n')[0]).toBe(text.split('\n')[0])
   })
 
-  describeWithCommand(['promtool', '--version'], 'prometheus', 'with promtool', () => {
+  describeWithCommand({ command: ['promtool', '--version'], debianPackage: 'prometheus' }, 'with promtool', () => {
     it('is what Prometheus reads', () => {
       const { status, stderr, stdout } = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' })
       expect(stderr + stdout).not.toContain('error while linting')

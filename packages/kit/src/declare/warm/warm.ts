@@ -79,7 +79,7 @@ export async function warm<Id, Value>(
   options: WarmOptions = {},
 ): Promise<WarmReport> {
   requireOptions('warm', options)
-  checkOptions('warm', options, OPTION_NAMES, OPTION_HINTS)
+  checkOptions('warm', options, { names: OPTION_NAMES, hints: OPTION_HINTS })
   requireType('warm', 'boolean', { progress: options.progress })
   requireType('warm', 'function', { onProgress: options.onProgress })
   checkCallOptions({ signal: options.signal })

@@ -186,7 +186,7 @@ export function toGetOrSetOptions(options: Ttl | GetOrSetOptions | undefined): G
   if (options === undefined) return {}
   if (typeof options !== 'object') return { ttlSeconds: options }
   checkObject('getOrSet', options)
-  checkOptions('getOrSet', options, GET_OR_SET_OPTIONS, OPTION_HINTS)
+  checkOptions('getOrSet', options, { names: GET_OR_SET_OPTIONS, hints: OPTION_HINTS })
   checkCallOptions(options)
   return options
 }
@@ -276,7 +276,7 @@ export function resolveLoading(options: LoadingOptions, defaults: Ttl | LoadingD
 function betaOf(earlyRefresh: boolean | EarlyRefreshOptions): number {
   if (typeof earlyRefresh !== 'object' || earlyRefresh === null)
     return booleanOption('earlyRefresh', earlyRefresh) ? 1 : 0
-  checkOptions('earlyRefresh', earlyRefresh, ['beta'])
+  checkOptions('earlyRefresh', earlyRefresh, { names: ['beta'] })
   const { beta = 1 } = earlyRefresh
   if (!(positiveOption('earlyRefresh.beta', beta) < Infinity)) {
     throw new MemcacheOptionError('earlyRefresh.beta must be finite, since with Infinity every call would load')

@@ -58,7 +58,7 @@ export function reviverOf({ type, revive }: RevivingOptions): Reviver | undefine
  */
 export function toReviver(owner: string, options: RevivingOptions): Reviver | undefined {
   requireOptions(owner, options)
-  checkOptions(owner, options, ['type', 'revive'], { class: 'type', transform: 'revive' })
+  checkOptions(owner, options, { names: ['type', 'revive'], hints: { class: 'type', transform: 'revive' } })
   return reviverOf(options)
 }
 

@@ -261,7 +261,7 @@ export class HandlerRun implements CaptureObserver {
       'Cache-Status',
       cacheStatusField({ hit: false, forward, stored }, lineOf(fields, 'cache-status')),
     )
-    const isKnown = isNotModified(this.#clientHeaders, status, fields, clock.ownMs())
+    const isKnown = isNotModified(this.#clientHeaders, { status, fields, receivedMs: clock.ownMs() })
     return { action: isKnown ? 'notModified' : 'send', isBodyWanted }
   }
 
@@ -445,7 +445,8 @@ export class HandlerRun implements CaptureObserver {
       ttlSeconds: remainingSeconds(kept, nowMs),
       stored: this.#conditions.stores && this.#conditions.hasLease && isGood,
     }
-    sendStored(response, kept, body, {
+    sendStored(response, kept, {
+      body,
       headers: this.#clientHeaders,
       isHead: this.#conditions.purpose === 'head',
       cacheStatus: cacheStatusField(about),
