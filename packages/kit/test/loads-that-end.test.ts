@@ -113,7 +113,7 @@ describe('loads of two processes that wait for each other', () => {
 })
 
 describe('a loader that never settles', () => {
-  it('blocks no later caller once its callers have left', async () => {
+  it('blocks no later caller after its callers have ended', async () => {
     const { cache } = test
     const controller = new AbortController()
     const given = cache.getOrSet('k', never, { signal: controller.signal })
@@ -227,7 +227,7 @@ describe('values that other programs have stored', () => {
 })
 
 describe('listeners and loggers that throw', () => {
-  it('change no result and leave no lease, and Node reports their errors', async () => {
+  it('change no result, keep no lease, and are reported by Node', async () => {
     const thrown: unknown[] = []
     const listeners = process.listeners('uncaughtException')
     process.removeAllListeners('uncaughtException')
