@@ -1,6 +1,6 @@
 import { LongTimer } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
-import { Abandonment, throwIfAborted } from './abandonment.ts'
+import { Abandonment, reasonOf } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
 import { AbandonedClaims } from './lost-leases.ts'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
