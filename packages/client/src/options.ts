@@ -190,7 +190,7 @@ function resolved(given: MemcachedClientOptions): ResolvedClientOptions {
       `the options of a MemcachedClient must be an object or the servers as text, got ${kindOf(given)}`,
     )
   }
-  checkOptions('MemcachedClient', given, OPTION_NAMES, HINTS)
+  checkOptions('MemcachedClient', given, { names: OPTION_NAMES, hints: HINTS })
   // A missing setting must not select the default.
   const missing = OPTION_NAMES.find((name) => given[name] === null)
   if (missing !== undefined) throw new MemcacheOptionError(`${missing} must not be null: leave it out for its default`)

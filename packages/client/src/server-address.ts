@@ -65,6 +65,9 @@ const QUERY = {
  * `memcache://user:password@a:11211,b?timeoutMs=50`, it can carry credentials, once for all servers, and options of the
  * client; `memcaches://` is TLS.
  *
+ * @example
+ *   const { servers, options } = parseServers('memcache://a:11211,b:11211?timeoutMs=50')
+ *
  * @throws MemcacheOptionError that names the invalid part. It never shows text that may be a password; in invalid text,
  *   a password may be anywhere.
  */

@@ -47,8 +47,8 @@ export class ServerCommands {
         this.#dispatcher.sendBy(pool.for(''), operation, options)
       })
     const { pools } = this.#dispatcher
-    const asked = options?.server === undefined ? pools : [this.#dispatcher.poolFor('', options)]
-    return asked.map((pool) => [pool.address.name, ask(pool)])
+    const selected = options?.server === undefined ? pools : [this.#dispatcher.poolFor('', options)]
+    return selected.map((pool) => [pool.address.name, ask(pool)])
   }
 }
 
@@ -57,7 +57,11 @@ export const VERSION_OF_SERVER: LinesRequest = { ...VERSION_REQUEST, line: /^VER
 
 const OK = /^OK$/
 
-/** Returns the request of `flush_all`. @param exptime the time of the invalidation; 0 is now. */
+/**
+ * Returns the request of `flush_all`.
+ *
+ * @param exptime the time of the invalidation; 0 is now.
+ */
 export function flushRequest(exptime: number): LinesRequest {
   const extra = exptime > 0 ? { extra: exptime } : {}
   return { text: formatFlushAll(exptime), line: OK, writes: true, binary: { opcode: Opcode.flush, ...extra } }
@@ -115,7 +119,11 @@ export interface ServerStatistics extends Record<string, string | number> {
 /** The beginning of statistics lines, including those of `detail dump` and `cachedump`. */
 const STATISTICS_LINE = /^(?:STAT|PREFIX|ITEM) /
 
-/** Returns the request of `stats`. @throws MemcacheOptionError if the form does not consist of words. */
+/**
+ * Returns the request of `stats`.
+ *
+ * @throws MemcacheOptionError if the form does not consist of words.
+ */
 export function statisticsRequest(form: string | undefined): LinesRequest {
   if (form !== undefined && !/^[\w ]+$/.test(textOption('form', form))) {
     throw new MemcacheOptionError(`the argument of stats must be words, such as 'items', got ${JSON.stringify(form)}`)

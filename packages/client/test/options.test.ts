@@ -211,7 +211,9 @@ it.each(['discovery', 'hashWithPrefix'])("does not take the text 'false' for tru
 
 it.each(TIMES)('takes a time of any length for %s', async (name) => {
   for (const value of [Infinity, 2 ** 31, 30 * 86_400_000, Number.MAX_VALUE]) {
-    await new MemcachedClient({ [name]: value }).close()
+    const client = outcome({ [name]: value })
+    expect(client, String(value)).toBeInstanceOf(MemcachedClient)
+    await (client as MemcachedClient).close()
   }
 })
 

@@ -64,17 +64,17 @@ function start({ type, outcomeOf }: CallKind, args: CallArguments, run: Run): un
     promise.catch(() => {})
     return promise
   }
-  const tell = (error: unknown, result: unknown): void => {
+  const report = (error: unknown, result: unknown): void => {
     call.execution = Date.now() - call.start
-    // What a callback throws is its own affair, not the operation's: it must not be called again with it.
+    // An exception of the callback is not a failure of the operation: the callback must not be called again with it.
     process.nextTick(() => callback.call(call, error as Error | undefined, result))
   }
   promise.then(
-    (result) => tell(undefined, result),
+    (result) => report(undefined, result),
     (error: Error) => {
       const outcome = error instanceof PartialResult ? error : outcomeOf(error)
-      if (outcome instanceof PartialResult) tell(outcome.errors, outcome.results)
-      else tell(outcome, isRefusal(outcome) ? false : undefined)
+      if (outcome instanceof PartialResult) report(outcome.errors, outcome.results)
+      else report(outcome, isRefusal(outcome) ? false : undefined)
     },
   )
   return undefined

@@ -101,7 +101,7 @@ export const DEFAULT_CONFIG: MemcachedOptions = {
  */
 export function resolveMemcachedOptions(config: MemcachedOptions, given: MemcachedOptions): MemcachedOptions {
   return readValueOf('the options of Memcached', () => {
-    checkOptions('Memcached', given, OPTION_NAMES, {})
+    checkOptions('Memcached', given, { names: OPTION_NAMES })
     const options = { ...DEFAULT_CONFIG, ...config, ...given }
     checkValues(options)
     const { algorithm = 'md5', compatibility = 'ketama' } = options

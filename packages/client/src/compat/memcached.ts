@@ -307,8 +307,8 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
       if (those === undefined) found.set(server, [key])
       else those.push(key)
     }
-    const asked = keys ? [...found.keys()] : servers
-    for (const [index, server] of asked.entries()) callback.call(this, server, found.get(server), index, asked.length)
+    const names = keys ? [...found.keys()] : servers
+    for (const [index, server] of names.entries()) callback.call(this, server, found.get(server), index, names.length)
   }
 
   /** Lets pending operations finish, then closes the connections. */

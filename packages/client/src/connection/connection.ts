@@ -455,7 +455,7 @@ export class Connection implements ResponseSink {
     try {
       this.#reader!.push(buffer, 0, length)
     } catch (error) {
-      this.desync(`${this.server} sent what cannot be read: ${messageOf(error)}`)
+      this.desync(`${this.server} sent an invalid response: ${messageOf(error)}`)
     }
     if (this.#pending.callers === 0) this.#rest()
     else if (this.#drain.isAwaited) this.#endDrainUnlessAwaited()
@@ -472,7 +472,7 @@ export class Connection implements ResponseSink {
   desync(reason: string, refusal?: MemcacheError): void {
     const error = refusal ?? new MemcacheProtocolError(reason, { server: this.server })
     if (this.#state === 'ready') this.#drop(error)
-    else this.#connectingFailed({ failure: 'nonsense', error, isRefused: isFull(error) })
+    else this.#connectingFailed({ failure: 'invalid', error, isRefused: isFull(error) })
   }
 
   /** Lets the process end, since no operation is pending. */

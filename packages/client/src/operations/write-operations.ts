@@ -3,10 +3,10 @@ import type { Uint64 } from 'memcache-ts-protocol'
 import { Operation } from './operation.ts'
 import type { WireKey } from '../client-key.ts'
 
-/** How a value is stored, by memcached's names. */
+/** The ways to store a value, by memcached's names. */
 export type StoreMode = 'set' | 'add' | 'replace' | 'append' | 'prepend'
 
-/** How storing a value ended. */
+/** The outcomes of a store. */
 export type StoreStatus = 'stored' | 'notStored' | 'exists' | 'notFound'
 
 /** An item as a server stores it. */
@@ -82,7 +82,7 @@ export class StoreOperation<Result = unknown> extends Operation {
   }
 }
 
-/** How a delete ended. */
+/** The outcomes of a delete. */
 export type DeleteStatus = 'deleted' | 'exists' | 'notFound'
 
 /** A request to delete an item, mark it stale or empty it. */

@@ -75,11 +75,14 @@ interface Running {
  * `db.client.operation.duration` (OpenTelemetry's semantic conventions for database clients). Within a span that is not
  * sampled, an operation gets no span.
  *
+ * @example
+ *   const stop = instrumentMemcachedClients()
+ *
  * @returns a function that stops the instrumentation.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function instrumentMemcachedClients(options: InstrumentationOptions = {}): () => void {
-  checkOptions('instrumentMemcachedClients', options, OPTION_NAMES)
+  checkOptions('instrumentMemcachedClients', options, { names: OPTION_NAMES })
   const { tracerProvider = trace, meterProvider = metrics, clients = [] } = options
   const { queryText = false, requireParentSpan = false } = options
   checkProvider('tracerProvider', tracerProvider, 'getTracer')
@@ -122,7 +125,7 @@ function traceOperations(
   const onStart = (message: unknown): void => {
     const context = message as TracedContext
     const kind = kinds.of(context)
-    const span = isSpanWanted(requireParentSpan)
+    const span = isSpanWanted({ requireParentSpan })
       ? tracer.startSpan(kind.spanName, spanOptionsOf(kind, context, queryText))
       : undefined
     context[running] = { kind, span, startedAt: performance.now() }
@@ -217,7 +220,7 @@ function errorTypeOf(error: unknown): string {
  * (OpenTelemetry's `ParentBased` sampler), and, if `requireParentSpan` is true, outside any span. A parent in another
  * process does not decide, since samplers may treat it differently.
  */
-export function isSpanWanted(requireParentSpan: boolean): boolean {
+export function isSpanWanted({ requireParentSpan }: { readonly requireParentSpan: boolean }): boolean {
   const parent = trace.getSpan(context.active())
   if (parent === undefined) return !requireParentSpan
   if (parent.isRecording()) return true

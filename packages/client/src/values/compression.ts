@@ -11,16 +11,16 @@ import {
 import type { OptionRange } from 'memcache-ts-protocol'
 import { messageOf } from '../errors.ts'
 
-/** How values are compressed. */
+/** The algorithms by which values are compressed. */
 export type CompressionAlgorithm = 'gzip' | 'brotli' | 'zstd'
 
 /** Options of compression. */
 export interface CompressionOptions {
   /** Default `gzip`; `zstd` where Node has it, from 22.15 on. */
   algorithm?: CompressionAlgorithm | undefined
-  /** Values of fewer bytes are stored as they are. Default 1024. */
+  /** Values of fewer bytes are not compressed. Default 1024. */
   overBytes?: number | undefined
-  /** The algorithm's own level: gzip 1 to 9, brotli 0 to 11, zstd 1 to 22. Default: its fast ones, 1, 3 and 3. */
+  /** The algorithm's own level: gzip 1 to 9, brotli 0 to 11, zstd 1 to 22. Default: a fast one, 1, 3 or 3. */
   level?: number | undefined
 }
 
@@ -30,7 +30,7 @@ export interface CompressionOptions {
  */
 export const DEFAULT_MAX_DECOMPRESSED_BYTES = 8 * 1024 * 1024
 
-/** zstd as Node has it from 22.15 on. */
+/** The functions of `node:zlib` for zstd, which Node has from 22.15 on. */
 interface Zstd {
   readonly zstdCompressSync?: (bytes: Buffer, options: object) => Buffer
   readonly zstdDecompressSync?: Decompressor
@@ -42,13 +42,13 @@ const ZSTD_LEVEL = 100
 const OVER_BYTES = 1024
 
 /**
- * Compression of encoded values. It is synchronous: where it waited for a thread, a value set later could arrive
- * earlier. The default levels are the fast ones for that reason.
+ * Compression of encoded values. It is synchronous: if it ran in a thread, a value that is set later could be stored
+ * earlier. For that reason, the default levels are fast.
  */
 export interface Compression {
-  /** The bits that it adds to the client flags. */
+  /** The bits that mark a compressed value in its client flags. */
   readonly flag: number
-  /** Returns the compressed bytes, or `undefined` where that is no gain. */
+  /** Returns the compressed bytes, or `undefined` if they are not fewer than the bytes of the value. */
   compress(value: Buffer | string): Buffer | undefined
 }
 
@@ -59,9 +59,9 @@ const LEVELS: Readonly<Record<CompressionAlgorithm, OptionRange>> = { gzip: [1, 
 
 /** @throws MemcacheOptionError if an option is unknown or invalid. */
 export function checkCompression(options: CompressionOptions): void {
-  checkOptions('compression', options, OPTION_NAMES, HINTS)
+  checkOptions('compression', options, { names: OPTION_NAMES, hints: HINTS })
   const { algorithm = 'gzip', overBytes = OVER_BYTES, level } = options
-  choiceOption('compression', algorithm, ALGORITHMS)
+  choiceOption('the algorithm of compression', algorithm, ALGORITHMS)
   if (!(typeof overBytes === 'number' && overBytes >= 0)) {
     const got = typeof overBytes === 'number' ? overBytes : kindOf(overBytes)
     throw new MemcacheOptionError(`compression.overBytes must be a number of bytes from 0 on, got ${got}`)
@@ -105,13 +105,13 @@ function compressorOf(algorithm: CompressionAlgorithm, level: number | undefined
   }
 }
 
-/** The ways to decompress that values come with. */
+/** Decompresses bytes by one algorithm, as the functions of `node:zlib` do. */
 export type Decompressor = (bytes: Buffer, limit: { maxOutputLength: number }) => Buffer
 
 /**
- * Returns the bytes of a value that was compressed as its client flags say.
+ * Decompresses a value by the algorithm in its client flags.
  *
- * @throws MemcacheDecodeError for bytes that are not so compressed, or would become more than the most.
+ * @throws MemcacheDecodeError if the bytes are invalid, or would become more than `maxBytes`.
  */
 export function decompress(bytes: Buffer, clientFlags: number, maxBytes: number): Buffer {
   switch (clientFlags & ClientFlags.compression) {
@@ -124,7 +124,7 @@ export function decompress(bytes: Buffer, clientFlags: number, maxBytes: number)
   }
 }
 
-/** @throws MemcacheDecodeError as `decompress`, and where this Node has no zstd. */
+/** @throws MemcacheDecodeError as `decompress`, and if this version of Node has no zstd. */
 export function decompressZstd(bytes: Buffer, maxBytes: number): Buffer {
   if (zstdDecompressSync === undefined) {
     throw new MemcacheDecodeError(

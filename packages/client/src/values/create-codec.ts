@@ -64,7 +64,11 @@ export function guardedCodec(codec: ValueCodec): ValueCodec {
   return reading
 }
 
-/** Returns a checked copy of the result of `encode`. @throws MemcacheOptionError if it cannot be stored. */
+/**
+ * Returns a checked copy of the result of `encode`.
+ *
+ * @throws MemcacheOptionError if it cannot be stored.
+ */
 function checkEncoded(encoded: EncodedValue): EncodedValue {
   refusePromise('encode', encoded, (message) => new MemcacheOptionError(message))
   const { bytes, clientFlags } = Object(encoded) as Partial<EncodedValue>
@@ -112,15 +116,15 @@ function refusePromise(method: string, returned: unknown, errorOf: (message: str
 
 /** @throws MemcacheOptionError if the codec throws, or does not return a boolean. */
 function canJoin(codec: ValueCodec, clientFlags: number): boolean {
-  let told: unknown
+  let returned: unknown
   try {
-    told = codec.canJoin!(clientFlags)
+    returned = codec.canJoin!(clientFlags)
   } catch (cause) {
     throw new MemcacheOptionError(`the codec's canJoin has failed: ${messageOf(cause)}`, { cause })
   }
-  if (typeof told === 'boolean') return told
-  if (told instanceof Promise) told.catch(() => {})
-  throw new MemcacheOptionError(`a codec's canJoin must return true or false, got ${kindOf(told)}`)
+  if (typeof returned === 'boolean') return returned
+  if (returned instanceof Promise) returned.catch(() => {})
+  throw new MemcacheOptionError(`a codec's canJoin must return true or false, got ${kindOf(returned)}`)
 }
 
 function copies(codec: ValueReader, clientFlags: number): boolean {

@@ -24,6 +24,9 @@ export interface TypedCodecOptions {
  * and plain JSON are readable by other languages (flags 1 and 2, like the common `json_serializer` for pymemcache),
  * bytes are stored as they are, and values that JSON cannot express (Date, Map, Set, bigint, undefined, typed arrays)
  * are tagged.
+ *
+ * @example
+ *   const client = new MemcachedClient({ values: typedCodec({ compression: { algorithm: 'zstd' } }) })
  */
 export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueReader {
   const { bytesFlags = ClientFlags.bytes, maxDecompressedBytes = DEFAULT_MAX_DECOMPRESSED_BYTES } = options

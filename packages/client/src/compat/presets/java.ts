@@ -71,7 +71,7 @@ function timeOf(date: Date): bigint {
   if (Object.keys(date).length > 0) throw cannotWrite(date, CLIENT, 'it has properties of its own')
   // A subclass may have another `getTime`.
   const time = Date.prototype.getTime.call(date)
-  if (Number.isNaN(time)) throw cannotWrite(date, CLIENT, 'it is no valid time')
+  if (Number.isNaN(time)) throw cannotWrite(date, CLIENT, 'the date is invalid')
   return BigInt(time)
 }
 

@@ -249,7 +249,7 @@ function metaWith(keyList: KeyListCodec): LineProtocol {
 }
 
 /** The meta commands, and classic `get` for many keys, which is faster (protocol.txt, "Meta Commands"). */
-export const metaProtocol = metaWith(new KeyListCodec('told'))
+export const metaProtocol = metaWith(new KeyListCodec('distinguished'))
 
 /** For memcached's own proxy as of 1.6.18, which fails on `mn` and loses hits of a `get` of several keys. */
-export const metaProxyProtocol = metaWith(new KeyListCodec('told', { oneKeyALine: true }))
+export const metaProxyProtocol = metaWith(new KeyListCodec('distinguished', { oneKeyALine: true }))

@@ -221,7 +221,7 @@ function lineOfAdd(
 
 function textWith({ mayHaveLeases }: { readonly mayHaveLeases: boolean }): LineProtocol {
   return new LineProtocol('text', {
-    keyList: new KeyListCodec(mayHaveLeases ? 'untold' : 'none'),
+    keyList: new KeyListCodec(mayHaveLeases ? 'undistinguished' : 'none'),
     retrieval: textRetrieval(mayHaveLeases),
     store: textStore,
     delete: textDelete,
