@@ -24,7 +24,11 @@ const COMMAND_LINES = { 'memcache-ts': 'cli/main.js', 'memcache-ts-server': 'cli
 const BUNDLED =
   /^(lru-cache|structured-headers|commander|cli-table3|string-width|strip-ansi|ansi-regex|emoji-regex|is-fullwidth-code-point|@colors\/colors)(\/|$)/
 
-/** Whether a module is another package's, which the user installs. @param {string} id */
+/**
+ * Whether a module is another package's, which the user installs.
+ *
+ * @param {string} id
+ */
 const isInstalled = (id) => /^[@\w]/.test(id) && !BUNDLED.test(id) && !id.startsWith('builtin:')
 
 /** How code is made small: the names of functions and classes stay. */
@@ -130,19 +134,31 @@ function makeSmall(file) {
   writeFileSync(file, code)
 }
 
-/** The files of a package's page, if it has one. @param {string} folder @returns {string[]} */
+/**
+ * The files of a package's page, if it has one.
+ *
+ * @param {string} folder @returns {string[]}
+ */
 function pageFiles(folder) {
   const page = join(folder, 'page')
   return existsSync(page) ? readdirSync(page).map((file) => join(page, file)) : []
 }
 
-/** The text of a part of the page; the script is made small. @param {string} file */
+/**
+ * The text of a part of the page; the script is made small.
+ *
+ * @param {string} file
+ */
 function partOf(file) {
   const text = readFileSync(file, 'utf8')
   return file.endsWith('.js') ? minifySync(file, text, { module: true }).code : text
 }
 
-/** A compiled file, and all of its package that it imports. @param {string} file @returns {Set<string>} */
+/**
+ * A compiled file, and all of its package that it imports.
+ *
+ * @param {string} file @returns {Set<string>}
+ */
 function importedBy(file, files = new Set()) {
   if (files.has(file)) return files
   files.add(file)
@@ -177,8 +193,9 @@ function versionOfBuilder() {
 }
 
 /**
- * Returns the version of the compiled files: `tsc -b` writes this file whenever it has compiled something. @param
- * {string} folder
+ * Returns the version of the compiled files: `tsc -b` writes this file whenever it has compiled something.
+ *
+ * @param * {string} folder
  */
 function versionOf(folder) {
   const read = (file) => readFileSync(join(folder, file), 'utf8')

@@ -21,7 +21,11 @@ export function bundledLicences(modules) {
     .join('\n')
 }
 
-/** The nearest folder whose package.json has a version: some packages have one without in `dist`. @param {string} path */
+/**
+ * The nearest folder whose package.json has a version: some packages have one without in `dist`.
+ *
+ * @param {string} path
+ */
 function packageFolderOf(path) {
   for (let folder = dirname(path.replace(/^\0/, '').replace(/\?.*$/, '')); ; folder = dirname(folder)) {
     const manifest = join(folder, 'package.json')

@@ -21,12 +21,20 @@ const ROOT = fileURLToPath(new URL('..', import.meta.url))
  * @property {Entry[]} entries
  */
 
-/** The packages that are published. @returns {Package[]} */
+/**
+ * The packages that are published.
+ *
+ * @returns {Package[]}
+ */
 export function publicPackages() {
   return workspacePackages().filter(({ manifest }) => manifest.private !== true)
 }
 
-/** All packages of the workspace, the private one too. @returns {Package[]} */
+/**
+ * All packages of the workspace, the private one too.
+ *
+ * @returns {Package[]}
+ */
 export function workspacePackages() {
   return readdirSync(join(ROOT, 'packages')).map((name) => {
     const folder = join(ROOT, 'packages', name)
@@ -70,7 +78,11 @@ function conditionsOf(entry) {
   }
 }
 
-/** The declarations of an entry, as those of a CommonJS file. @param {Entry} entry */
+/**
+ * The declarations of an entry, as those of a CommonJS file.
+ *
+ * @param {Entry} entry
+ */
 function typesOf({ source }) {
   return `./dist/types/${source.replace(/^src\//, '').replace(/\.ts$/, '.d.ts')}`
 }

@@ -180,7 +180,11 @@ export class Random {
     this.#state = seed >>> 0
   }
 
-  /** A whole number under `limit`. @param {number} limit */
+  /**
+   * A whole number under `limit`.
+   *
+   * @param {number} limit
+   */
   below(limit) {
     this.#state = (this.#state + 0x6d2b79f5) >>> 0
     let mixed = this.#state
@@ -194,7 +198,11 @@ export class Random {
     return list[this.below(list.length)]
   }
 
-  /** True once in `times`. @param {number} times */
+  /**
+   * True once in `times`.
+   *
+   * @param {number} times
+   */
   oneIn(times) {
     return this.below(times) === 0
   }

@@ -84,20 +84,23 @@ describe.each([
     theirs.close()
   })
 
-  describeWithCommand([PYTHON, '-c', 'import pylibmc'], 'python3-pylibmc', 'pylibmc', () => {
-    it('works, and reads ours', () => exchange([PYTHON, 'pylibmc-binary.py'], 'pylibmc', withAuth))
-  })
+  describeWithCommand(
+    { command: [PYTHON, '-c', 'import pylibmc'], debianPackage: 'python3-pylibmc' },
+    'pylibmc',
+    () => {
+      it('works, and reads ours', () => exchange([PYTHON, 'pylibmc-binary.py'], 'pylibmc', withAuth))
+    },
+  )
 
   describeWithCommand(
-    [PHP, '-r', 'exit(extension_loaded("memcached") ? 0 : 1);'],
-    'php-memcached',
+    { command: [PHP, '-r', 'exit(extension_loaded("memcached") ? 0 : 1);'], debianPackage: 'php-memcached' },
     'php-memcached',
     () => {
       it('works, and reads ours', () => exchange([PHP, 'php-memcached.php'], 'php-memcached', withAuth))
     },
   )
 
-  describeWithCommand([RUBY, '-e', 'require "dalli"'], 'ruby-dalli', 'Dalli', () => {
+  describeWithCommand({ command: [RUBY, '-e', 'require "dalli"'], debianPackage: 'ruby-dalli' }, 'Dalli', () => {
     it('works, and reads ours', () => exchange([RUBY, 'dalli.rb'], 'dalli', withAuth))
   })
 })
@@ -128,34 +131,40 @@ describe('programs of pymemcache and gomemcache on our server, and our client', 
     return path
   }
 
-  describeWithCommand([PYTHON, '-c', 'import pymemcache'], 'python3-pymemcache', 'Python', () => {
-    it('reads ours, and ours reads what it has written', async () => {
-      await using server = await launch(false)
-      await using client = ours(server, false)
-      await client.set('session:ours', { user: 1 })
-      await client.set('user:1', TEXT)
-      await client.set('user:3', [1, null, TEXT])
-      const { stdout } = await run(PYTHON, [programFor('pymemcache-basics.py', server)], {
-        env: { ...process.env, PYTHONUTF8: '1' },
+  describeWithCommand(
+    { command: [PYTHON, '-c', 'import pymemcache'], debianPackage: 'python3-pymemcache' },
+    'Python',
+    () => {
+      it('reads ours, and ours reads what it has written', async () => {
+        await using server = await launch(false)
+        await using client = ours(server, false)
+        await client.set('session:ours', { user: 1 })
+        await client.set('user:1', TEXT)
+        await client.set('user:3', [1, null, TEXT])
+        const { stdout } = await run(PYTHON, [programFor('pymemcache-basics.py', server)], {
+          env: { ...process.env, PYTHONUTF8: '1' },
+        })
+        expect(stdout.trim().split('\n')).toEqual([
+          "b'world'",
+          "{'key1': b'value1', 'key2': b'value2'}",
+          "{'user': 1}",
+          `{'user:1': '${TEXT}', 'user:3': [1, None, '${TEXT}']}`,
+          '101',
+        ])
+        expect(await client.get('session:theirs')).toEqual({ user: 1, name: TEXT })
+        const found = await client.getMulti(['temporary', 'session', 'static'])
+        expect([...found.values()]).toEqual(['value', 'data', 'content'])
+        expect(await client.get('hello')).toBeUndefined()
+        expect(await client.incr('counter', 1)).toBe(2)
       })
-      expect(stdout.trim().split('\n')).toEqual([
-        "b'world'",
-        "{'key1': b'value1', 'key2': b'value2'}",
-        "{'user': 1}",
-        `{'user:1': '${TEXT}', 'user:3': [1, None, '${TEXT}']}`,
-        '101',
-      ])
-      expect(await client.get('session:theirs')).toEqual({ user: 1, name: TEXT })
-      const found = await client.getMulti(['temporary', 'session', 'static'])
-      expect([...found.values()]).toEqual(['value', 'data', 'content'])
-      expect(await client.get('hello')).toBeUndefined()
-      expect(await client.incr('counter', 1)).toBe(2)
-    })
-  })
+    },
+  )
 
   describeWithCommand(
-    ['/usr/bin/test', '-x', GO, '-a', '-d', '/usr/share/gocode/src/github.com/bradfitz/gomemcache'],
-    'golang-go golang-github-bradfitz-gomemcache-dev',
+    {
+      command: ['/usr/bin/test', '-x', GO, '-a', '-d', '/usr/share/gocode/src/github.com/bradfitz/gomemcache'],
+      debianPackage: 'golang-go golang-github-bradfitz-gomemcache-dev',
+    },
     'Go',
     () => {
       it('reads ours, and ours reads what it has written', async () => {

@@ -40,7 +40,7 @@ function metricsIn(text: string): string[] {
 }
 
 describeWithMemcached('the service of examples/production', () => {
-  it('keeps sessions, exports metrics, and finishes requests under way when it is told to end', async () => {
+  it('keeps sessions, exports metrics, and finishes running requests on a signal', async () => {
     await using one = await launchMemcached()
     await using two = await launchMemcached()
     const child = spawn(process.execPath, ['main.js'], {
@@ -158,7 +158,7 @@ describe('the files of examples/production', () => {
     for (const metric of metrics) expect(KNOWN_METRICS).toContain(metric)
   })
 
-  describeWithCommand(['promtool', '--version'], 'prometheus', 'with promtool', () => {
+  describeWithCommand({ command: ['promtool', '--version'], debianPackage: 'prometheus' }, 'with promtool', () => {
     it('the alerts fire when they should, and only then', () => {
       const cwd = join(FOLDER, 'prometheus')
       const tests = readdirSync(cwd).filter((file) => file.endsWith('.test.yml'))

@@ -72,7 +72,11 @@ export const bundlerCells = Object.entries(CONFIGS).flatMap(([name, bundle]) =>
   })),
 )
 
-/** A program without top-level `await`, which CommonJS does not have. @param {string} text */
+/**
+ * A program without top-level `await`, which CommonJS does not have.
+ *
+ * @param {string} text
+ */
 function inFunction(text) {
   const lines = text.split('\n')
   const isImport = (line) => line.startsWith('import ')

@@ -97,13 +97,14 @@ export function program(name, folder, as = name) {
 }
 
 /**
- * Runs a command, and hands on its output. @throws with the output, if its exit status is not 0.
+ * Runs a command, and hands on its output.
  *
  * @param {string} command
  * @param {string[]} args
  * @param {string} cwd
  * @param {Record<string, string>} [env]
  * @returns {Promise<string>}
+ * @throws with the output, if its exit status is not 0.
  */
 export function execute(command, args, cwd, env = {}) {
   // Without MEMCACHE_SERVERS and the settings of an npm around it.
@@ -147,14 +148,22 @@ export async function nodeOf({ folder }, major) {
   return join(home, 'node_modules', name, 'bin/node')
 }
 
-/** The first TypeScript that a README shows. @param {string} readme */
+/**
+ * The first TypeScript that a README shows.
+ *
+ * @param {string} readme
+ */
 export function firstBlock(readme) {
   const found = /^```ts[ a-z]*\n(.*?)^```/ms.exec(readFileSync(join(ROOT, readme), 'utf8'))
   if (found === null) throw new Error(`${readme} shows no TypeScript`)
   return found[1]
 }
 
-/** The name of a packed package: npm names the file for it and its version. @param {string} tarball */
+/**
+ * The name of a packed package: npm names the file for it and its version.
+ *
+ * @param {string} tarball
+ */
 export function nameOfTarball(tarball) {
   return basename(tarball).replace(/-\d.*$/, '')
 }

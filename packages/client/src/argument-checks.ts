@@ -1,4 +1,4 @@
-import { checkOptions, kindOf, MemcacheOptionError, Uint64 } from 'memcache-ts-protocol'
+import { checkOptions, isMemcacheError, kindOf, MemcacheOptionError, Uint64 } from 'memcache-ts-protocol'
 import type {
   CallOptions,
   CounterOptions,
@@ -8,11 +8,15 @@ import type {
   MetaSetOptions,
   WriteOptions,
 } from './call-options.ts'
-import { messageOf } from './errors.ts'
+import { messageOf, readValueOf } from './errors.ts'
 
 const MAX_UINT64 = 2n ** 64n - 1n
 
-/** Returns a number as 64 bits. @throws MemcacheOptionError if it is not a whole number of 64 bits. */
+/**
+ * Returns a number as 64 bits.
+ *
+ * @throws MemcacheOptionError if it is not a whole number of 64 bits.
+ */
 export function toUint64(name: string, value: number | bigint): Uint64 {
   const isCount =
     typeof value === 'number'
@@ -33,16 +37,39 @@ export function uint64Option(name: string, value: number | bigint | undefined): 
   return value === undefined ? undefined : toUint64(name, value)
 }
 
-/** Returns keys and their values as pairs. @throws MemcacheOptionError if `items` is not an iterable of pairs. */
+/**
+ * Returns keys and their values as pairs.
+ *
+ * @throws MemcacheOptionError if `items` is not an iterable of pairs.
+ */
 export function pairsOf<Given>(items: Iterable<readonly [Given, unknown]>): (readonly [Given, unknown])[] {
-  if (typeof (items as Partial<typeof items> | null | undefined)?.[Symbol.iterator] === 'function') {
-    const pairs = [...items]
-    if (pairs.every((pair) => Array.isArray(pair))) return pairs
-  }
+  const pairs = readValueOf('the items', () => {
+    if (typeof (items as Partial<typeof items> | null | undefined)?.[Symbol.iterator] !== 'function') return undefined
+    const all = [...items]
+    return all.every((pair) => Array.isArray(pair))
+      ? all.map(([key, value]): readonly [Given, unknown] => [key, value])
+      : undefined
+  })
+  if (pairs !== undefined) return pairs
   throw new MemcacheOptionError(`items must be a Map or pairs of keys and values, got ${kindOf(items)}`)
 }
 
-/** Returns a whole number of at most 31 bits, as memcached accepts it. @throws MemcacheOptionError for other values. */
+/**
+ * Returns a copy of the keys of a batch.
+ *
+ * @throws MemcacheOptionError if they are not an array.
+ */
+export function keysOf<Given>(keys: readonly Given[]): readonly Given[] {
+  const copy = readValueOf('the keys', () => (Array.isArray(keys) ? Array.from<Given>(keys) : undefined))
+  if (copy !== undefined) return copy
+  throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
+}
+
+/**
+ * Returns a whole number of at most 31 bits, as memcached accepts it.
+ *
+ * @throws MemcacheOptionError for other values.
+ */
 export function wholeNumber(name: string, value: unknown): number {
   if (typeof value !== 'number') throw new MemcacheOptionError(`${name} must be a whole number, got ${kindOf(value)}`)
   if (Number.isInteger(value) && value >= 0 && value < 2 ** 31) return value
@@ -126,11 +153,14 @@ const CAS_NAMES = ['cas', 'casUnique']
 export function hasKnownNames(method: string, options: object): boolean {
   const names = NAMES.get(method) ?? CALL_NAMES
   try {
+    let isEmpty = true
     for (const name in options) {
       if (!names.has(name)) return false
       void options[name as keyof typeof options]
+      isEmpty = false
     }
-    return true
+    // It may be a promise or a list.
+    return !isEmpty
   } catch {
     // A getter or a proxy of the caller has thrown.
     return false
@@ -149,9 +179,9 @@ export function checkNames(method: string, options: CallOptions | undefined): vo
   try {
     // First, since the check of the names reads the values too.
     for (const name in options) readOption(method, options, name as keyof CallOptions)
-    checkOptions(method, options, [...names], hintsFor(method, names))
+    checkOptions(method, options, { names: [...names], hints: hintsFor(method, names) })
   } catch (cause) {
-    if (cause instanceof MemcacheOptionError) throw cause
+    if (isMemcacheError(cause)) throw cause
     throw new MemcacheOptionError(`the options of ${method} cannot be read: ${messageOf(cause)}`, { cause })
   }
 }

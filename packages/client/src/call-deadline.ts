@@ -126,15 +126,6 @@ export function checkCall(options: CallOptions | undefined): void {
   }
 }
 
-/** Returns whether a call's options have `noreply`. Options that cannot be read count as without: they reject the call. */
-export function wantsNoReply(options: WriteOptions | undefined): boolean {
-  try {
-    return options?.noreply === true
-  } catch {
-    return false
-  }
-}
-
 function isSignal(signal: AbortSignal): boolean {
   try {
     return typeof signal?.addEventListener === 'function' && typeof signal.aborted === 'boolean'

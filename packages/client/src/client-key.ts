@@ -65,6 +65,9 @@ const CUT_ESCAPE = /%[\dA-F]?$/
  * Returns a valid key in place of one that memcached cannot hold: its readable beginning, `%7e`, and the SHA-256 of the
  * whole key in base64url.
  *
+ * @example
+ *   await client.get(hashedKey(request.url))
+ *
  * @throws MemcacheKeyError if the text is not well-formed Unicode: its bytes could be those of another key.
  */
 export function hashedKey(key: string | Uint8Array): string {

@@ -20,7 +20,7 @@ import { fragmentOf, Joins } from './joins.ts'
 import type { Join } from './joins.ts'
 import { KeyOrder } from './key-order.ts'
 import { MultiGet } from './multi-get.ts'
-import type { MultiGetWish } from './multi-get.ts'
+import type { MultiGetShape } from './multi-get.ts'
 import { ArithmeticOperation, DeleteOperation, StoreOperation } from './operations/write-operations.ts'
 import type {
   ArithmeticRequest,
@@ -58,7 +58,7 @@ type CounterRequest = Omit<ArithmeticRequest, 'wireKey' | 'name'>
 type Storing<Result> = Omit<StoreRequest<Result>, 'bytes' | 'clientFlags' | 'refused'>
 
 /** The parameters of a store. */
-interface StoreWish<Result> {
+interface StoreParameters<Result> {
   readonly mode: StoreMode
   /** The lifetime; without it, the item does not expire. */
   readonly ttl?: Ttl | undefined
@@ -69,7 +69,7 @@ interface StoreWish<Result> {
 }
 
 /** The parts of an item that are requested, and how they become a result. */
-interface RetrievalWish<Result> extends RetrievalRequest {
+interface RetrievalParameters<Result> extends RetrievalRequest {
   /** Reads the value. Default: the client's values. */
   readonly reader?: ValueReader
   /** Makes the result from the response. */
@@ -95,7 +95,7 @@ export class Commands {
   readonly #limits: ItemLimits
   readonly #gets: GetReading
   /** For `getMulti`: the values without their cas uniques. */
-  readonly #bare: MultiGetWish<unknown>
+  readonly #bare: MultiGetShape<unknown>
 
   constructor(dispatcher: Dispatcher, options: ResolvedClientOptions) {
     const { clock, timeoutMs, itemMaxBytes } = options
@@ -132,13 +132,17 @@ export class Commands {
   }
 
   /** Returns the caller's result for an item. */
-  retrieve<Result>(key: ClientKey, wish: RetrievalWish<Result>, options: CallOptions | undefined): Promise<Result> {
+  retrieve<Result>(
+    key: ClientKey,
+    parameters: RetrievalParameters<Result>,
+    options: CallOptions | undefined,
+  ): Promise<Result> {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
       const { unreadable } = options ?? {}
-      const request = unreadable === undefined ? wish : { ...wish, unreadable }
-      const { reader = this.#values, build } = wish
+      const request = unreadable === undefined ? parameters : { ...parameters, unreadable }
+      const { reader = this.#values, build } = parameters
       const name = nameOf(key)
       const operation = new RetrievalOperation({ wireKey, name, request, reader, build }, resolve, reject)
       this.#send(operation, wireKey, options)
@@ -150,22 +154,22 @@ export class Commands {
     keys: readonly Given[],
     options: CallOptions | undefined,
   ): Promise<MultiResult<Given, Value>> {
-    return this.#multiGet.get<Given, Value>(keys, options, this.#bare as MultiGetWish<Value>)
+    return this.#multiGet.get<Given, Value>(keys, options, this.#bare as MultiGetShape<Value>)
   }
 
   /** Returns the caller's result for each hit; see `getMulti`. */
   getsMulti<Given extends ClientKey, Result>(
     keys: readonly Given[],
     options: CallOptions | undefined,
-    build: NonNullable<MultiGetWish<Result>['build']>,
+    build: NonNullable<MultiGetShape<Result>['build']>,
   ): Promise<MultiResult<Given, Result>> {
     return this.#multiGet.get(keys, options, { reader: this.#values, withCas: true, build })
   }
 
   /** Stores a value, and returns the caller's result; a value over the chunks' size is stored in chunks. */
-  store<Result>(key: ClientKey, value: unknown, wish: StoreWish<Result>): Promise<Result> {
+  store<Result>(key: ClientKey, value: unknown, parameters: StoreParameters<Result>): Promise<Result> {
     return new Promise((resolve, reject) => {
-      const { mode, ttl, conditions, options, build } = wish
+      const { mode, ttl, conditions, options, build } = parameters
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
       const name = nameOf(key)
@@ -192,8 +196,8 @@ export class Commands {
 
   /** Sets the lifetime of an item and of its chunks; returns whether there was an item. */
   async touch(key: ClientKey, exptime: number, options: CallOptions | undefined): Promise<boolean> {
-    const wish = { value: false, touchExptime: exptime, build: isFound }
-    return (await this.retrieveAndTouch(key, wish, options)) === true
+    const parameters = { value: false, touchExptime: exptime, build: isFound }
+    return (await this.retrieveAndTouch(key, parameters, options)) === true
   }
 
   /**
@@ -202,23 +206,23 @@ export class Commands {
    */
   async retrieveAndTouch<Result>(
     key: ClientKey,
-    wish: RetrievalWish<Result> & { readonly touchExptime: number },
+    parameters: RetrievalParameters<Result> & { readonly touchExptime: number },
     options: CallOptions | undefined,
   ): Promise<Result | undefined> {
     const step = startCall(options, this.#timeoutMs)
     // If chunks are enabled, the list is read by the same request, so that no other call can come between.
-    const value = this.#values.makesChunks || wish.value
+    const value = this.#values.makesChunks || parameters.value
     let list: ChunkList | undefined
     let clientFlags = 0
     const build = (item: ItemResponse, value: unknown): Result => {
       list = value as ChunkList | undefined
       clientFlags = item.isFound ? item.clientFlags : 0
-      return wish.build(item, undefined)
+      return parameters.build(item, undefined)
     }
-    const result = await this.retrieve(key, { ...wish, value, reader: LIST, build }, step)
+    const result = await this.retrieve(key, { ...parameters, value, reader: LIST, build }, step)
     if (clientFlags !== ClientFlags.chunks) return result
     list ??= await this.#chunks.listOf(this.#dispatcher.wireKey(key), step)
-    const isWhole = list !== undefined && (await this.#chunks.touch(list, wish.touchExptime, step))
+    const isWhole = list !== undefined && (await this.#chunks.touch(list, parameters.touchExptime, step))
     return isWhole ? result : undefined
   }
 

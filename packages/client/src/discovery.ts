@@ -17,7 +17,7 @@ import { LinesOperation } from './operations/lines-operation.ts'
 import type { LinesRequest } from './operations/lines-operation.ts'
 import type { ServerAddress } from './server-address.ts'
 
-const NOBODY: PoolObserver = { connected() {}, disconnected() {}, retrying() {}, ejected() {}, rejoined() {} }
+const NO_OBSERVER: PoolObserver = { connected() {}, disconnected() {}, retrying() {}, ejected() {}, rejoined() {} }
 
 interface DiscoveryOptions extends ConnectionOptions {
   /** The configuration endpoints. */
@@ -56,7 +56,9 @@ export class Discovery {
   #timer: LongTimer | undefined
 
   constructor(options: DiscoveryOptions, observer: DiscoveryObserver) {
-    this.#endpoints = options.servers.map((address) => new ServerPool(address, { ...options, poolSize: 1 }, NOBODY))
+    this.#endpoints = options.servers.map(
+      (address) => new ServerPool(address, { ...options, poolSize: 1 }, NO_OBSERVER),
+    )
     this.#timeoutMs = options.connectTimeoutMs
     this.#redact = redactorOf(options.credentials)
     this.#intervalMs = options.discoveryIntervalMs
@@ -187,10 +189,11 @@ function parseConfiguration(lines: readonly string[], refuse: (problem: string) 
   ) {
     return refuse(`is not a configuration endpoint: it answered ${JSON.stringify(lines.slice(0, CONFIGURATION_LINES))}`)
   }
-  if (nodes.length > MAX_NODES) return refuse(`told of ${nodes.length} nodes: at most ${MAX_NODES} can be used`)
+  if (nodes.length > MAX_NODES) return refuse(`reported ${nodes.length} nodes: at most ${MAX_NODES} can be used`)
   const servers = nodes.map((node) => parseNode(node) ?? refuse(`reported an invalid node: ${JSON.stringify(node)}`))
-  // A node that is listed twice is one server.
-  return { text, servers: [...new Map(servers.map((server) => [`${server.name} ${server.ip}`, server])).values()] }
+  // A server's name decides its keys, and identifies it in calls and results: of a node that is listed twice, such as
+  // with its old and its new address, the last one counts.
+  return { text, servers: [...new Map(servers.map((server) => [server.name, server])).values()] }
 }
 
 function parseNode(node: string): ServerAddress | undefined {

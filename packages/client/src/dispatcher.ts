@@ -129,8 +129,8 @@ export class Dispatcher {
     const pool = this.#pools.find(({ address }) => address.name === server)
     if (pool !== undefined) return pool
     const names = this.#pools.map(({ address }) => address.name)
-    const asked = typeof server === 'string' ? server : kindOf(server)
-    throw new MemcacheOptionError(`${asked} is not one of this client's servers: ${names.join(', ')}`)
+    const given = typeof server === 'string' ? server : kindOf(server)
+    throw new MemcacheOptionError(`${given} is not one of this client's servers: ${names.join(', ')}`)
   }
 
   /**

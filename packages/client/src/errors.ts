@@ -1,9 +1,40 @@
-import { MemcacheConnectionError, MemcacheDecodeError, MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
+import {
+  isMemcacheError,
+  MemcacheConnectionError,
+  MemcacheDecodeError,
+  MemcacheOptionError,
+} from 'memcache-ts-protocol'
+import type { MemcacheError } from 'memcache-ts-protocol'
 import type { EventEmitter } from 'node:events'
+
+/** Returns an error unchanged, and an error with the text of any other thrown value. Never throws. */
+export function asError(thrown: unknown): Error {
+  try {
+    if (thrown instanceof Error) return thrown
+  } catch {
+    // A proxy that was revoked.
+  }
+  return new Error(messageOf(thrown))
+}
+
+/**
+ * Reads a value of the application, whose getters, iterators and proxies may throw.
+ *
+ * @param what names the value in the error.
+ * @throws MemcacheOptionError with the exception as its cause; a `MemcacheError` is thrown unchanged.
+ */
+export function readValueOf<Result>(what: string, read: () => Result): Result {
+  try {
+    return read()
+  } catch (cause) {
+    if (isMemcacheError(cause)) throw cause
+    throw new MemcacheOptionError(`${what} cannot be read: ${messageOf(cause)}`, { cause })
+  }
+}
 
 /** Returns a `MemcacheError` unchanged, and any other error as the cause of a new one. */
 export function asMemcacheError(error: unknown): MemcacheError {
-  return error instanceof MemcacheError ? error : new MemcacheConnectionError(messageOf(error), { cause: error })
+  return isMemcacheError(error) ? error : new MemcacheConnectionError(messageOf(error), { cause: error })
 }
 
 /** Returns the message of an error, or the text of another thrown value. Never throws. */
@@ -35,7 +66,7 @@ export function errorForKey(
 
 /** Returns the error of a request that could not be written. */
 export function requestError(error: unknown, key: string | undefined): MemcacheError {
-  if (error instanceof MemcacheError) return errorForKey(error, { key })
+  if (isMemcacheError(error)) return errorForKey(error, { key })
   return new MemcacheOptionError(`the request cannot be written: ${messageOf(error)}`, { key, cause: error })
 }
 

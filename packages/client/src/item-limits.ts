@@ -106,7 +106,7 @@ export class ItemLimits {
     const pool = this.#dispatcher.poolFor(item.wireKey, options)
     let waiting = this.#waiting.get(pool)
     if (waiting === undefined) {
-      waiting = new WaitingCalls((timeoutMs) => `${pool.address.name} did not tell its item limit in ${timeoutMs} ms`)
+      waiting = new WaitingCalls((timeoutMs) => `${pool.address.name} did not report its item limit in ${timeoutMs} ms`)
       this.#waiting.set(pool, waiting)
       void this.#request(pool).then(() => {
         this.#waiting.delete(pool)
@@ -167,10 +167,10 @@ export class ItemLimits {
 
 /** Returns the limit in the settings, for items with a cas unique; `Infinity` if there is none. */
 function limitIn(settings: readonly string[]): number {
-  const told = new Map(settings.map((line) => line.split(' ').slice(1, 3) as [name: string, value: string]))
-  const bytes = Number(told.get('item_size_max'))
+  const values = new Map(settings.map((line) => line.split(' ').slice(1, 3) as [name: string, value: string]))
+  const bytes = Number(values.get('item_size_max'))
   if (!(bytes >= MIN_ITEM_MAX_BYTES)) return Infinity
-  return told.get('cas_enabled') === 'no' ? bytes + CAS_BYTES : bytes
+  return values.get('cas_enabled') === 'no' ? bytes + CAS_BYTES : bytes
 }
 
 function sizeOf({ wireKey, bytes, clientFlags }: ItemToStore): number {

@@ -244,7 +244,7 @@ function notPlain(key: string, mode: 'append' | 'prepend'): MemcacheOptionError 
 
 function tooLarge(key: string, mode: 'append' | 'prepend'): MemcacheTooLargeError {
   return new MemcacheTooLargeError(
-    `${key}: the server cannot store the value that ${mode} would make, and keeps the stored one: raise its item limit (-I), or go on with another key`,
+    `${key}: the server cannot store the value that ${mode} would make, and keeps the stored one: raise its item limit (-I), or continue with another key`,
     { key },
   )
 }

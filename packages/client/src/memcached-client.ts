@@ -1,19 +1,10 @@
 import { EventEmitter } from 'node:events'
-import { setImmediate } from 'node:timers'
-import {
-  formatFlushAll,
-  formatVerbosity,
-  kindOf,
-  MemcacheOptionError,
-  Opcode,
-  refuseSecondOptions,
-} from 'memcache-ts-protocol'
+import { kindOf, MemcacheOptionError, refuseSecondOptions } from 'memcache-ts-protocol'
 import type { MemcacheError, Ttl } from 'memcache-ts-protocol'
-import { checkCall, startBatch, wantsNoReply } from './call-deadline.ts'
-import { checkNames, hasKnownNames, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
+import { checkCall, startBatch } from './call-deadline.ts'
+import { checkNames, hasKnownNames, keysOf, pairsOf, toUint64, uint64Option, wholeNumber } from './argument-checks.ts'
 import type { CallOptions, ClientKey, CounterOptions, WriteOptions, Written } from './call-options.ts'
 import { Commands } from './commands.ts'
-import { VERSION_REQUEST } from './connection/handshake.ts'
 import { Discovery } from './discovery.ts'
 import { Opening } from './waiting-calls.ts'
 import type { ConnectionReport } from './connection/connection-contract.ts'
@@ -25,9 +16,18 @@ import { METADUMP_TIMEOUT_MS, Metadumps } from './metadump.ts'
 import type { DumpedItem, MetadumpOptions } from './metadump.ts'
 import { MetaCommands } from './meta-commands.ts'
 import type { Widened } from './meta-commands.ts'
+import { NoReply } from './no-reply.ts'
+import type { StoreMode } from './operations/write-operations.ts'
 import { resolveClientOptions } from './options.ts'
 import type { MemcachedClientOptions, ResolvedClientOptions } from './options.ts'
-import { readStatistics, ServerCommands, statisticsRequest } from './server-commands.ts'
+import {
+  flushRequest,
+  readStatistics,
+  ServerCommands,
+  statisticsRequest,
+  verbosityRequest,
+  VERSION_OF_SERVER,
+} from './server-commands.ts'
 import type { ServerStatistics } from './server-commands.ts'
 import { operationChannel, Tracing } from './tracing.ts'
 
@@ -45,13 +45,6 @@ export interface MemcachedClientEvents {
   servers: [servers: string[]]
   /** No endpoint returns the servers: the last list is used. Emitted once until an endpoint responds again. */
   discoveryError: [error: MemcacheError]
-}
-
-/** A call that stores a value on a condition, or joins bytes to it. */
-interface StoreCall<Options> {
-  readonly mode: 'add' | 'replace' | 'append' | 'prepend'
-  readonly ttl?: Ttl | undefined
-  readonly options: Options | undefined
 }
 
 /** A call for each of many keys. */
@@ -79,6 +72,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   readonly #servers: ServerCommands
   readonly #dumps: Metadumps
   readonly #opening = new Opening()
+  readonly #noReply: NoReply
   readonly #tracing: Tracing
   readonly #discovery: Discovery | undefined
 
@@ -89,18 +83,19 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     this.#options = resolveClientOptions(typeof options === 'string' ? { servers: options } : options)
     const { servers, discovery } = this.#options
     this.#dispatcher = new Dispatcher(this.#options, {
-      connected: (server) => this.#tell('connect', server),
-      disconnected: (server, error) => this.#tell('disconnect', server, error),
-      retrying: (server, delayMs) => this.#tell('reconnecting', server, delayMs),
+      connected: (server) => this.#emit('connect', server),
+      disconnected: (server, error) => this.#emit('disconnect', server, error),
+      retrying: (server, delayMs) => this.#emit('reconnecting', server, delayMs),
       ejected: (server, error) => {
         this.#discovery?.refresh()
-        this.#tell('eject', server, error)
+        this.#emit('eject', server, error)
       },
-      rejoined: (server) => this.#tell('rejoin', server),
+      rejoined: (server) => this.#emit('rejoin', server),
     })
     this.#commands = new Commands(this.#dispatcher, this.#options)
     this.#servers = new ServerCommands(this.#dispatcher)
     this.#dumps = new Metadumps(this.#options)
+    this.#noReply = new NoReply(this.#dispatcher, this.#opening)
     this.#tracing = new Tracing(this.#dispatcher, this.#opening, this.#options.timeoutMs)
     this.meta = new MetaCommands(this.#commands, this.#servers, this.#tracing)
     if (discovery) {
@@ -143,17 +138,17 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Returns the value with its cas unique; `undefined` is a miss. */
   gets<Value = unknown>(key: ClientKey, options?: CallOptions): Promise<ItemWithCas<Value> | undefined> {
-    const wish = { value: true, casUnique: true, build: withCas<Value> }
+    const parameters = { value: true, casUnique: true, build: withCas<Value> }
     return this.#tracing.run({ operation: 'gets', key, options }, (options) =>
-      this.#commands.retrieve(key, wish, options),
+      this.#commands.retrieve(key, parameters, options),
     )
   }
 
   /** Returns the value and sets its lifetime; `undefined` is a miss. */
   gat<Value = unknown>(key: ClientKey, ttl: Ttl, options?: CallOptions): Promise<Value | undefined> {
     return this.#tracing.run({ operation: 'gat', key, options }, async (options) => {
-      const wish = { value: true, touchExptime: this.#commands.exptime(ttl), build: hitValue<Value> }
-      return this.#commands.retrieve(key, wish, options)
+      const parameters = { value: true, touchExptime: this.#commands.exptime(ttl), build: hitValue<Value> }
+      return this.#commands.retrieve(key, parameters, options)
     })
   }
 
@@ -200,12 +195,12 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   set(key: ClientKey, value: unknown, ttl?: Ttl, options?: WriteOptions): Promise<void> {
     const commands = this.#commands
     if (this.#isDirect('set', options)) {
-      return this.#written(commands.store(key, value, { mode: 'set', ttl, options, build: nothing }), options)
+      return this.#noReply.written(commands.store(key, value, { mode: 'set', ttl, options, build: nothing }), options)
     }
     const set = this.#tracing.run({ operation: 'set', key, options }, (options) =>
       commands.store(key, value, { mode: 'set', ttl, options, build: nothing }),
     )
-    return this.#written(set, options)
+    return this.#noReply.written(set, options)
   }
 
   /**
@@ -289,12 +284,12 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     const touched = this.#tracing.run({ operation: 'touch', key, options }, async (options) =>
       this.#commands.touch(key, this.#commands.exptime(ttl), options),
     )
-    return this.#written(touched, options)
+    return this.#noReply.written(touched, options)
   }
 
   /** Deletes an item; returns whether the item was found. */
   delete<Options extends WriteOptions>(key: ClientKey, options?: Options): Promise<Written<Options, boolean>> {
-    return this.#written(
+    return this.#noReply.written(
       this.#tracing.run({ operation: 'delete', key, options }, (options) => this.#delete(key, options)),
       options,
     )
@@ -308,8 +303,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     keys: readonly Given[],
     options?: CallOptions,
   ): Promise<MultiResult<Given, boolean>> {
-    if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
-    const items = keys.map((key: Given): readonly [Given, undefined] => [key, undefined])
+    const items = keysOf(keys).map((key: Given): readonly [Given, undefined] => [key, undefined])
     return this.#forEach({ operation: 'deleteMulti', items, options }, ([key], options) => this.#delete(key, options))
   }
 
@@ -324,7 +318,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     delta?: Amount,
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
-    return this.#written(
+    return this.#noReply.written(
       this.#tracing.run({ operation: 'incr', key, options }, (options) =>
         this.#count(key, { mode: 'incr', delta }, options),
       ),
@@ -338,7 +332,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     delta?: Amount,
     options?: CounterOptions,
   ): Promise<Widened<Amount> | undefined> {
-    return this.#written(
+    return this.#noReply.written(
       this.#tracing.run({ operation: 'decr', key, options }, (options) =>
         this.#count(key, { mode: 'decr', delta }, options),
       ),
@@ -351,15 +345,15 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /** Invalidates all items on all servers, now or after this many seconds. */
   async flushAll(delaySeconds = 0, options?: CallOptions): Promise<void> {
     const delay = this.#commands.exptimeIn(wholeNumber('delaySeconds', delaySeconds) || Infinity)
-    const extra = delay > 0 ? { extra: delay } : {}
-    const request = { text: formatFlushAll(delay), writes: true, binary: { opcode: Opcode.flush, ...extra } }
-    await this.#tracing.run({ operation: 'flushAll', options }, (options) => this.#servers.onAll(request, options))
+    await this.#tracing.run({ operation: 'flushAll', options }, (options) =>
+      this.#servers.onAll(flushRequest(delay), options),
+    )
   }
 
   /** Returns each server's version. */
   async version(options?: CallOptions): Promise<Map<string, string>> {
     const lines = await this.#tracing.run({ operation: 'version', options }, (options) =>
-      this.#servers.onAll(VERSION_REQUEST, options),
+      this.#servers.onAll(VERSION_OF_SERVER, options),
     )
     return new Map([...lines].map(([server, [line]]) => [server, line?.replace('VERSION ', '') ?? '']))
   }
@@ -368,7 +362,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   async ping(options?: CallOptions): Promise<Map<string, Error | undefined>> {
     try {
       return await this.#tracing.run({ operation: 'version', options }, (options) =>
-        this.#servers.failuresOn(VERSION_REQUEST, options),
+        this.#servers.failuresOn(VERSION_OF_SERVER, options),
       )
     } catch (error) {
       // The client was closed, or no servers are known yet: all servers have the same error.
@@ -418,8 +412,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
 
   /** Sets the log level of every server: 0 for errors only, 1 for warnings too, 2 for commands too. */
   async verbosity(level: number, options?: CallOptions): Promise<void> {
-    wholeNumber('level', level)
-    const request = { text: formatVerbosity(level), writes: true, binary: { opcode: Opcode.verbosity, extra: level } }
+    const request = verbosityRequest(wholeNumber('level', level))
     await this.#tracing.run({ operation: 'verbosity', options }, (options) => this.#servers.onAll(request, options))
   }
 
@@ -435,35 +428,19 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   }
 
   /** Emits an event; errors of listeners do not affect the client. */
-  #tell<Event extends keyof MemcachedClientEvents>(event: Event, ...args: MemcachedClientEvents[Event]): void {
+  #emit<Event extends keyof MemcachedClientEvents>(event: Event, ...args: MemcachedClientEvents[Event]): void {
     emitSafely(this, event, ...args)
-  }
-
-  /**
-   * Returns the promise of a write. With `noreply`, it resolves when the request is passed to its connection; an
-   * invalid call still rejects. The request still has a response, which is read like any other, so that the order of
-   * responses never depends on which errors a server reports.
-   */
-  #written<Result, Options extends WriteOptions>(
-    call: Promise<Result>,
-    options: Options | undefined,
-  ): Promise<Written<Options, Result>> {
-    if (!wantsNoReply(options)) return call as Promise<Written<Options, Result>>
-    // Many writes in a loop that awaits them: without a turn of the event loop, no response would ever be read.
-    const isHandedOn = this.#opening.isOpen && !this.#dispatcher.isCrowded
-    const handedOn = isHandedOn ? undefined : new Promise((resolve) => setImmediate(resolve))
-    return Promise.race([call, handedOn]).then(nothing) as Promise<Written<Options, Result>>
   }
 
   #store<Options extends WriteOptions>(
     key: ClientKey,
     value: unknown,
-    { mode, ttl, options }: StoreCall<Options>,
+    { mode, ttl, options }: { mode: Exclude<StoreMode, 'set'>; ttl?: Ttl | undefined; options: Options | undefined },
   ): Promise<Written<Options, boolean>> {
     const stored = this.#tracing.run({ operation: mode, key, options }, (options) =>
       this.#commands.store(key, value, { mode, ttl, options, build: isStored }),
     )
-    return this.#written(stored, options)
+    return this.#noReply.written(stored, options)
   }
 
   async #delete(key: ClientKey, options: CallOptions | undefined): Promise<boolean> {
@@ -489,7 +466,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   ): Promise<Widened<Amount> | undefined> {
     const initial = uint64Option('initial', options?.initial)
     const request = { mode, delta: toUint64('delta', delta ?? 1), details: false } as const
-    const vivifyExptime = this.#commands.exptime(options?.ttl ?? Infinity)
+    const vivifyExptime = this.#commands.exptime(options?.ttl === undefined ? Infinity : options.ttl)
     const { digits } = await (initial === undefined
       ? this.#commands.count(key, request, options)
       : this.#commands.countOrMake(key, { ...request, initial, vivifyExptime }, options))
@@ -501,11 +478,11 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
     return new Discovery(this.#options, {
       requested: () => this.#opening.wait(),
       failed: (error) => this.#opening.fail(error),
-      lost: (error) => this.#tell('discoveryError', error),
+      lost: (error) => this.#emit('discoveryError', error),
       found: (found) => {
         this.#dispatcher.use(found)
         this.#opening.open()
-        this.#tell('servers', this.servers)
+        this.#emit('servers', this.servers)
       },
     })
   }

@@ -38,6 +38,10 @@ export type Widened<Amount extends number | bigint> = Amount extends bigint ? bi
  * compare-and-swap without a second round trip. The client itself sets the flags b, f, k, q and O, for binary keys,
  * codecs and matching responses. All methods reject with a `MemcacheUnsupportedError` on a server without meta
  * commands.
+ *
+ * @example
+ *   const item = await client.meta.get('city:42', { vivifySeconds: 5 })
+ *   if (item?.won === true) await client.meta.set('city:42', await loadCity(42))
  */
 export class MetaCommands {
   readonly #commands: Commands
@@ -58,7 +62,7 @@ export class MetaCommands {
         const compareCas = uint64Option('compareCas', options?.compareCas)
         const { value = true, access = false, noBump = false } = options ?? {}
         const item = access ? itemWithAccess<Value> : itemOf<Value>
-        const wish = {
+        const parameters = {
           value: booleanOption('value', value),
           casUnique: true,
           details: true,
@@ -71,9 +75,9 @@ export class MetaCommands {
           compareCas,
           build: compareCas === undefined ? item : unlessUnchanged(item, compareCas),
         }
-        const { touchExptime } = wish
-        if (touchExptime === undefined || value) return this.#commands.retrieve(key, wish, options)
-        return this.#commands.retrieveAndTouch(key, { ...wish, touchExptime }, options)
+        const { touchExptime } = parameters
+        if (touchExptime === undefined || value) return this.#commands.retrieve(key, parameters, options)
+        return this.#commands.retrieveAndTouch(key, { ...parameters, touchExptime }, options)
       },
     )
   }
@@ -145,6 +149,7 @@ export class MetaCommands {
         key,
         (wireKey) => ({
           text: typeof wireKey === 'string' ? `me ${wireKey}\r\n` : `me ${wireKey.toString('base64')} b\r\n`,
+          line: /^(?:ME|EN)\b/,
           meta: true,
         }),
         options,
@@ -157,7 +162,7 @@ export class MetaCommands {
   /** mn: resolves when every server has responded. */
   noop(options?: CallOptions): Promise<void> {
     return this.#tracing.run({ operation: 'meta.noop', options }, async (options) => {
-      await this.#servers.onAll({ text: 'mn\r\n', meta: true }, options)
+      await this.#servers.onAll({ text: 'mn\r\n', line: /^MN\b/, meta: true }, options)
     })
   }
 }

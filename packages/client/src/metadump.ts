@@ -43,7 +43,7 @@ const REQUEST: LinesRequest = { text: 'lru_crawler metadump all\r\n', untilEnd: 
 const CLOSE_LIMIT_MS = 5000
 /** The pause before the next try: the crawler's own rounds are short. */
 const BUSY_PAUSE_MS = 20
-const NOBODY: ConnectionObserver = {
+const NO_OBSERVER: ConnectionObserver = {
   connected() {},
   disconnected() {},
   retrying() {},
@@ -126,7 +126,7 @@ class Metadump {
   constructor(address: ServerAddress, options: MetadumpConnectionOptions, { visit, deadline }: DumpCall) {
     this.#server = address.name
     this.#options = options
-    this.#connection = new Connection(address, options, NOBODY)
+    this.#connection = new Connection(address, options, NO_OBSERVER)
     this.#visit = visit
     this.#deadline = deadline
   }

@@ -1,7 +1,7 @@
 import type { ItemResponse } from './operations/item-response.ts'
 import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
-import { asMemcacheError } from './errors.ts'
+import { asMemcacheError, readValueOf } from './errors.ts'
 import { checkCall, deadlineOf, reasonOf, startCall } from './call-deadline.ts'
 import type { StepOptions } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
@@ -17,8 +17,8 @@ import type { WireKey } from './client-key.ts'
 import { RetrievalOperation } from './operations/retrieval-operation.ts'
 import type { ValueReader } from './values/value-codec.ts'
 
-/** How each hit becomes a result. */
-export interface MultiGetWish<Result> {
+/** The parts of a hit that are read, and how they become a result. */
+export interface MultiGetShape<Result> {
   readonly reader: ValueReader
   /** Whether the cas uniques are requested. */
   readonly withCas: boolean
@@ -49,7 +49,7 @@ class Batch<Given extends ClientKey> implements Request<Given> {
     this.done = new Promise((resolve, reject) => {
       operation = new MultiGetOperation(call, resolve, reject)
     })
-    operation.withCas = call.wish.withCas
+    operation.withCas = call.shape.withCas
     // The keys of a group share a connection, which keeps their order.
     const connection = call.options?.groupKey === undefined ? pool.forAll(first) : undefined
     this.pool = pool
@@ -87,14 +87,13 @@ export class MultiGet {
   async get<Given extends ClientKey, Result>(
     keys: readonly Given[],
     options: CallOptions | undefined,
-    wish: MultiGetWish<Result>,
+    shape: MultiGetShape<Result>,
   ): Promise<MultiResult<Given, Result>> {
     checkCall(options)
-    if (!Array.isArray(keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(keys)}`)
     const readAgain = (given: Given): Promise<void> =>
       this.#readOne(call, { given, wireKey: this.#dispatcher.wireKey(given), isExact: true })
-    const call = new MultiGetCall({ keys, options, wish, readAgain })
-    const requests = this.#sendAll(call)
+    const call = new MultiGetCall({ keys, options, shape, readAgain })
+    const requests = readValueOf('the keys', () => this.#sendAll(call))
     let failures = 0
     const settle = async ({ pool, given, done }: Request<Given>): Promise<void> => {
       try {
@@ -122,6 +121,7 @@ export class MultiGet {
     const requests: Request<Given>[] = []
     const batches: Batch<Given>[] = []
     let batch: Batch<Given> | undefined
+    if (!Array.isArray(call.keys)) throw new MemcacheOptionError(`the keys must be an array, got ${kindOf(call.keys)}`)
     for (const key of call.keys) {
       const wireKey = this.#wireKeyOf(key, call)
       if (wireKey === undefined) continue
@@ -184,8 +184,8 @@ export class MultiGet {
     call: MultiGetCall<Given, unknown>,
     { given, wireKey, isExact }: SingleKey<Given>,
   ): Promise<void> {
-    const { options, reader, wish } = call
-    const request = { value: true, casUnique: wish.withCas, details: isExact || typeof wireKey !== 'string' }
+    const { options, reader, shape } = call
+    const request = { value: true, casUnique: shape.withCas, details: isExact || typeof wireKey !== 'string' }
     return new Promise<Hit | undefined>((resolve, reject) => {
       const operation = new RetrievalOperation(
         { wireKey, name: nameOf(given), request: { ...request, unreadable: 'error' }, reader, build: hitOf },
@@ -223,22 +223,22 @@ class MultiGetCall<Given extends ClientKey, Result> implements MultiGetSink<Give
   readonly keys: readonly Given[]
   readonly options: StepOptions | undefined
   readonly reader: ValueReader
-  readonly wish: MultiGetWish<Result>
+  readonly shape: MultiGetShape<Result>
   readonly result = new MultiResult<Given, Result>()
   readonly readAgain: (given: Given) => Promise<void>
   wasAborted = false
 
-  constructor(call: Pick<MultiGetCall<Given, Result>, 'keys' | 'options' | 'wish' | 'readAgain'>) {
+  constructor(call: Pick<MultiGetCall<Given, Result>, 'keys' | 'options' | 'shape' | 'readAgain'>) {
     this.keys = call.keys
     this.options = call.options
-    this.reader = call.wish.reader
-    this.wish = call.wish
+    this.reader = call.shape.reader
+    this.shape = call.shape
     this.readAgain = call.readAgain
   }
 
   hit(given: Given, value: unknown, { clientFlags, casUnique }: HitDetails): void {
-    const { wish } = this
-    this.result.set(given, wish.build === undefined ? (value as Result) : wish.build(value, clientFlags, casUnique))
+    const { shape } = this
+    this.result.set(given, shape.build === undefined ? (value as Result) : shape.build(value, clientFlags, casUnique))
   }
 
   failed(given: Given, error: unknown): void {

@@ -20,6 +20,7 @@ import type { ProtocolName } from './protocols/protocol.ts'
 import { HASH_STRATEGIES } from './routing/create-router.ts'
 import type { HashStrategy } from './routing/create-router.ts'
 import type { SocketName } from './routing/ketama.ts'
+import { readValueOf } from './errors.ts'
 import { parseServers } from './server-address.ts'
 import type { ServerAddress, ServerList, ServerListOptions, ServerStream } from './server-address.ts'
 import { DEFAULT_MAX_DECOMPRESSED_BYTES } from './values/compression.ts'
@@ -178,14 +179,21 @@ const HINTS = {
   sasl: 'username` and `password',
 }
 
-/** @throws MemcacheOptionError if an option is unknown or invalid. */
+/** @throws MemcacheOptionError if an option is unknown or invalid, or cannot be read. */
 export function resolveClientOptions(given: MemcachedClientOptions): ResolvedClientOptions {
+  return readValueOf('the options of a MemcachedClient', () => resolved(given))
+}
+
+function resolved(given: MemcachedClientOptions): ResolvedClientOptions {
   if (typeof given !== 'object' || given === null) {
     throw new MemcacheOptionError(
       `the options of a MemcachedClient must be an object or the servers as text, got ${kindOf(given)}`,
     )
   }
-  checkOptions('MemcachedClient', given, OPTION_NAMES, HINTS)
+  checkOptions('MemcachedClient', given, { names: OPTION_NAMES, hints: HINTS })
+  // A missing setting must not select the default.
+  const missing = OPTION_NAMES.find((name) => given[name] === null)
+  if (missing !== undefined) throw new MemcacheOptionError(`${missing} must not be null: leave it out for its default`)
   const { servers, ...fromUrl } = resolveServers(given.servers ?? '127.0.0.1:11211')
   const options = { ...fromUrl, ...withoutUndefined(given) }
   const prefix = textOption('prefix', options.prefix ?? '')

@@ -1,5 +1,13 @@
-import { formatStats, MemcacheOptionError, Opcode, textOption } from 'memcache-ts-protocol'
+import {
+  formatFlushAll,
+  formatStats,
+  formatVerbosity,
+  MemcacheOptionError,
+  Opcode,
+  textOption,
+} from 'memcache-ts-protocol'
 import { checkCall } from './call-deadline.ts'
+import { VERSION_REQUEST } from './connection/handshake.ts'
 import type { CallOptions } from './call-options.ts'
 import type { Dispatcher, ServerPool } from './dispatcher.ts'
 import { LinesOperation } from './operations/lines-operation.ts'
@@ -16,13 +24,13 @@ export class ServerCommands {
   /** Returns every server's response to a request, by its name. Rejects if one server fails. */
   async onAll(request: LinesRequest, options: CallOptions | undefined): Promise<Map<string, string[]>> {
     checkCall(options)
-    const answers = [...this.#onEach(request, options)]
+    const answers = this.#onEach(request, options)
     return new Map(await Promise.all(answers.map(async ([server, answer]) => [server, await answer] as const)))
   }
 
   /** Returns for each server `undefined` if it responds to a request, otherwise the error. Never rejects. */
   async failuresOn(request: LinesRequest, options: CallOptions | undefined): Promise<Map<string, Error | undefined>> {
-    const answers = [...this.#onEach(request, options)]
+    const answers = this.#onEach(request, options)
     const settled = await Promise.allSettled(answers.map(([, answer]) => answer))
     return new Map(
       settled.map((answer, index) => [
@@ -32,16 +40,37 @@ export class ServerCommands {
     )
   }
 
-  #onEach(request: LinesRequest, options: CallOptions | undefined): Map<string, Promise<string[]>> {
+  #onEach(request: LinesRequest, options: CallOptions | undefined): [server: string, answer: Promise<string[]>][] {
     const ask = (pool: ServerPool): Promise<string[]> =>
       new Promise((resolve, reject) => {
         const operation = new LinesOperation(request, resolve, reject)
         this.#dispatcher.sendBy(pool.for(''), operation, options)
       })
     const { pools } = this.#dispatcher
-    const asked = options?.server === undefined ? pools : [this.#dispatcher.poolFor('', options)]
-    return new Map(asked.map((pool) => [pool.address.name, ask(pool)]))
+    const selected = options?.server === undefined ? pools : [this.#dispatcher.poolFor('', options)]
+    return selected.map((pool) => [pool.address.name, ask(pool)])
   }
+}
+
+/** `version`, whose response must be a version. */
+export const VERSION_OF_SERVER: LinesRequest = { ...VERSION_REQUEST, line: /^VERSION/ }
+
+const OK = /^OK$/
+
+/**
+ * Returns the request of `flush_all`.
+ *
+ * @param exptime the time of the invalidation; 0 is now.
+ */
+export function flushRequest(exptime: number): LinesRequest {
+  const extra = exptime > 0 ? { extra: exptime } : {}
+  return { text: formatFlushAll(exptime), line: OK, writes: true, binary: { opcode: Opcode.flush, ...extra } }
+}
+
+/** Returns the request of `verbosity`. */
+export function verbosityRequest(level: number): LinesRequest {
+  const binary = { opcode: Opcode.verbosity, extra: level }
+  return { text: formatVerbosity(level), line: OK, writes: true, binary }
 }
 
 /**
@@ -90,7 +119,11 @@ export interface ServerStatistics extends Record<string, string | number> {
 /** The beginning of statistics lines, including those of `detail dump` and `cachedump`. */
 const STATISTICS_LINE = /^(?:STAT|PREFIX|ITEM) /
 
-/** Returns the request of `stats`. @throws MemcacheOptionError if the form does not consist of words. */
+/**
+ * Returns the request of `stats`.
+ *
+ * @throws MemcacheOptionError if the form does not consist of words.
+ */
 export function statisticsRequest(form: string | undefined): LinesRequest {
   if (form !== undefined && !/^[\w ]+$/.test(textOption('form', form))) {
     throw new MemcacheOptionError(`the argument of stats must be words, such as 'items', got ${JSON.stringify(form)}`)

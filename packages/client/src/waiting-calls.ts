@@ -107,7 +107,7 @@ export class Opening {
   isOpen = false
   /** The error with which calls are rejected immediately; `undefined` while they may wait. */
   #refusal: MemcacheError | undefined
-  readonly #waiting = new WaitingCalls((timeoutMs) => `no servers are known after ${timeoutMs} ms: discovery goes on`)
+  readonly #waiting = new WaitingCalls((timeoutMs) => `no servers are known after ${timeoutMs} ms: discovery continues`)
 
   /** Makes calls wait for the response of discovery. */
   wait(): void {

@@ -25,43 +25,57 @@ const username = 'ann'
 const password = 'p@ss:w/rd%'
 const SECRET = 's3cr3t"pä55'
 
-describeWithCommand(['sh', '-c', 'command -v saslpasswd2'], 'sasl2-bin', 'SASL (-S)', () => {
-  describeClient(async () => {
-    const server = await launchSaslMemcached(username, password)
-    return { options: { servers: server.address, username, password }, stop: () => server.kill() }
-  })
+describeWithCommand(
+  { command: ['sh', '-c', 'command -v saslpasswd2'], debianPackage: 'sasl2-bin' },
+  'SASL (-S)',
+  () => {
+    describeClient(async () => {
+      const server = await launchSaslMemcached(username, password)
+      return { options: { servers: server.address, username, password }, stop: () => server.kill() }
+    })
 
-  it('takes the credentials of a URL, and says what is missing without meta commands', async () => {
-    await using server = await launchSaslMemcached(username, password)
-    const user = `${username}:${encodeURIComponent(password)}`
-    await using client = new MemcachedClient({ servers: `memcache://${user}@${server.address}`, timeoutMs: 5000 })
-    await client.set('k', 'v')
-    expect(await client.get('k')).toBe('v')
-    await expect(client.meta.get('k', { vivifySeconds: 5 })).rejects.toThrow(MemcacheUnsupportedError)
-    await expect(client.meta.debug('k')).rejects.toThrow(MemcacheUnsupportedError)
-    const [stats] = (await client.stats()).values()
-    expect(stats!.cmd_set).toBe(1)
-  })
+    it('takes the credentials of a URL, and reports what is missing without meta commands', async () => {
+      await using server = await launchSaslMemcached(username, password)
+      const user = `${username}:${encodeURIComponent(password)}`
+      await using client = new MemcachedClient({ servers: `memcache://${user}@${server.address}`, timeoutMs: 5000 })
+      await client.set('k', 'v')
+      expect(await client.get('k')).toBe('v')
+      await expect(client.meta.get('k', { vivifySeconds: 5 })).rejects.toThrow(MemcacheUnsupportedError)
+      await expect(client.meta.debug('k')).rejects.toThrow(MemcacheUnsupportedError)
+      const [stats] = (await client.stats()).values()
+      expect(stats!.cmd_set).toBe(1)
+    })
 
-  it('takes credentials that are shorter than a header of the binary protocol', async () => {
-    await using server = await launchSaslMemcached('u', 'p')
-    await using client = new MemcachedClient({ servers: server.address, username: 'u', password: 'p', timeoutMs: 5000 })
-    await client.set('k', 'v')
-    expect(await client.get('k')).toBe('v')
-  })
+    it('takes credentials that are shorter than a header of the binary protocol', async () => {
+      await using server = await launchSaslMemcached('u', 'p')
+      await using client = new MemcachedClient({
+        servers: server.address,
+        username: 'u',
+        password: 'p',
+        timeoutMs: 5000,
+      })
+      await client.set('k', 'v')
+      expect(await client.get('k')).toBe('v')
+    })
 
-  it('is found again after the network failed while it was asked', async () => {
-    await using server = await launchSaslMemcached(username, password)
-    await comesBack(server, { username, password })
-  })
+    it('is found again after the network failed during its request', async () => {
+      await using server = await launchSaslMemcached(username, password)
+      await comesBack(server, { username, password })
+    })
 
-  it('says so when the credentials are refused, at once and again', async () => {
-    await using server = await launchSaslMemcached(username, password)
-    await using client = new MemcachedClient({ servers: server.address, username, password: 'wrong', timeoutMs: 5000 })
-    await expect(client.get('k')).rejects.toThrow(MemcacheAuthError)
-    await expect(client.set('k', 1)).rejects.toMatchObject({ code: 'ERR_MEMCACHE_AUTH', server: server.address })
-  })
-})
+    it('reports refused credentials, immediately and repeatedly', async () => {
+      await using server = await launchSaslMemcached(username, password)
+      await using client = new MemcachedClient({
+        servers: server.address,
+        username,
+        password: 'wrong',
+        timeoutMs: 5000,
+      })
+      await expect(client.get('k')).rejects.toThrow(MemcacheAuthError)
+      await expect(client.set('k', 1)).rejects.toMatchObject({ code: 'ERR_MEMCACHE_AUTH', server: server.address })
+    })
+  },
+)
 
 describeWithMemcached('text authentication (-Y)', () => {
   describeClient(async () => {
@@ -87,7 +101,7 @@ describeWithMemcached('text authentication (-Y)', () => {
     expect(await client.meta.get('k', { vivifySeconds: 5 })).toMatchObject({ won: true })
   })
 
-  it('says so when the credentials are wrong, or missing', async () => {
+  it('reports wrong or missing credentials', async () => {
     await using server = await launchAuthMemcached('ann', 'secret')
     await using wrong = new MemcachedClient({
       servers: server.address,
@@ -113,7 +127,7 @@ describeWithMemcached('text authentication (-Y)', () => {
     },
   )
 
-  it('is found again after the network failed while it was asked, with and without text authentication', async () => {
+  it('is found again after the network failed during its request, with and without text authentication', async () => {
     const credentials = { username: 'ann', password: 'secret' }
     await using server = await launchAuthMemcached('ann', 'secret')
     await comesBack(server, credentials)
@@ -123,7 +137,7 @@ describeWithMemcached('text authentication (-Y)', () => {
     await comesBack(await ours.listen(), credentials)
   })
 
-  it('says that credentials are refused, whatever letters are in the password', async () => {
+  it('reports refused credentials, with any characters in the password', async () => {
     await using server = await launchAuthMemcached('ann', 'secret')
     for (const letters of ['e', 'authentication failure', 'ä', '']) {
       await using wrong = new MemcachedClient({
@@ -169,7 +183,7 @@ async function comesBack(
   }
 }
 
-it('takes a server that wants more than PLAIN for one that refuses the credentials', async () => {
+it('treats a server that requires more than PLAIN like one that refuses the credentials', async () => {
   let handshakes = 0
   const server = createServer((socket) => {
     socket.on('error', () => {})
@@ -198,7 +212,7 @@ it('takes a server that wants more than PLAIN for one that refuses the credentia
   server.close()
 })
 
-it('gives up on a server that never answers the credentials', async () => {
+it('times out on a server that never responds to the credentials', async () => {
   const silent = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1')
   await once(silent, 'listening')
   const { port } = silent.address() as AddressInfo
@@ -255,7 +269,7 @@ it.each(['a\0b', '\ud800'])('refuses credentials that cannot be sent as they are
   expect(() => new MemcachedClient({ username: 'ann', password: text })).toThrow('password must ')
 })
 
-it('leaves nothing of the credentials on our server', async () => {
+it('stores no credentials on our server', async () => {
   await using server = new MemcachedServer({ port: 0 })
   const { port } = await server.listen()
   await using client = new MemcachedClient({

@@ -66,7 +66,7 @@ const exact: fc.Arbitrary<unknown> = fc.oneof(
 )
 
 describe('typed values', () => {
-  it('come back as they went in, whatever they are', () => {
+  it('are read as they were stored', () => {
     fc.assert(
       fc.property(exact, (value) => {
         const back = roundTrip('typed', value)
@@ -120,7 +120,7 @@ describe('typed values', () => {
     expect(isSame(roundTrip('typed', [value, { $: value }]), roundTrip('typed', [back, { $: back }]))).toBe(true)
   })
 
-  it('of a subclass come back as their base, instances of a class as their data, and others as their toJSON says', () => {
+  it('of a subclass are restored as their base, instances of a class as their data, and others as the result of toJSON', () => {
     class Vector extends Float32Array {}
     class User {
       readonly #secret = 1
@@ -240,7 +240,43 @@ describe('typed values', () => {
     expect(() => codec.encode([{ value }])).toThrow(MemcacheOptionError)
   })
 
-  it('tells a circle from many paths to one object', () => {
+  const LEVELS: Record<string, [wrap: (value: unknown) => unknown, unwrap: (value: never) => unknown]> = {
+    array: [(value) => [value], ([value]: unknown[]) => value],
+    object: [(value) => ({ value }), ({ value }: { value: unknown }) => value],
+    'object with the tag': [($) => ({ $ }), ({ $ }: { $: unknown }) => $],
+    'object without a prototype': [
+      (value) => Object.assign(Object.create(null) as object, { value }),
+      ({ value }: { value: unknown }) => value,
+    ],
+    map: [(value) => new Map([['key', value]]), (map: Map<string, unknown>) => map.get('key')],
+    'key of a map': [(value) => new Map([[value, 1]]), (map: Map<unknown, number>) => [...map.keys()][0]],
+    set: [(value) => new Set([value]), (set: Set<unknown>) => [...set][0]],
+    error: [(value) => Object.assign(new Error('outer', { cause: value }), { stack: '' }), ({ cause }: Error) => cause],
+  }
+  const LEAVES = [1, 'text', null, undefined, 1n, NaN, new Date(5), Buffer.from('a'), [], {}]
+
+  it.each(Object.entries(LEVELS))('reads all that it stores, however deep: %s', (_, [wrap, unwrap]) => {
+    const codec = createCodec('typed', undefined)
+    for (const leaf of LEAVES) {
+      for (const depth of [998, 999, 1000, 1001]) {
+        let value: unknown = leaf
+        for (let level = 0; level < depth; level++) value = wrap(value)
+        let encoded
+        try {
+          encoded = codec.encode(value)
+        } catch (error) {
+          expect(error).toBeInstanceOf(MemcacheOptionError)
+          expect(depth).toBeGreaterThanOrEqual(1000)
+          continue
+        }
+        let read = codec.decode(Buffer.from(encoded.bytes as string), encoded.clientFlags)
+        for (let level = 0; level < depth; level++) read = unwrap(read as never)
+        expect(read).toEqual(leaf)
+      }
+    }
+  })
+
+  it('distinguishes a circular reference from an object that occurs several times', () => {
     const shared = { a: 1n }
     expect(roundTrip('typed', [shared, { shared }, new Set([shared])])).toStrictEqual([
       shared,
@@ -287,19 +323,19 @@ describe.each(PRESETS.map((preset) => [preset]))('%s', (preset) => {
 describe('stored JSON', () => {
   const codec = createCodec('typed', undefined)
   it.each<[string, string]>([
-    ['a tag that is none', '{"$":5}'],
-    ['a kind that is none', '{"$":["nothing","x"]}'],
+    ['an invalid tag', '{"$":5}'],
+    ['an unknown kind', '{"$":["nothing","x"]}'],
     ['a bigint of letters', '{"$":["bigint","1e9"]}'],
     ['a bigint of a million digits', `{"$":["bigint","${'9'.repeat(1e6)}"]}`],
     ['a number that JSON has', '{"$":["number","5"]}'],
-    ['a date that is none', '{"$":["date","soon"]}'],
+    ['an invalid date', '{"$":["date","soon"]}'],
     ['a map of no pairs', '{"$":["map",[5]]}'],
     ['a buffer of numbers', '{"$":["buffer",[1,2]]}'],
     ['a typed array of a part of an item', '{"$":["Float64Array","AAAA"]}'],
-    ['a regexp that is none', '{"$":["regexp",["(","g",0]]}'],
-    ['a url that is none', '{"$":["url","x"]}'],
-    ['an error that is none', '{"$":["error",["Function",{},{}]]}'],
-    ['an object that is none', '{"$":["object",null]}'],
+    ['an invalid regexp', '{"$":["regexp",["(","g",0]]}'],
+    ['an invalid url', '{"$":["url","x"]}'],
+    ['an invalid error', '{"$":["error",["Function",{},{}]]}'],
+    ['an invalid object', '{"$":["object",null]}'],
     ['a kind of Object.prototype', '{"$":["constructor","x"]}'],
     ['what is nested too deep', `${'{"$":["set",['.repeat(1001)}1${']]}'.repeat(1001)}`],
     ['what is nested far too deep', `${'['.repeat(400_000)}${']'.repeat(400_000)}`],

@@ -10,9 +10,10 @@ import { BasicTracerProvider, InMemorySpanExporter, SimpleSpanProcessor } from '
 import { MemcachedServer } from 'memcache-ts-server'
 import { freePort } from 'memcache-ts-testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { MemcachedClient } from '../src/index.ts'
+import { MemcachedClient, MemcacheOptionError } from '../src/index.ts'
 import type { OperationContext } from '../src/index.ts'
 import { instrumentMemcachedClients } from '../src/otel/index.ts'
+import type { InstrumentationOptions } from '../src/otel/index.ts'
 
 const server = new MemcachedServer({ port: 0 })
 let port: number
@@ -27,7 +28,7 @@ afterAll(async () => {
 })
 
 describe('the tracing channel', () => {
-  it('tells of every operation: its keys, its server, how it ended', async () => {
+  it('reports every operation: its keys, its server, its result', async () => {
     const told: [string, OperationContext][] = []
     const channel = tracingChannel<OperationContext, OperationContext>('memcache-ts-client:operation')
     const subscribers = {
@@ -102,7 +103,7 @@ describe('OpenTelemetry', () => {
     await meterProvider.shutdown()
   })
 
-  it('keeps keys to itself unless told, and refuses options that there are not', async () => {
+  it('reports no keys unless requested, and refuses unknown options', async () => {
     const spans = new InMemorySpanExporter()
     const tracerProvider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] })
     const stop = instrumentMemcachedClients({ tracerProvider })
@@ -111,4 +112,48 @@ describe('OpenTelemetry', () => {
     expect(spans.getFinishedSpans()[0]!.attributes).not.toHaveProperty('db.query.text')
     expect(() => instrumentMemcachedClients({ querytext: true } as never)).toThrow('`querytext` is `queryText` here')
   })
+
+  it('records a failure whose reason is no error: signals and visitors may give any value', async () => {
+    const unreadable = {
+      get code() {
+        throw new Error('mine')
+      },
+    }
+    const reasons: readonly [reason: unknown, type: string][] = [
+      [null, '_OTHER'],
+      ['enough', '_OTHER'],
+      [5, '_OTHER'],
+      [Symbol('enough'), '_OTHER'],
+      [Object.create(null), '_OTHER'],
+      [unreadable, '_OTHER'],
+      [new DOMException('enough', 'AbortError'), 'AbortError'],
+      [new TypeError('enough'), 'TypeError'],
+      [Object.assign(new Error('enough'), { code: 'ENOUGH' }), 'ENOUGH'],
+    ]
+    const spans = new InMemorySpanExporter()
+    const tracerProvider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] })
+    const stop = instrumentMemcachedClients({ tracerProvider })
+    for (const [reason] of reasons) {
+      await expect(client.get('k', { signal: AbortSignal.abort(reason) })).rejects.toBe(reason)
+    }
+    await client.set('visited', 1)
+    await expect(client.metadump(() => Promise.reject(undefined as unknown as Error))).rejects.toBe(undefined)
+    stop()
+    const failed = spans.getFinishedSpans().filter(({ name }) => !name.startsWith('set'))
+    expect(failed.map(({ attributes }) => attributes['error.type'])).toEqual([
+      ...reasons.map(([, type]) => type),
+      '_OTHER',
+    ])
+    expect(new Set(failed.map(({ status }) => status.code))).toEqual(new Set([SpanStatusCode.ERROR]))
+  })
+
+  it.each(['tracerProvider', 'meterProvider', 'queryText', 'requireParentSpan', 'clients'])(
+    'refuses a wrong %s',
+    (name) => {
+      for (const wrong of [null, 5, 'yes', {}, [{}]]) {
+        const options = { [name]: wrong } as InstrumentationOptions
+        expect(() => instrumentMemcachedClients(options)).toThrow(MemcacheOptionError)
+      }
+    },
+  )
 })

@@ -1,4 +1,4 @@
-import { checkOptions } from 'memcache-ts/adapter'
+import { checkOptions, requireCache, textOption } from 'memcache-ts/adapter'
 import { HitCounter } from 'memcache-ts/rate-limit'
 import type { Memcache } from 'memcache-ts'
 
@@ -34,6 +34,9 @@ export interface ClientHits {
  * A store for express-rate-limit 8 in memcached: one round trip per request, exact for parallel requests in all
  * processes. As with the library's memory store, a client's window starts at its first hit and ends exactly `windowMs`
  * later. While memcached is away it rejects, and `passOnStoreError` of express-rate-limit applies.
+ *
+ * @example
+ *   app.use(rateLimit({ windowMs: 60_000, limit: 100, store: new MemcacheRateLimitStore({ prefix: 'api' }) }))
  */
 export class MemcacheRateLimitStore {
   /** The counters are shared with other processes. */
@@ -42,15 +45,21 @@ export class MemcacheRateLimitStore {
   readonly #cache: Memcache | undefined
   #counter: HitCounter
 
-  /** @throws MemcacheOptionError if an option is unknown. */
+  /** @throws MemcacheOptionError if an option is unknown or invalid. */
   constructor(options: MemcacheRateLimitStoreOptions = {}) {
-    checkOptions('MemcacheRateLimitStore', options, OPTION_NAMES, HINTS)
-    this.prefix = options.prefix ?? 'express-rate-limit'
-    this.#cache = options.cache
+    checkOptions('MemcacheRateLimitStore', options, { names: OPTION_NAMES, hints: HINTS })
+    const { prefix = 'express-rate-limit', cache } = options
+    requireCache('MemcacheRateLimitStore', cache)
+    this.prefix = textOption('prefix', prefix)
+    this.#cache = cache
     this.#counter = this.#counterOf(DEFAULT_WINDOW_MS)
   }
 
-  /** Called by express-rate-limit with its options. @throws MemcacheOptionError if the window is invalid. */
+  /**
+   * Called by express-rate-limit with its options.
+   *
+   * @throws MemcacheOptionError if the window is invalid.
+   */
   init({ windowMs }: { readonly windowMs: number }): void {
     this.#counter = this.#counterOf(windowMs)
   }

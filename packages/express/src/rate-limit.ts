@@ -107,6 +107,9 @@ let warnedOfProxy = false
  * address as its subnet. IPv6 addresses that contain an IPv4 address (mapped, NAT64, 6to4, Teredo) count as the IPv4
  * address.
  *
+ * @example
+ *   rateLimit({ perMinute: 100, key: (req) => req.user?.id ?? ipKey(req) })
+ *
  * @param ipv6Subnet how many bits of an IPv6 address identify a client. Default 56.
  * @throws MemcacheOptionError if a request has no address, or the subnet is invalid.
  */

@@ -11,6 +11,7 @@ import type {
 } from 'memcache-ts/session'
 import type { Request, RequestHandler } from 'express'
 import { MemcacheOptionError } from 'memcache-ts'
+import { requireOptions } from 'memcache-ts/adapter'
 import { shareShapes } from './shared-shape.ts'
 
 /** A session with its id, as `all` returns it. */
@@ -78,7 +79,12 @@ export interface MemcacheStore extends Store {
   lock(id: string, options?: LockOptions): Promise<SessionLock>
 }
 
-/** The store of `memcache-ts/session`, with the types of express-session. */
+/**
+ * The store of `memcache-ts/session`, with the types of express-session.
+ *
+ * @example
+ *   app.use(session({ store: new MemcacheStore({ ttlSeconds: 86_400 }), secret }))
+ */
 export const MemcacheStore = SessionStore as unknown as new (options?: MemcacheStoreOptions) => MemcacheStore
 
 /** Options of `memcacheSession`: those of the store and of express-session. All are optional. */
@@ -135,6 +141,7 @@ declare module 'express-session' {
  * @throws MemcacheOptionError if an option is unknown or invalid, or a required secret is missing.
  */
 export function memcacheSession(options: MemcacheSessionOptions = {}): MemcacheSessionHandler {
+  requireOptions('memcacheSession', options)
   const { property = 'session', ...rest } = options
   if (typeof property !== 'string' || property === '')
     throw new MemcacheOptionError("property must be the name of a property of the request, such as 'session'")

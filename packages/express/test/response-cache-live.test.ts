@@ -167,6 +167,7 @@ describe.each(EXPRESSES)('requests for a response that is being written, on %s',
       if (!stream!.write(randomBytes(65_536))) await Promise.race([once(stream!, 'drain'), closed])
       await nextTurn()
     }
+    expect(followers[1]!.writableFinished).toBe(false)
     stream!.destroy()
   })
 })

@@ -585,7 +585,10 @@ describe.each(Object.keys(LONG_WAYS))('clients that leave a response by %s', (wa
 /** Sends a request; resolves to a function by which its client leaves. */
 type Leave = (server: Server, path: string, cookie: string) => Promise<() => void>
 
-/** @param before a request that is sent before on the connection. @param isAnswered whether its response is awaited. */
+/**
+ * @param before a request that is sent before on the connection.
+ * @param isAnswered whether its response is awaited.
+ */
 function leaveSocket(version: string, before?: string, isAnswered = false): Leave {
   return async (server, path, cookie) => {
     const socket = connectSocket((server.address() as { port: number }).port, '127.0.0.1').on('error', () => {})

@@ -56,6 +56,9 @@ const FASTIFY: RateLimitFramework<FastifyRequest, FastifyReply> = {
  * the `onRequest` or `preHandler` of a route. All processes share the counters in memcached. Replies have the fields
  * `RateLimit-Policy` and `RateLimit`. Requests that a response cache makes in the background are not counted.
  *
+ * @example
+ *   app.addHook('onRequest', rateLimit({ perMinute: 100 }))
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function rateLimit(options: RateLimitOptions): RateLimitHook {
@@ -85,6 +88,9 @@ let hasWarned = false
  * Returns the key of a client by the address of its request, or by an address: an IPv4 address unchanged, an IPv6
  * address as its subnet. IPv6 addresses that contain an IPv4 address (mapped, NAT64, 6to4, Teredo) count as the IPv4
  * address.
+ *
+ * @example
+ *   rateLimit({ perMinute: 100, key: (request) => request.user?.id ?? ipKey(request) })
  *
  * @param ipv6Subnet how many bits of an IPv6 address identify a client. Default 56.
  * @throws MemcacheOptionError if a request has no address, or the subnet is invalid.

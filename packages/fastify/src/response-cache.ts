@@ -235,6 +235,10 @@ function emptyStream(): Readable {
  * after the plugin (compression, sessions) are made to each reply again. Hooks of `onRequest`, and hooks of
  * `preHandler` that were registered before the plugin, run before the cache.
  *
+ * @example
+ *   await app.register(cacheResponses, { ttlSeconds: 60 })
+ *   app.get('/now', { config: { cacheResponse: false } }, async () => new Date().toISOString())
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export const cacheResponses: FastifyPluginAsync<CacheResponsesOptions> = Object.assign(openCache, {

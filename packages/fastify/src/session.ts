@@ -61,6 +61,7 @@ async function openSessions(app: FastifyInstance, options: MemcacheSessionOption
   })
 
   // The payload of a handler waits here until the session is saved.
+  // oxlint-disable-next-line max-params -- the interface of Fastify
   app.addHook('onSend', (request, reply, payload, next) => {
     const session = (request as SessionedRequest)[OPENED]
     if (session === null || session === undefined) return next()
@@ -145,6 +146,10 @@ class RequestCarrier implements SessionCarrier {
  * A Fastify plugin for sessions in memcached: `app.register(memcacheSession, { secret })`. `request.session` has the
  * stored properties, and methods that return promises. Cookies and stored sessions are the same as with
  * `memcacheSession` in Express. A response is sent after its session has been saved.
+ *
+ * @example
+ *   await app.register(memcacheSession, { secret: process.env.SESSION_SECRET })
+ *   app.get('/visits', async ({ session }) => (session.visits = (session.visits ?? 0) + 1))
  *
  * @throws MemcacheOptionError if an option is unknown or invalid, or a required secret is missing.
  */

@@ -263,8 +263,7 @@ describe('memcacheSession of Fastify', () => {
     ] as const) {
       const response = await fetch(`http://127.0.0.1:${port}${path}`, { headers: { cookie: visitor.cookie! } })
       await response.text()
-      let read: { views?: number } = {}
-      while (read.views !== views) read = (await visitor.get('/read')).json()
+      await expect.poll(async () => (await visitor.get('/read')).json()).toMatchObject({ views })
     }
   })
 
@@ -347,7 +346,7 @@ describe('memcacheSession of Fastify', () => {
     ).rejects.toThrow(/secret/)
   })
 
-  it('saves the session of a request whose client leaves', async () => {
+  it('saves the session of a request whose client disconnects', async () => {
     let handlerRuns!: () => void
     const running = new Promise<void>((resolve) => (handlerRuns = resolve))
     const app = await open((app) => {

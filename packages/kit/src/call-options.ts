@@ -34,7 +34,7 @@ export interface GetOrSetManyOptions<Id> extends LoadingOptions {
   key?: ((id: Id) => Key) | undefined
   /** Tags of the values, for `invalidateTags`: one list for all ids, or a function of the id. */
   tags?: readonly string[] | ((id: Id) => readonly string[]) | undefined
-  /** Ends this caller's wait. The load is aborted when nobody waits for it any more. */
+  /** Ends this caller's wait. The load is aborted when no caller waits for it any more. */
   signal?: AbortSignal | undefined
 }
 
@@ -48,12 +48,16 @@ const MANY_OPTIONS = [
   'signal',
 ] as const satisfies readonly (keyof GetOrSetManyOptions<unknown>)[]
 
-/** Returns the options of `lock` with their defaults. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns the options of `lock` with their defaults.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function toLockOptions(
   options: LockOptions,
 ): Required<LockOptions> & { readonly ttlSeconds: number; readonly waitMs: number } {
   checkObject('lock', options)
-  checkOptions('lock', options, LOCK_OPTIONS, LOCK_HINTS)
+  checkOptions('lock', options, { names: LOCK_OPTIONS, hints: LOCK_HINTS })
   const { ttlSeconds = 30, waitMs = 0, signal } = options
   if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
     throw new MemcacheOptionError(
@@ -74,7 +78,7 @@ export function toSetOptions(options: Ttl | SetOptions | undefined, owner = 'set
   if (options === undefined) return {}
   if (typeof options === 'object') {
     checkObject(owner, options)
-    checkOptions(owner, options, SET_OPTIONS, OPTION_HINTS)
+    checkOptions(owner, options, { names: SET_OPTIONS, hints: OPTION_HINTS })
     checkCallOptions(options)
     return options
   }
@@ -82,12 +86,16 @@ export function toSetOptions(options: Ttl | SetOptions | undefined, owner = 'set
   return { ttlSeconds: options }
 }
 
-/** Returns a lifetime or options as options. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns a lifetime or options as options.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function toManyOptions<Id>(options: Ttl | GetOrSetManyOptions<Id> | undefined): GetOrSetManyOptions<Id> {
   if (options === undefined) return {}
   if (typeof options !== 'object') return { ttlSeconds: options }
   checkObject('getOrSetMany', options)
-  checkOptions('getOrSetMany', options, MANY_OPTIONS, OPTION_HINTS)
+  checkOptions('getOrSetMany', options, { names: MANY_OPTIONS, hints: OPTION_HINTS })
   const { key, tags, signal } = options
   requireType('getOrSetMany', 'function', { key })
   if (typeof tags !== 'function' && tags !== undefined) checkTags(tags)

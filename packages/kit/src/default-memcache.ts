@@ -23,6 +23,9 @@ export function peekDefaultMemcache(): Memcache | undefined {
 /**
  * Sets the default cache of this process.
  *
+ * @example
+ *   setDefaultMemcache(memcache({ prefix: 'shop' }))
+ *
  * @throws MemcacheOptionError if the argument is not a cache, or another cache is already in use, whose users could not
  *   be switched.
  */

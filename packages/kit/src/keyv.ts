@@ -50,8 +50,9 @@ export class KeyvMemcache extends EventEmitter implements KeyvStoreAdapter {
   }
 
   /**
-   * Stores a value, and resolves to whether memcached has confirmed it. @param ttlMs the lifetime in milliseconds;
-   * `undefined` means none.
+   * Stores a value, and resolves to whether memcached has confirmed it.
+   *
+   * @param ttlMs the lifetime in milliseconds; `undefined` means none.
    */
   async set(key: string, value: unknown, ttlMs?: number): Promise<boolean> {
     return this.#values.set([key], value, lifetime(ttlMs))

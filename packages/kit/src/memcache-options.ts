@@ -12,7 +12,6 @@ import {
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import { prefixText } from './engine/cache-key.ts'
 import type { Servers } from './choose-servers.ts'
-import { describeValue } from './option-types.ts'
 import { guardedLogger } from './logger.ts'
 import type { Logger } from './logger.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from './engine/load/get-or-set-options.ts'
@@ -111,21 +110,24 @@ const HINTS = {
 }
 /** The loading options of a cache: `type` and `revive` belong to the values of one call. */
 const LOADING_NAMES = LOADING_OPTIONS.filter((name) => name !== 'ttlSeconds' && name !== 'type' && name !== 'revive')
-const COMPRESSION_OPTIONS = ['algorithm', 'overBytes', 'level'] as const satisfies readonly (keyof CompressionOptions)[]
 const SILENT: Logger = { info: () => {}, warn: () => {} }
 const MIN_LEASE_SECONDS = 3
 const MAX_LEASE_SECONDS = 3600
 /** A hashed key of the kit has up to 145 bytes, and a key of memcached up to 250. */
 const MAX_PREFIX_BYTES = 100
 
-/** Returns the options with their defaults. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns the options with their defaults.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function resolveMemcacheOptions(options: MemcacheOptions, env: NodeJS.ProcessEnv): ResolvedMemcacheOptions {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new MemcacheOptionError(
       `memcache takes its servers as a string, or its options as an object, got ${kindOf(options)}`,
     )
   }
-  checkOptions('memcache', options, MEMCACHE_OPTIONS, HINTS)
+  checkOptions('memcache', options, { names: MEMCACHE_OPTIONS, hints: HINTS })
   const { ttlSeconds = 300, timeoutMs, leaseSeconds = 5, l1 = false, compression = false, logger = console } = options
   ttlToSeconds(ttlSeconds)
   return {
@@ -171,25 +173,13 @@ function loadingOf(loading: unknown, ttlSeconds: Ttl): LoadingDefaults {
   if (typeof loading !== 'object' || loading === null || Array.isArray(loading)) {
     throw new MemcacheOptionError(`loading must be an object such as { staleSeconds: 600 }, got ${kindOf(loading)}`)
   }
-  checkOptions('loading', loading, LOADING_NAMES, OPTION_HINTS)
+  checkOptions('loading', loading, { names: LOADING_NAMES, hints: OPTION_HINTS })
   resolveLoading(loading, ttlSeconds)
   return { ...loading, ttlSeconds }
 }
 
 function compressionOf(given: boolean | CompressionOptions): CompressionOptions | undefined {
-  const compression = optional('compression', given)
-  if (compression === undefined) return undefined
-  checkOptions('compression', compression, COMPRESSION_OPTIONS, {
-    minBytes: 'overBytes',
-    threshold: 'overBytes',
-    type: 'algorithm',
-  })
-  const { overBytes, level } = compression
-  if (overBytes !== undefined && overBytes !== 0) positiveOption('compression.overBytes', overBytes)
-  if (level !== undefined && !Number.isSafeInteger(level)) {
-    throw new MemcacheOptionError(`compression.level must be a whole number, got ${describeValue(level)}`)
-  }
-  return compression
+  return optional('compression', given)
 }
 
 /**

@@ -175,7 +175,7 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
    */
   async invalidateTags(tags: string | readonly string[], options: InvalidateOptions = {}): Promise<boolean> {
     checkObject('invalidateTags', options)
-    checkOptions('invalidateTags', options, ['soft'], { hard: 'soft: false' })
+    checkOptions('invalidateTags', options, { names: ['soft'], hints: { hard: 'soft: false' } })
     if (options.soft !== undefined) booleanOption('soft', options.soft)
     const given = typeof tags === 'string' ? [tags] : tags
     checkTags(given)

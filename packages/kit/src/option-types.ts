@@ -1,4 +1,4 @@
-import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
+import { isOptionsRecord, kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 
 type Kind = 'function' | 'boolean'
 
@@ -8,15 +8,16 @@ const EXAMPLES: Readonly<Record<Kind, string>> = { function: '(id) => …', bool
 /**
  * Checks the types of options.
  *
- * @param example of the type, for the message.
+ * @param wanted the type; with an example for the message, if the usual one does not fit.
  * @throws MemcacheOptionError if one of them is set and has another type.
  */
 export function requireType(
   owner: string,
-  kind: Kind,
+  wanted: Kind | { readonly kind: Kind; readonly example: string | undefined },
   options: Readonly<Record<string, unknown>>,
-  example = EXAMPLES[kind],
 ): void {
+  const kind = typeof wanted === 'string' ? wanted : wanted.kind
+  const example = (typeof wanted === 'string' ? undefined : wanted.example) ?? EXAMPLES[kind]
   for (const [name, value] of Object.entries(options)) {
     if (value === undefined || typeof value === kind) continue
     throw new MemcacheOptionError(`${owner}: ${name} must be a ${kind}, ${example}; got ${describeValue(value)}`)
@@ -30,7 +31,7 @@ export function requireType(
  * @throws MemcacheOptionError if one of them is not a function, or is async.
  */
 export function requireSync(owner: string, options: Readonly<Record<string, unknown>>, example?: string): void {
-  requireType(owner, 'function', options, example)
+  requireType(owner, { kind: 'function', example }, options)
   for (const [name, value] of Object.entries(options)) {
     if ((value as { [Symbol.toStringTag]?: unknown } | undefined)?.[Symbol.toStringTag] === 'AsyncFunction') {
       throw new MemcacheOptionError(`${owner}: ${name} must not be async, since its result is used synchronously`)
@@ -58,14 +59,15 @@ export function syncResult<Result>(name: string, result: Result): Result {
  * @throws MemcacheOptionError if they are not an object, for example a list or a function.
  */
 export function requireOptions(owner: string, options: unknown, example?: string): asserts options is object {
-  if (typeof options === 'object' && options !== null && !Array.isArray(options)) return
+  if (isOptionsRecord(options)) return
   const advice = example === undefined ? '' : `: write ${example}`
   throw new MemcacheOptionError(`${owner} takes its options as an object, got ${describeValue(options)}${advice}`)
 }
 
 /**
- * Checks the option `cache`. @throws MemcacheOptionError if it is set and not a cache, for example a client or the
- * promise of a cache.
+ * Checks the option `cache`.
+ *
+ * @throws MemcacheOptionError if it is set and not a cache, for example a client or the promise of a cache.
  */
 export function requireCache(owner: string, cache: unknown): void {
   if (cache === undefined || isCache(cache)) return
@@ -81,7 +83,11 @@ export function isCache(value: unknown): boolean {
   return typeof value === 'object' && typeof namespace === 'function'
 }
 
-/** Checks a list. @throws MemcacheOptionError if it is not an array. */
+/**
+ * Checks a list.
+ *
+ * @throws MemcacheOptionError if it is not an array.
+ */
 export function requireList(owner: string, list: unknown): asserts list is readonly unknown[] {
   if (!Array.isArray(list)) throw new MemcacheOptionError(`${owner} takes an array, got ${describeValue(list)}`)
 }
@@ -120,7 +126,11 @@ export function functionOf(option: unknown): unknown {
   return typeof option === 'function' ? option : undefined
 }
 
-/** Checks the option `tags`. @throws MemcacheOptionError if it is neither a list of non-empty strings nor a function. */
+/**
+ * Checks the option `tags`.
+ *
+ * @throws MemcacheOptionError if it is neither a list of non-empty strings nor a function.
+ */
 export function requireTags(owner: string, tags: unknown): void {
   if (tags === undefined || typeof tags === 'function') return
   if (!isTagList(tags)) throw notTags(owner, tags)

@@ -148,8 +148,7 @@ print(json.dumps([get(key) for key in sys.argv[2:]]))
 `
 
 describeWithCommand(
-  ['/usr/bin/python3', '-c', 'import pymemcache'],
-  'python3-pymemcache',
+  { command: ['/usr/bin/python3', '-c', 'import pymemcache'], debianPackage: 'python3-pymemcache' },
   'values and a Python program with the common json_serializer',
   () => {
     describeWithMemcached('on one memcached', () => {

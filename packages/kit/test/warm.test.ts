@@ -95,7 +95,7 @@ describe('warming', () => {
     expect(await mapped.getOrSet(2)).toBe('2')
   })
 
-  it('counts values that could not be loaded, and leaves no lease behind', async () => {
+  it('counts values that could not be loaded, and releases their leases', async () => {
     await using test = await openCache()
     const broken = defineCache({
       name: 'b',
@@ -273,20 +273,19 @@ describe('stopping', () => {
     await using test = await openCache()
     const values = defineCache({ name: 'closed', cache: test.cache, load: async (id: number) => id })
     const controller = new AbortController()
-    const isClosed = new Promise<void>((resolve) => {
-      async function* cursor(): AsyncGenerator<number> {
-        try {
-          for (let id = 0; ; id++) {
-            if (id === 20) controller.abort(new Error('enough'))
-            yield id
-          }
-        } finally {
-          resolve()
+    let isClosed = false
+    async function* cursor(): AsyncGenerator<number> {
+      try {
+        for (let id = 0; ; id++) {
+          if (id === 20) controller.abort(new Error('enough'))
+          yield id
         }
+      } finally {
+        isClosed = true
       }
-      values.warm(cursor(), { signal: controller.signal, concurrency: 2 }).catch(() => {})
-    })
-    await isClosed
+    }
+    await expect(values.warm(cursor(), { signal: controller.signal, concurrency: 2 })).rejects.toThrow('enough')
+    await expect.poll(() => isClosed).toBe(true)
   })
 })
 

@@ -178,6 +178,8 @@ describe('on a memcached without meta commands', () => {
   })
 })
 
-describeWithCommand(['sh', '-c', 'command -v saslpasswd2'], 'sasl2-bin', 'on a memcached that demands SASL', () =>
-  worksWithLess(saslServer),
+describeWithCommand(
+  { command: ['sh', '-c', 'command -v saslpasswd2'], debianPackage: 'sasl2-bin' },
+  'on a memcached that demands SASL',
+  () => worksWithLess(saslServer),
 )

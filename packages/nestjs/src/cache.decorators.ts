@@ -30,6 +30,9 @@ export type CacheConfigOptions = KitConfigOptions<CacheChoice>
  * Caches the results of an async method of a provider in any scope: concurrent calls with the same arguments in all
  * processes share one run. On an object that was created with `new`, the method is called without a cache.
  *
+ * @example
+ *   class Cities { @Cached('5m') async find(id: number): Promise<City> { … } }
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function Cached<Args extends readonly unknown[] = [], Value = unknown>(
@@ -40,6 +43,9 @@ export function Cached<Args extends readonly unknown[] = [], Value = unknown>(
 
 /**
  * Stores the result of an async method of a provider on each call, so that a `@Cached` method finds it.
+ *
+ * @example
+ *   class Cities { @CachePut({ key: (city: City) => ['find', city.id] }) async save(city: City) { return city } }
  *
  * @throws MemcacheOptionError if an option is unknown or invalid, or there is no key.
  */
@@ -53,6 +59,9 @@ export function CachePut<Args extends readonly unknown[] = [], Value = unknown>(
  * Invalidates cached results when an async method of a provider is called: one key, all values with some tags, or all
  * of the class.
  *
+ * @example
+ *   class Cities { @CacheEvict({ key: (city: City) => ['find', city.id] }) async save(city: City) { … } }
+ *
  * @throws MemcacheOptionError if an option is unknown or invalid, or there is nothing to evict.
  */
 export function CacheEvict<Args extends readonly unknown[] = []>(
@@ -64,6 +73,9 @@ export function CacheEvict<Args extends readonly unknown[] = []>(
 /**
  * Sets where the cached results of a class's methods are stored: a name in place of the class's, a version, a cache.
  * Subclasses without their own `@CacheConfig` inherit it.
+ *
+ * @example
+ *   export @CacheConfig({ name: 'cities', cache: 'reports' }) class Cities { … }
  *
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */

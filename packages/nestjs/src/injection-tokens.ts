@@ -16,6 +16,9 @@ export const MODULE_OPTIONS = Symbol('the options of this MemcacheModule')
  * Returns the injection token of a cache: `Memcache` itself, or for a named cache a string that says where it comes
  * from, since Nest shows it if no module provides it.
  *
+ * @example
+ *   const reports = app.get(getMemcacheToken('reports'))
+ *
  * @param name the name in `MemcacheModule.forRoot({ name })`. Default: the cache without a name.
  */
 export function getMemcacheToken(name?: string): InjectionToken<Memcache> {
@@ -25,6 +28,11 @@ export function getMemcacheToken(name?: string): InjectionToken<Memcache> {
 /**
  * Injects a cache, for parameters and properties. The cache without a name needs no decorator, since `Memcache` is its
  * token.
+ *
+ * @example
+ *   class Reports {
+ *     constructor(@InjectMemcache('reports') readonly cache: Memcache) {}
+ *   }
  */
 export function InjectMemcache(name?: string): ParameterDecorator & PropertyDecorator {
   return Inject(getMemcacheToken(name))
@@ -38,6 +46,9 @@ const TOKENS = new WeakMap<object, symbol>()
 
 /**
  * Returns the injection token of a declared cache. Nest shows its description if no module provides it.
+ *
+ * @example
+ *   const byId = app.get(getCacheToken(cities))
  *
  * @throws MemcacheOptionError if the argument is not a declared cache.
  */
@@ -59,6 +70,11 @@ export function getCacheToken(declared: object): symbol {
 /**
  * Injects a declared cache that `MemcacheModule.forFeature` has bound to the application's cache, for parameters and
  * properties.
+ *
+ * @example
+ *   class CityPage {
+ *     constructor(@InjectCache(cities) readonly byId: CacheOf<typeof cities>) {}
+ *   }
  */
 export function InjectCache(declared: object): ParameterDecorator & PropertyDecorator {
   return Inject(getCacheToken(declared))

@@ -30,10 +30,13 @@ const HINTS = { ttl: 'ttlSeconds', timeout: 'timeoutMs', keyPrefix: 'prefix', na
 /** @throws MemcacheOptionError if an option is unknown or invalid, or `cache` is combined with options of `memcache`. */
 function checkModuleOptions(options: MemcacheModuleOptions): void {
   requireOptions('MemcacheModule.forRoot', options)
-  checkOptions('MemcacheModule.forRoot', options, OPTION_NAMES, {
-    ...HINTS,
-    global: 'isGlobal',
-    throttlers: 'rateLimit',
+  checkOptions('MemcacheModule.forRoot', options, {
+    names: OPTION_NAMES,
+    hints: {
+      ...HINTS,
+      global: 'isGlobal',
+      throttlers: 'rateLimit',
+    },
   })
   const { cache } = options
   if (cache === undefined) return

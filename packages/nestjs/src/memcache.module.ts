@@ -54,7 +54,10 @@ function checkExtras({ name, isGlobal }: MemcacheModuleExtras): void {
 function checkAsyncOptions(options: typeof ASYNC_OPTIONS_TYPE): void {
   const owner = 'MemcacheModule.forRootAsync'
   requireOptions(owner, options)
-  checkOptions(owner, options, ASYNC_OPTIONS, { factory: 'useFactory', global: 'isGlobal', servers: 'useFactory' })
+  checkOptions(owner, options, {
+    names: ASYNC_OPTIONS,
+    hints: { factory: 'useFactory', global: 'isGlobal', servers: 'useFactory' },
+  })
   const { useFactory, useClass, useExisting } = options
   requireType(owner, 'function', { useFactory, useClass })
   if ([useFactory, useClass, useExisting].filter((given) => given !== undefined).length === 1) return
@@ -82,6 +85,7 @@ export class MemcacheModule extends ConfigurableModuleClass implements OnApplica
    * @throws MemcacheOptionError if `forRoot` is missing, the application has two caches of one name, or a named cache
    *   has the option `rateLimit`.
    */
+  // oxlint-disable-next-line max-params -- Nest injects each by its position
   constructor(
     @Optional() @Inject(MODULE_MEMCACHE) cache: Memcache | undefined,
     @Optional() @Inject(MODULE_NAME) name: string | undefined,

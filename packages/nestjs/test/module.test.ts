@@ -256,7 +256,9 @@ describe('each mistake is one error when the application starts', () => {
     class One {}
     @Module({ imports: [root] })
     class Other {}
-    await (await start(One, Other)).close()
+    const app = await start(One, Other)
+    expect(app.get(Memcache, { strict: false })).toBeInstanceOf(Memcache)
+    await app.close()
   })
 
   it('a name that there is not, and a declared cache that no module has', async () => {

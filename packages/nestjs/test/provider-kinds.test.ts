@@ -9,7 +9,6 @@ import { Test } from '@nestjs/testing'
 import { cacheOf, memcache } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
 import { firstValueFrom } from 'rxjs'
-import { until } from 'memcache-ts-testing'
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Cached, CacheEvict, CacheResponse, MemcacheModule, RateLimit, Warm } from '../src/index.ts'
 import { openApp } from './open-app.ts'
@@ -171,7 +170,7 @@ describe('a provider', () => {
       }
     }
     await using test = await openApp({ providers: [{ provide: 'made', useFactory: () => new Warms() }] })
-    await until(async () => (await cacheOf(test.get<Warms>('made'), 'find').get([1])) === '1 1')
+    await expect.poll(() => cacheOf(test.get<Warms>('made'), 'find').get([1])).toBe('1 1')
   })
 })
 

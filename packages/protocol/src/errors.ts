@@ -74,6 +74,15 @@ export class MemcacheError extends Error {
   }
 }
 
+/** Returns whether a thrown value is a `MemcacheError`. Never throws: a proxy that was revoked throws when it is asked. */
+export function isMemcacheError(thrown: unknown): thrown is MemcacheError {
+  try {
+    return thrown instanceof MemcacheError
+  } catch {
+    return false
+  }
+}
+
 /** The connection could not be established, or was lost before the response. */
 export class MemcacheConnectionError extends MemcacheError {
   constructor(message: string, details?: MemcacheErrorDetails) {

@@ -1,6 +1,7 @@
 export { FakeClock, LongTimer, MAX_TIMER_MS, refTimer, systemClock, unrefTimer } from './clock.ts'
 export type { Clock } from './clock.ts'
 export {
+  isMemcacheError,
   MemcacheAuthError,
   MemcacheClosedError,
   MemcacheConnectionError,
@@ -80,6 +81,7 @@ export {
   rangeOption,
   refuseSecondOptions,
   textOption,
+  isOptionsRecord,
 } from './option-checks.ts'
 export type { OptionRange } from './option-checks.ts'
 export { ClientFlags } from './client-flags.ts'

@@ -1,4 +1,4 @@
-import { MemcacheError, MemcacheKeyError, MemcacheOptionError } from './errors.ts'
+import { isMemcacheError, MemcacheKeyError, MemcacheOptionError } from './errors.ts'
 import { kindOf } from './option-checks.ts'
 import { MAX_KEY_BYTES } from './limits.ts'
 
@@ -58,7 +58,7 @@ export function joinKey(key: string | readonly unknown[], encodeOther?: (part: u
     return joinParts(key, encodeOther)
   } catch (cause) {
     // Reading a value of another type may run user code: getters, a proxy's traps.
-    if (cause instanceof MemcacheError) throw cause
+    if (isMemcacheError(cause)) throw cause
     throw new MemcacheKeyError('the parts of a key cannot be read', { cause })
   }
 }

@@ -38,7 +38,11 @@ export function positiveOption(name: string, value: unknown): number {
   throw new MemcacheOptionError(`${name} must be a number greater than 0, got ${shownNumber(value)}`)
 }
 
-/** Checks a count; see `positiveOption`. @throws MemcacheOptionError */
+/**
+ * Checks a count; see `positiveOption`.
+ *
+ * @throws MemcacheOptionError
+ */
 export function positiveWholeOption(name: string, value: unknown): number {
   if (typeof value === 'number' && value > 0 && Number.isInteger(value)) return value
   throw new MemcacheOptionError(`${name} must be a whole number greater than 0, got ${shownNumber(value)}`)
@@ -104,18 +108,19 @@ export function checkOptionTypes(
   }
 }
 
+/** The options that a function has. */
+export interface KnownOptions {
+  readonly names: readonly string[]
+  /** Option names of other libraries, and the name here. */
+  readonly hints?: Readonly<Record<string, string>>
+}
+
 /**
  * Refuses unknown options, since a misspelt one would be ignored silently.
  *
- * @param hints option names of other libraries, and the name here.
  * @throws MemcacheOptionError that names the option and, if there is a similar one, the right name.
  */
-export function checkOptions(
-  owner: string,
-  options: object,
-  known: readonly string[],
-  hints: Readonly<Record<string, string>> = {},
-): void {
+export function checkOptions(owner: string, options: object, { names: known, hints = {} }: KnownOptions): void {
   // Without TypeScript, callers may forget the options, and write `app.use(rateLimit)`.
   const given: unknown = options
   if (typeof given !== 'object' || given === null) {
@@ -130,15 +135,30 @@ export function checkOptions(
   if ((given.constructor as { prototype?: unknown } | undefined)?.prototype === given) {
     throw new MemcacheOptionError(`${owner} was given a class as its options: call it first, as in ${owner}({ … })`)
   }
+  if (!isOptionsRecord(given)) {
+    throw new MemcacheOptionError(`${owner} takes its options as an object, { … }, got ${kindOf(given)}`)
+  }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
     if (isInstance(given)) {
       throw new MemcacheOptionError(`${owner} takes its options as an object, { … }, got ${kindOf(given)}`)
     }
-    const meant = hints[name] ?? nearest(name, known)
+    const meant = (Object.hasOwn(hints, name) ? hints[name] : undefined) ?? nearest(name, known)
     const advice = meant === undefined ? `it knows ${known.join(', ')}` : `\`${name}\` is \`${meant}\` here`
     throw new MemcacheOptionError(`${owner} has no option '${name}': ${advice}`)
   }
+}
+
+/**
+ * Returns whether a value is an object that may have options as its properties. An array, a Map, a Date, a boxed number
+ * or a promise that was not awaited has none, so that all defaults would be used silently.
+ */
+export function isOptionsRecord(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false
+  if (Object.getPrototypeOf(value) === Object.prototype) return true
+  const tag = Object.prototype.toString.call(value)
+  // A namespace object, of `import * as options`, is a record too.
+  return tag === '[object Object]' || tag === '[object Module]'
 }
 
 /** Returns whether an object is of a class, as a client or a cache in place of options that name it. */

@@ -54,7 +54,8 @@ const magnitude = new Uint64()
  * them. NaN if it is not a number of 64 bits. An unsigned number may be negative as long as its two's complement is
  * not.
  */
-export function parseLong(buffer: Uint8Array, start: number, end: number, isSigned: boolean): number {
+export function parseLong(buffer: Uint8Array, start: number, end: number, kind: 'signed' | 'unsigned'): number {
+  const isSigned = kind === 'signed'
   let at = start
   while (at < end && isWhiteSpace(buffer[at]!)) at++
   const isNegative = buffer[at] === MINUS && at < end

@@ -62,13 +62,17 @@ function warnOfMilliseconds(ttl: number, name: string): void {
   )
 }
 
+const FIRST_EXPONENT = 1e21
+
 /**
  * Converts computed seconds to a `Ttl`, the reverse of `ttlToSeconds`. Computed lifetimes may be over 30 days, which a
  * bare number may not be, and cause no warning.
  */
 export function secondsToTtl(seconds: number): Ttl {
-  const isBare = seconds <= MAX_RELATIVE_EXPTIME_SECONDS && !(seconds % 1000 === 0 && looksLikeMilliseconds(seconds))
-  return isBare || seconds === Infinity ? seconds : `${seconds}s`
+  // From here on, a number is written with an exponent, and memcached has no such times.
+  if (seconds >= FIRST_EXPONENT) return Infinity
+  const needsUnit = seconds > MAX_RELATIVE_EXPTIME_SECONDS || (seconds % 1000 === 0 && looksLikeMilliseconds(seconds))
+  return needsUnit ? `${seconds}s` : seconds
 }
 
 /**

@@ -38,7 +38,7 @@ function setText(element, text) {
 }
 
 /** The `d` of a line over the last two minutes; a point that is missing interrupts it. */
-function lineOf(values, most, width, height) {
+function lineOf(values, most, [width, height]) {
   let d = ''
   let isDrawing = false
   for (const [index, value] of values.entries()) {
@@ -63,7 +63,7 @@ function roundUp(value) {
 
 /** A chart of lines over the last two minutes, with its legend, which shows the last values, or those under the pointer. */
 class Chart {
-  constructor(section, lines, format, fixedMost) {
+  constructor(section, lines, { format, fixedMost }) {
     Object.assign(this, { lines, format, fixedMost, points: [], at: undefined })
     this.title = section.querySelector('h2').textContent
     this.legend = lines.map(({ name }, index) => {
@@ -105,7 +105,8 @@ class Chart {
     this.points = points
     const series = this.lines.map(({ of }) => points.map((point) => of(point)))
     const most = this.fixedMost ?? roundUp(Math.max(0, ...series.flat().map((value) => value ?? 0)))
-    for (const [index, values] of series.entries()) this.paths[index].setAttribute('d', lineOf(values, most, 600, 160))
+    for (const [index, values] of series.entries())
+      this.paths[index].setAttribute('d', lineOf(values, most, [600, 160]))
     setText(this.most, this.format(most))
     this.#legend()
     const last = points.at(-1)
@@ -143,7 +144,7 @@ const charts = [
       { name: 'incr, decr', of: ({ rates }) => rates?.count },
       { name: 'touch', of: ({ rates }) => rates?.touch },
     ],
-    rate,
+    { format: rate },
   ),
   new Chart(
     $('#latency'),
@@ -151,14 +152,12 @@ const charts = [
       { name: 'p50', of: ({ p50 }) => p50 },
       { name: 'p99', of: ({ p99 }) => p99 },
     ],
-    ms,
+    { format: ms },
   ),
-  new Chart(
-    $('#ratio'),
-    [{ name: 'hits', of: ({ rates }) => ratio(rates) }],
-    (value) => (value === 100 ? '100\u00a0%' : `${value.toFixed(1)}\u00a0%`),
-    100,
-  ),
+  new Chart($('#ratio'), [{ name: 'hits', of: ({ rates }) => ratio(rates) }], {
+    format: (value) => (value === 100 ? '100\u00a0%' : `${value.toFixed(1)}\u00a0%`),
+    fixedMost: 100,
+  }),
 ]
 $('#latency').append(
   el(
@@ -210,7 +209,7 @@ function pointsOf(selected) {
     .slice(-HISTORY)
 }
 
-function figure(id, value, big, small) {
+function figure(id, value, { big, small }) {
   const element = $(id)
   const number = element.querySelector('b')
   setText(number, big)
@@ -222,7 +221,7 @@ function spark(element, values) {
   const svg = element.querySelector('svg')
   if (svg.childElementCount === 0) svg.append(shape('path', { class: 'area' }), shape('path', {}))
   const most = Math.max(1e-9, ...values.map((value) => value ?? 0)) * 1.1
-  const d = lineOf(values, most, 120, 28)
+  const d = lineOf(values, most, [120, 28])
   svg.lastElementChild.setAttribute('d', d)
   const known = values.every((value) => value !== undefined && value !== null)
   const start = ((HISTORY - values.length) * 120) / (HISTORY - 1)
@@ -243,51 +242,42 @@ function drawFigures(figures, rates, points) {
     [0, 0],
   )
   const lately = (recent[1] > 0 ? `; ${share(...recent)} lately` : '') + ownRatio()
-  const hits = figure(
-    '#f-hits',
-    lookups === 0 ? '' : figures.get_hits / lookups,
-    share(figures.get_hits, lookups),
-    lookups === 0 ? 'No gets yet' : `${count(figures.get_hits)} hits, ${count(figures.get_misses)} misses${lately}`,
-  )
+  const hits = figure('#f-hits', lookups === 0 ? '' : figures.get_hits / lookups, {
+    big: share(figures.get_hits, lookups),
+    small:
+      lookups === 0 ? 'No gets yet' : `${count(figures.get_hits)} hits, ${count(figures.get_misses)} misses${lately}`,
+  })
   spark(
     hits,
     points.map((point) => ratio(point.rates)),
   )
-  const memory = figure(
-    '#f-memory',
-    figures.bytes,
-    bytes(figures.bytes),
-    `of ${bytes(figures.limit_maxbytes)}, ${count(figures.curr_items)} items`,
-  )
+  const memory = figure('#f-memory', figures.bytes, {
+    big: bytes(figures.bytes),
+    small: `of ${bytes(figures.limit_maxbytes)}, ${count(figures.curr_items)} items`,
+  })
   meter(memory, figures.bytes, figures.limit_maxbytes)
-  const evictions = figure(
-    '#f-evictions',
-    figures.evictions,
-    count(figures.evictions),
-    `${rate(rates?.evictions ?? 0)} a second now`,
-  )
+  const evictions = figure('#f-evictions', figures.evictions, {
+    big: count(figures.evictions),
+    small: `${rate(rates?.evictions ?? 0)} a second now`,
+  })
   evictions.classList.toggle('hot', (rates?.evictions ?? 0) > 0)
   spark(
     evictions,
     points.map((point) => point.rates?.evictions),
   )
   const traffic = (of) => (of ? of.bytesRead + of.bytesWritten : 0)
-  const network = figure(
-    '#f-network',
-    figures.bytes_read + figures.bytes_written,
-    `${bytes(traffic(rates))}/s`,
-    `${bytes(figures.bytes_read)} in, ${bytes(figures.bytes_written)} out`,
-  )
+  const network = figure('#f-network', figures.bytes_read + figures.bytes_written, {
+    big: `${bytes(traffic(rates))}/s`,
+    small: `${bytes(figures.bytes_read)} in, ${bytes(figures.bytes_written)} out`,
+  })
   spark(
     network,
     points.map((point) => (point.rates ? traffic(point.rates) : undefined)),
   )
-  const connections = figure(
-    '#f-connections',
-    figures.curr_connections,
-    count(figures.curr_connections),
-    `of ${count(figures.max_connections)}, ${count(figures.total_connections)} so far`,
-  )
+  const connections = figure('#f-connections', figures.curr_connections, {
+    big: count(figures.curr_connections),
+    small: `of ${count(figures.max_connections)}, ${count(figures.total_connections)} so far`,
+  })
   meter(connections, figures.curr_connections, figures.max_connections)
 }
 /** The application's own ratio, where it shares one: memcached counts misses that take a lease as hits. */
@@ -300,7 +290,7 @@ function ownRatio() {
 }
 function clearFigures() {
   for (const id of ['#f-hits', '#f-memory', '#f-evictions', '#f-network', '#f-connections'])
-    figure(id, '', '–', '\u00a0')
+    figure(id, '', { big: '–', small: '\u00a0' })
 }
 
 function cell(content, name = '') {

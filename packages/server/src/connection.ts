@@ -16,6 +16,12 @@ import { WatchSession } from './watch/watch-session.ts'
 /** A plain socket, one of TLS, or a stream within this process. */
 export type StreamKind = 'socket' | 'tls' | 'memory'
 
+/** The kind of a stream, and where it leads. */
+interface StreamPlace {
+  readonly kind: StreamKind
+  readonly ends: ConnectionEnds
+}
+
 /**
  * The stream of one client. All responses to one read are sent in one write. The connection pauses while the client
  * does not read its responses, and at the end of its turn. Its session interprets the bytes.
@@ -45,7 +51,7 @@ export class Connection implements ReplyTarget, SessionHost {
   readonly #turn = (): void => this.#goOn()
   readonly #waitForTurn = (): void => this.owner.turns.wait(this.#turn)
 
-  constructor(stream: Duplex, owner: ConnectionOwner, kind: StreamKind, ends: ConnectionEnds) {
+  constructor(stream: Duplex, owner: ConnectionOwner, { kind, ends }: StreamPlace) {
     this.stream = stream
     this.copiesOnWrite = kind === 'socket'
     this.consumesOnWrite = kind !== 'memory'

@@ -69,7 +69,7 @@ export class Listener {
     const server = createServer({ noDelay: true, pauseOnConnect: true }, (socket) => accept(socket, listener))
     const name = 'path' in where ? where.path : `${where.host}:${where.port}`
     try {
-      if ('path' in where) await listenOnPath(server, where.path, where.mode, backlog)
+      if ('path' in where) await listenOnPath(server, where, backlog)
       else {
         server.listen({ host: where.host, port: where.port, backlog })
         await once(server, 'listening')
@@ -111,7 +111,11 @@ export function readListenAddress(
   }
 }
 
-async function listenOnPath(server: Server, path: string, mode: number, backlog: number): Promise<void> {
+async function listenOnPath(
+  server: Server,
+  { path, mode }: { readonly path: string; readonly mode: number },
+  backlog: number,
+): Promise<void> {
   removeStaleSocket(path)
   const restore = limitPermissions(mode)
   // Node binds a path within the call.

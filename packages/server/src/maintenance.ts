@@ -166,7 +166,7 @@ export class Maintenance {
         const due = this.#schedule.due()
         if (due !== undefined) this.#begin('background', due)
       }
-      if (settings.slabReassign && !this.mover.isRunning) this.#decideMove(true)
+      if (settings.slabReassign && !this.mover.isRunning) this.#decideMove('eachSecond')
     }
     if (this.#crawl !== undefined && this.#crawlKind !== 'dump') {
       if (this.#crawl.step(ITEMS_PER_STEP)) wait = STEP_MS
@@ -176,7 +176,7 @@ export class Maintenance {
     if (this.mover.isRunning) {
       if (this.mover.step()) wait = STEP_MS
       else if (this.mover.isRunning) wait = Math.min(wait, BUSY_MS)
-      else if (this.#decideMove(false)) wait = STEP_MS
+      else if (this.#decideMove('afterMove')) wait = STEP_MS
     }
     return wait
   }
@@ -187,7 +187,8 @@ export class Maintenance {
   }
 
   /** Orders the move that is due; after a move to the pool, others may follow immediately. */
-  #decideMove(isNewSecond: boolean): boolean {
+  #decideMove(when: 'eachSecond' | 'afterMove'): boolean {
+    const isNewSecond = when === 'eachSecond'
     const move = this.#automover.decide(isNewSecond)
     if (move === undefined || (!isNewSecond && move.target !== PAGE_POOL)) return false
     const isOrdered = this.mover.order(move) === MoveOrder.ok

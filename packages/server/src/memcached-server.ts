@@ -325,7 +325,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       },
       secured: (stream, ends) => {
         if (this.#closed) stream.destroy()
-        this.#connections.serve(new Connection(stream, this.#owner, 'tls', ends))
+        this.#connections.serve(new Connection(stream, this.#owner, { kind: 'tls', ends }))
       },
       failed: (id, message) => {
         if (events.streams !== 0) events.tlsFailed(id, message)
@@ -415,8 +415,8 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       passwords: this.#passwords,
       refusedCredentials: (user) => refusals.refused(user, store.now),
       failed: (error, peer) => {
-        const told = error instanceof Error ? (error.stack ?? error.message) : String(error)
-        this.#emitSafely('log', `a request from ${peer} failed, its connection is closed: ${told}`)
+        const description = error instanceof Error ? (error.stack ?? error.message) : String(error)
+        this.#emitSafely('log', `a request from ${peer} failed, its connection is closed: ${description}`)
       },
       statistics: (form) => statisticsOf(form, this.#owner),
       resetStatistics: () => {

@@ -97,11 +97,11 @@ export class OpenConnections {
     const buffer = this.#receiveBuffer
     const reading = readIntoSharedBuffer(socket, buffer, (length) => connection.receive(buffer, 0, length))
     if (reading === undefined) {
-      this.serve(new Connection(socket, owner, 'socket', ends))
+      this.serve(new Connection(socket, owner, { kind: 'socket', ends }))
       socket.resume()
       return
     }
-    const connection: Connection = new Connection(reading, owner, 'socket', ends)
+    const connection: Connection = new Connection(reading, owner, { kind: 'socket', ends })
     this.#adopt(connection)
   }
 
@@ -115,7 +115,7 @@ export class OpenConnections {
       remotePort: undefined,
     }
     this.#opened(ends)
-    this.serve(new Connection(stream, owner, 'memory', ends))
+    this.serve(new Connection(stream, owner, { kind: 'memory', ends }))
   }
 
   /** Serves a counted connection, which reads its stream in the documented way. */

@@ -4,6 +4,7 @@ import {
   choiceOption,
   DEFAULT_ITEM_MAX_BYTES,
   DEFAULT_PORT,
+  kindOf,
   MemcacheOptionError,
   rangeOption,
   textOption,
@@ -180,8 +181,14 @@ const MAX_ITEM_MAX_BYTES = 1024 * 1024 * 1024
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function resolveServerOptions(options: MemcachedServerOptions): ResolvedServerOptions {
-  checkOptions('MemcachedServer', options, OPTION_NAMES, { memory: 'memoryLimitMb', maxConns: 'maxConnections' })
-  const { clock: _clock, host, tuning, tls, ...rest } = options
+  checkOptions('MemcachedServer', options, {
+    names: OPTION_NAMES,
+    hints: { memory: 'memoryLimitMb', maxConns: 'maxConnections' },
+  })
+  const { clock, host, tuning, tls, ...rest } = options
+  if (clock !== undefined && typeof clock?.nowMs !== 'function') {
+    throw new MemcacheOptionError(`clock must have nowMs(), got ${kindOf(clock)}`)
+  }
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
   const { dashboard: _address, ...typed } = given
   checkOptionTypes(typed, DEFAULTS)

@@ -174,8 +174,9 @@ export class TextSession implements Session, FrameHandler {
     if (isMeta) orderForMeta(order, request)
     else orderForText(order, request)
     if (this.#context.prefixes.enabled) this.#context.prefixes.set(request)
-    const outcome = storeItem(this.#context, item, order)
-    this.#replyToStore(request, order, outcome, isMeta)
+    storeItem(this.#context, item, order)
+    if (isMeta) replyToMetaSet(this.#context, request, order)
+    else if (!request.noreply) this.#context.replies.append(STORE_REPLIES[order.outcome]!)
     return this.#pauseOrGoOn()
   }
 
@@ -276,10 +277,5 @@ export class TextSession implements Session, FrameHandler {
     if (isMeta) markKeyEncoding(this.#context, item, request)
     this.#item = item
     return request.valueLength
-  }
-
-  #replyToStore(request: Request, order: StoreOrder, outcome: number, isMeta: boolean): void {
-    if (isMeta) replyToMetaSet(this.#context, request, order, outcome)
-    else if (!request.noreply) this.#context.replies.append(STORE_REPLIES[outcome]!)
   }
 }

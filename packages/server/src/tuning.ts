@@ -28,7 +28,7 @@ export const DEFAULT_TUNING: ServerTuning = { ...storeDefaults, lruMaintainer: t
  */
 export function resolveTuning(tuning: Partial<ServerTuning> | undefined, itemMaxBytes: number): ServerTuning {
   if (tuning === undefined) return DEFAULT_TUNING
-  checkOptions('tuning', tuning, Object.keys(DEFAULT_TUNING))
+  checkOptions('tuning', tuning, { names: Object.keys(DEFAULT_TUNING) })
   const given = Object.fromEntries(Object.entries(tuning).filter(([, value]) => value !== undefined))
   checkOptionTypes(given, { ...DEFAULT_TUNING, temporaryTtlSeconds: 0 }, 'tuning.')
   const resolved: ServerTuning = { ...DEFAULT_TUNING, ...given }
@@ -84,6 +84,8 @@ export function resolveTuning(tuning: Partial<ServerTuning> | undefined, itemMax
     resolved.lruCrawlerSleep >= 0 && resolved.lruCrawlerSleep <= 1_000_000,
     'lruCrawlerSleep must be from 0 to 1000000 microseconds',
   )
+  requireThat(resolved.lruCrawlerTocrawl >= 0, 'lruCrawlerTocrawl must be at least 0')
+  requireThat((resolved.temporaryTtlSeconds ?? 0) >= 0, 'temporaryTtlSeconds must be at least 0')
   requireThat(
     resolved.temporaryTtlSeconds === undefined || resolved.lruMaintainer,
     'temporaryTtlSeconds needs lruMaintainer',

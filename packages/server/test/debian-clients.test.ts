@@ -16,63 +16,71 @@ function python(script: string, port: number): string {
   return stderr === '' ? stdout.trim() : stderr
 }
 
-describeWithCommand([PYTHON, '-c', 'import pymemcache'], 'python3-pymemcache', 'pymemcache', () => {
-  it('stores, fetches, compares and swaps, counts, lists statistics, flushes', async () => {
-    await using server = await launchServer()
-    expect(python('pymemcache-client.py', server.port)).toBe('ok')
-  })
-})
+describeWithCommand(
+  { command: [PYTHON, '-c', 'import pymemcache'], debianPackage: 'python3-pymemcache' },
+  'pymemcache',
+  () => {
+    it('stores, fetches, compares and swaps, counts, lists statistics, flushes', async () => {
+      await using server = await launchServer()
+      expect(python('pymemcache-client.py', server.port)).toBe('ok')
+    })
+  },
+)
 
-describeWithCommand([PYTHON, '-c', 'import pylibmc'], 'python3-pylibmc', 'pylibmc', () => {
+describeWithCommand({ command: [PYTHON, '-c', 'import pylibmc'], debianPackage: 'python3-pylibmc' }, 'pylibmc', () => {
   it('stores, fetches, compares and swaps, counts, compresses, flushes', async () => {
     await using server = await launchServer()
     expect(python('pylibmc-client.py', server.port)).toBe('ok')
   })
 })
 
-describeWithCommand(['memccapable', '--version'], 'libmemcached-tools', 'libmemcached’s tools', () => {
-  it('memccapable finds every ASCII command, but for a delete with a time, as memcached 1.6.45 has it', async () => {
-    await using server = await launchServer()
-    const { stdout } = spawnSync('memccapable', ['-a', '-h', '127.0.0.1', '-p', String(server.port)], {
-      encoding: 'utf8',
+describeWithCommand(
+  { command: ['memccapable', '--version'], debianPackage: 'libmemcached-tools' },
+  'libmemcached’s tools',
+  () => {
+    it('memccapable finds every ASCII command, but for a delete with a time, as memcached 1.6.45 has it', async () => {
+      await using server = await launchServer()
+      const { stdout } = spawnSync('memccapable', ['-a', '-h', '127.0.0.1', '-p', String(server.port)], {
+        encoding: 'utf8',
+      })
+      // What fails is told on standard error, so its name has nothing behind it here.
+      const results = [...stdout.matchAll(/(ascii \w+(?: \w+)*) {2,}(\[pass\])?/g)]
+      expect(results).toHaveLength(27)
+      const failed = results.filter(([, , passed]) => passed === undefined).map(([, name]) => name)
+      expect(failed).toEqual(['ascii delete', 'ascii delete noreply'])
     })
-    // What fails is told on standard error, so its name has nothing behind it here.
-    const results = [...stdout.matchAll(/(ascii \w+(?: \w+)*) {2,}(\[pass\])?/g)]
-    expect(results).toHaveLength(27)
-    const failed = results.filter(([, , passed]) => passed === undefined).map(([, name]) => name)
-    expect(failed).toEqual(['ascii delete', 'ascii delete noreply'])
-  })
 
-  it('memccapable finds every binary command', async () => {
-    await using server = await launchServer()
-    const args = ['-b', '-h', '127.0.0.1', '-p', String(server.port)]
-    const { stdout, status } = spawnSync('memccapable', args, { encoding: 'utf8' })
-    expect(stdout.match(/^binary \w+ +\[pass\]$/gm)).toHaveLength(27)
-    expect(status).toBe(0)
-  })
+    it('memccapable finds every binary command', async () => {
+      await using server = await launchServer()
+      const args = ['-b', '-h', '127.0.0.1', '-p', String(server.port)]
+      const { stdout, status } = spawnSync('memccapable', args, { encoding: 'utf8' })
+      expect(stdout.match(/^binary \w+ +\[pass\]$/gm)).toHaveLength(27)
+      expect(status).toBe(0)
+    })
 
-  it('copy, show, touch and remove', async () => {
-    await using server = await launchServer()
-    const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-tools-'))
-    const tool = (name: string, ...args: string[]): string =>
-      execFileSync(name, [`--servers=127.0.0.1:${server.port}`, ...args], { encoding: 'utf8', cwd: folder })
-    try {
-      writeFileSync(join(folder, 'one.txt'), 'first\n')
-      writeFileSync(join(folder, 'two.txt'), 'x'.repeat(100_000))
-      tool('memccp', 'one.txt', 'two.txt')
-      expect(tool('memccat', 'one.txt')).toContain('first')
-      tool('memccat', '--file=copy.txt', 'two.txt')
-      expect(readFileSync(join(folder, 'copy.txt'), 'utf8')).toBe('x'.repeat(100_000))
-      expect(tool('memcexist', 'one.txt')).toBe('')
-      tool('memctouch', 'one.txt')
-      expect(tool('memcping')).toBe('')
-      expect(tool('memcstat')).toContain('version: 1.6.45')
-      tool('memcrm', 'one.txt')
-      expect(spawnSync('memcexist', [`--servers=127.0.0.1:${server.port}`, 'one.txt']).status).not.toBe(0)
-      tool('memcflush')
-      expect(spawnSync('memcexist', [`--servers=127.0.0.1:${server.port}`, 'two.txt']).status).not.toBe(0)
-    } finally {
-      rmSync(folder, { recursive: true })
-    }
-  })
-})
+    it('copy, show, touch and remove', async () => {
+      await using server = await launchServer()
+      const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-tools-'))
+      const tool = (name: string, ...args: string[]): string =>
+        execFileSync(name, [`--servers=127.0.0.1:${server.port}`, ...args], { encoding: 'utf8', cwd: folder })
+      try {
+        writeFileSync(join(folder, 'one.txt'), 'first\n')
+        writeFileSync(join(folder, 'two.txt'), 'x'.repeat(100_000))
+        tool('memccp', 'one.txt', 'two.txt')
+        expect(tool('memccat', 'one.txt')).toContain('first')
+        tool('memccat', '--file=copy.txt', 'two.txt')
+        expect(readFileSync(join(folder, 'copy.txt'), 'utf8')).toBe('x'.repeat(100_000))
+        expect(tool('memcexist', 'one.txt')).toBe('')
+        tool('memctouch', 'one.txt')
+        expect(tool('memcping')).toBe('')
+        expect(tool('memcstat')).toContain('version: 1.6.45')
+        tool('memcrm', 'one.txt')
+        expect(spawnSync('memcexist', [`--servers=127.0.0.1:${server.port}`, 'one.txt']).status).not.toBe(0)
+        tool('memcflush')
+        expect(spawnSync('memcexist', [`--servers=127.0.0.1:${server.port}`, 'two.txt']).status).not.toBe(0)
+      } finally {
+        rmSync(folder, { recursive: true })
+      }
+    })
+  },
+)

@@ -131,7 +131,7 @@ export class FaultProxy implements AsyncDisposable {
       this.#sockets.delete(client)
       server.destroy()
     })
-    client.on('data', (chunk: Buffer) => this.#request(faultNow(), client, server, chunk))
+    client.on('data', (chunk: Buffer) => this.#request(faultNow(), { client, server }, chunk))
     let behaved = faultNow()
     server.on('data', (chunk: Buffer) => {
       // Bytes are counted from the start of the fault.
@@ -139,11 +139,15 @@ export class FaultProxy implements AsyncDisposable {
       if (fault !== behaved) handedOn = 0
       behaved = fault
       if (fault.kind === 'loseAnswers' && pieces++ % 2 === 1) return
-      handedOn += this.#reply(fault, client, chunk, handedOn)
+      handedOn += this.#reply(fault, { client, handedOn }, chunk)
     })
   }
 
-  #request(fault: Fault, client: Socket, server: Socket, chunk: Buffer): void {
+  #request(
+    fault: Fault,
+    { client, server }: { readonly client: Socket; readonly server: Socket },
+    chunk: Buffer,
+  ): void {
     if (fault.kind === 'reset') client.resetAndDestroy()
     else if (fault.kind === 'closeOnRequest') client.destroy()
     else if (fault.kind === 'answer') client.write(fault.bytes)
@@ -151,7 +155,11 @@ export class FaultProxy implements AsyncDisposable {
   }
 
   /** Forwards a response, or the part that the fault leaves of it; returns the number of forwarded bytes. */
-  #reply(fault: Fault, client: Socket, chunk: Buffer, handedOn: number): number {
+  #reply(
+    fault: Fault,
+    { client, handedOn }: { readonly client: Socket; readonly handedOn: number },
+    chunk: Buffer,
+  ): number {
     switch (fault.kind) {
       case 'none':
       case 'loseAnswers':

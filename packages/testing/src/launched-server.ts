@@ -46,6 +46,13 @@ export function launchServer(options: LaunchOptions = {}): Promise<LaunchedServe
   return LaunchedServer.start(process.execPath, [CLI, ...ROOT_ARGS], options)
 }
 
+/** The command of a server process. */
+interface Launch {
+  readonly command: string
+  readonly args: readonly string[]
+  readonly port: number
+}
+
 /** A server process, until it is disposed of. */
 export class LaunchedServer implements AsyncDisposable {
   readonly host = '127.0.0.1'
@@ -57,7 +64,7 @@ export class LaunchedServer implements AsyncDisposable {
   #folder: string | undefined
   #said = ''
 
-  private constructor(command: string, args: readonly string[], options: LaunchOptions, port: number) {
+  private constructor({ command, args, port }: Launch, options: LaunchOptions) {
     this.#command = command
     this.#args = args
     this.#options = options
@@ -69,7 +76,7 @@ export class LaunchedServer implements AsyncDisposable {
     // Another test may take the port before the server listens on it; then another port is tried.
     for (let attempt = 0; ; attempt++) {
       const all = [...args, '-m', String(memoryLimitMb), ...more]
-      const server = new LaunchedServer(command, all, options, await freePort())
+      const server = new LaunchedServer({ command, args: all, port: await freePort() }, options)
       try {
         await server.restart()
         return server

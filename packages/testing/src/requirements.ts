@@ -8,34 +8,37 @@ const CHROMIUM = ['/usr/bin/chromium-headless-shell', '/usr/bin/chromium']
 
 /** Declares a `describe` for tests that need Debian's memcached. */
 export function describeWithMemcached(name: string, body: () => void): void {
-  describeIf(isOnPath('memcached'), 'memcached is not installed (apt-get install memcached)', name, body)
+  const missing = isOnPath('memcached') ? undefined : 'memcached is not installed (apt-get install memcached)'
+  describeUnless(missing, name, body)
 }
 
 /** Declares a `describe` for tests that need Debian's Chromium. */
 export function describeWithChromium(name: string, body: (executablePath: string) => void): void {
-  const missing = 'chromium is not installed (apt-get install chromium-headless-shell)'
   const executablePath = CHROMIUM.find(isExecutable)
-  describeIf(executablePath !== undefined, missing, name, () => body(executablePath!))
+  const missing = 'chromium is not installed (apt-get install chromium-headless-shell)'
+  describeUnless(executablePath === undefined ? missing : undefined, name, () => body(executablePath!))
 }
 
 /**
  * Declares a `describe` for tests that need a command of a Debian package. The command must exit without an error if
  * the package is installed.
  */
-export function describeWithCommand(
-  command: readonly string[],
-  debianPackage: string,
-  name: string,
-  body: () => void,
-): void {
+export function describeWithCommand({ command, debianPackage }: NeededCommand, name: string, body: () => void): void {
   const [file, ...args] = command
-  const available = spawnSync(file!, args, { stdio: 'ignore' }).status === 0
-  describeIf(available, `${debianPackage} is not installed (apt-get install ${debianPackage})`, name, body)
+  const isInstalled = spawnSync(file!, args, { stdio: 'ignore' }).status === 0
+  const missing = isInstalled ? undefined : `${debianPackage} is not installed (apt-get install ${debianPackage})`
+  describeUnless(missing, name, body)
+}
+
+/** A command that tests need, and its package. */
+interface NeededCommand {
+  readonly command: readonly string[]
+  readonly debianPackage: string
 }
 
 /** Skips the tests if something is missing. With `CI` set, that is a failure, since tests that CI skips are never run. */
-function describeIf(available: boolean, missing: string, name: string, body: () => void): void {
-  if (available) describe(name, body)
+function describeUnless(missing: string | undefined, name: string, body: () => void): void {
+  if (missing === undefined) describe(name, body)
   else if (process.env['CI'] === undefined) describe.skip(`${name} (skipped: ${missing})`, body)
   else {
     describe(name, () => {

@@ -11,21 +11,21 @@ const SILENCE_MS = 500
 export function responds(port: number, expected: RegExp | undefined): Promise<boolean> {
   return new Promise((resolve) => {
     const socket = connect(port, '127.0.0.1')
-    const settle = (answer: boolean) => {
-      resolve(answer)
+    const settle = (how: 'responds' | 'fails') => {
+      resolve(how === 'responds')
       socket.destroy()
     }
     let reply = ''
-    socket.setTimeout(SILENCE_MS, () => settle(false))
-    socket.on('error', () => settle(false))
-    socket.on('close', () => settle(false))
+    socket.setTimeout(SILENCE_MS, () => settle('fails'))
+    socket.on('error', () => settle('fails'))
+    socket.on('close', () => settle('fails'))
     socket.on('connect', () => {
-      if (expected === undefined) settle(true)
+      if (expected === undefined) settle('responds')
       else socket.write('version\r\n')
     })
     socket.on('data', (chunk: Buffer) => {
       reply += chunk.toString('latin1')
-      if (reply.includes('\r\n')) settle(expected!.test(reply))
+      if (reply.includes('\r\n')) settle(expected!.test(reply) ? 'responds' : 'fails')
     })
   })
 }

@@ -42,9 +42,11 @@ describe('freePort', () => {
   })
 })
 
-describeWithCommand(['sh', '-c', 'command -v yrmcdsd'], 'yrmcds', 'launchYrmcds', () => {
+describeWithCommand({ command: ['sh', '-c', 'command -v yrmcdsd'], debianPackage: 'yrmcds' }, 'launchYrmcds', () => {
   it('starts a server that may lose the first request', async () => {
     const servers = await Promise.all(Array.from({ length: 12 }, launchYrmcds))
+    const ports = servers.map(({ address }) => Number(address.split(':')[1]))
+    expect(await Promise.all(ports.map((port) => responds(port, undefined)))).toEqual(ports.map(() => true))
     await Promise.all(servers.map((server) => server[Symbol.asyncDispose]()))
   })
 })

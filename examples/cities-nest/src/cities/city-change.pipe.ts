@@ -4,7 +4,11 @@ import { CityChangeDto } from './city.dto.ts'
 
 const MAX_POPULATION = 2 ** 31 - 1
 
-/** Parses a request's body as a change of a city. @throws BadRequestException if the body is not such a change. */
+/**
+ * Parses a request's body as a change of a city.
+ *
+ * @throws BadRequestException if the body is not such a change.
+ */
 @Injectable()
 export class CityChangePipe implements PipeTransform<unknown, CityChangeDto> {
   transform(body: unknown): CityChangeDto {

@@ -1,7 +1,11 @@
 import { BadRequestException } from '@nestjs/common'
 import type { PipeTransform } from '@nestjs/common'
 
-/** Parses a query parameter as a number within bounds. @throws BadRequestException if it is not such a number. */
+/**
+ * Parses a query parameter as a number within bounds.
+ *
+ * @throws BadRequestException if it is not such a number.
+ */
 export class WithinPipe implements PipeTransform<string | undefined, number> {
   constructor(
     private readonly min: number,

@@ -1,4 +1,5 @@
-import { MemcacheOptionError, MemcacheServerError, MemcacheTooLargeError } from 'memcache-ts-protocol'
+import { isMemcacheError, MemcacheOptionError, MemcacheServerError, MemcacheTooLargeError } from 'memcache-ts-protocol'
+import { messageOf } from '../errors.ts'
 
 /** The call, which is `this` in a callback of npm memcached. */
 export interface MemcachedCall {
@@ -51,25 +52,29 @@ function start({ type, outcomeOf }: CallKind, args: CallArguments, run: Run): un
   const callback = given as MemcachedCallback<unknown> | undefined
   const call: MemcachedCall = { ...args, type, callback, start: Date.now(), execution: 0 }
   const promise = (async () => {
-    checkArguments(type, args)
-    return run(callback !== undefined)
+    try {
+      checkArguments(type, args)
+      return await run(callback !== undefined)
+    } catch (error) {
+      throw asCallError(type, error)
+    }
   })()
   if (callback === undefined) {
     // npm memcached's callers expect no promise: a rejection that they ignore must not crash the process.
     promise.catch(() => {})
     return promise
   }
-  const tell = (error: unknown, result: unknown): void => {
+  const report = (error: unknown, result: unknown): void => {
     call.execution = Date.now() - call.start
-    // What a callback throws is its own affair, not the operation's: it must not be called again with it.
+    // An exception of the callback is not a failure of the operation: the callback must not be called again with it.
     process.nextTick(() => callback.call(call, error as Error | undefined, result))
   }
   promise.then(
-    (result) => tell(undefined, result),
+    (result) => report(undefined, result),
     (error: Error) => {
       const outcome = error instanceof PartialResult ? error : outcomeOf(error)
-      if (outcome instanceof PartialResult) tell(outcome.errors, outcome.results)
-      else tell(outcome, isRefusal(outcome) ? false : undefined)
+      if (outcome instanceof PartialResult) report(outcome.errors, outcome.results)
+      else report(outcome, isRefusal(outcome) ? false : undefined)
     },
   )
   return undefined
@@ -84,6 +89,21 @@ export class PartialResult extends Error {
     super('some servers failed')
     this.errors = errors
     this.results = results
+  }
+}
+
+/** Returns the error of a call. Only values of the application throw anything else, such as a proxy or a symbol. */
+function asCallError(type: string, error: unknown): unknown {
+  if (isMemcacheError(error) || isOutcome(error)) return error
+  return new MemcacheOptionError(`the arguments of ${type} cannot be read: ${messageOf(error)}`, { cause: error })
+}
+
+/** Returns whether a thrown value is the result of a call, and not its failure. Never throws. */
+function isOutcome(thrown: unknown): boolean {
+  try {
+    return thrown instanceof PartialResult || (thrown instanceof Error && 'notStored' in thrown)
+  } catch {
+    return false
   }
 }
 

@@ -1,4 +1,13 @@
-import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
+import {
+  booleanOption,
+  checkOptions,
+  kindOf,
+  MemcacheOptionError,
+  positiveOption,
+  positiveWholeOption,
+  textOption,
+} from 'memcache-ts-protocol'
+import { readValueOf } from '../errors.ts'
 
 /** Options by npm memcached's names; times are in milliseconds. */
 export interface MemcachedOptions {
@@ -86,16 +95,43 @@ export const DEFAULT_CONFIG: MemcachedOptions = {
 }
 
 /**
- * Checks options by npm memcached's names.
+ * Returns the options of a client: its own, then those of `Memcached.config`, then the defaults.
  *
- * @throws MemcacheOptionError if a name is unknown, or the ring of servers is not supported.
+ * @throws MemcacheOptionError if a name is unknown, a value is invalid, or the ring of servers is not supported.
  */
-export function checkMemcachedOptions(options: MemcachedOptions): void {
-  checkOptions('Memcached', options, OPTION_NAMES, {})
-  const { algorithm = 'md5', compatibility = 'ketama' } = options
-  if (algorithm !== 'md5' || compatibility !== 'ketama') {
+export function resolveMemcachedOptions(config: MemcachedOptions, given: MemcachedOptions): MemcachedOptions {
+  return readValueOf('the options of Memcached', () => {
+    checkOptions('Memcached', given, { names: OPTION_NAMES })
+    const options = { ...DEFAULT_CONFIG, ...config, ...given }
+    checkValues(options)
+    const { algorithm = 'md5', compatibility = 'ketama' } = options
+    if (algorithm !== 'md5' || compatibility !== 'ketama') {
+      throw new MemcacheOptionError(
+        `only npm memcached's defaults, md5 and ketama, are supported as algorithm and compatibility, got '${algorithm}' and '${compatibility}': leave both out`,
+      )
+    }
+    return options
+  })
+}
+
+/** Checks the values of the options that have an effect. */
+function checkValues(options: MemcachedOptions): void {
+  for (const name of ['poolSize', 'maxKeySize'] as const) {
+    if (options[name] !== undefined) positiveWholeOption(name, options[name])
+  }
+  for (const name of ['timeout', 'idle', 'maxValue'] as const) {
+    if (options[name] !== undefined) positiveOption(name, options[name])
+  }
+  for (const name of ['keyCompression', 'remove'] as const) {
+    if (options[name] !== undefined) booleanOption(name, options[name])
+  }
+  for (const name of ['namespace', 'algorithm', 'compatibility'] as const) {
+    if (options[name] !== undefined) textOption(name, options[name])
+  }
+  const { maxQueueSize } = options
+  if (maxQueueSize !== undefined && !Number.isInteger(maxQueueSize)) {
     throw new MemcacheOptionError(
-      `only npm memcached's defaults, md5 and ketama, are supported, got '${algorithm}' and '${compatibility}': leave both out`,
+      `maxQueueSize must be a whole number, or -1 for the client's own limit, got ${typeof maxQueueSize === 'number' ? maxQueueSize : kindOf(maxQueueSize)}`,
     )
   }
 }

@@ -9,7 +9,7 @@ import type { ValueCodec } from '../values/value-codec.ts'
 import { Encoded, expiresAtOnce, toTtl } from './conventions.ts'
 import { invalidArgument, PartialResult, runCall, runMultiCall } from './memcached-call.ts'
 import type { CallArguments, MemcachedCallback, MemcachedMultiCallback } from './memcached-call.ts'
-import { checkMemcachedOptions, DEFAULT_CONFIG } from './memcached-options.ts'
+import { DEFAULT_CONFIG, resolveMemcachedOptions } from './memcached-options.ts'
 import type { MemcachedOptions } from './memcached-options.ts'
 import { reportIssues } from './server-issues.ts'
 import type { MemcachedEvents } from './server-issues.ts'
@@ -50,8 +50,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     options: MemcachedOptions = {},
   ) {
     super()
-    checkMemcachedOptions(options)
-    this.#options = { ...DEFAULT_CONFIG, ...Memcached.config, ...options }
+    this.#options = resolveMemcachedOptions(Memcached.config, options)
     const { poolSize, timeout, idle, remove, maxQueueSize = -1 } = this.#options
     this.client = new MemcachedClient({
       servers: serverList(servers),
@@ -79,7 +78,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
   get<Value = unknown>(keys: readonly Name[], callback: MemcachedMultiCallback<Record<string, Value>>): void
   get<Value = unknown>(keys: readonly Name[]): Promise<Record<string, Value>>
   get(key: Name | readonly Name[], callback?: unknown): unknown {
-    if (Array.isArray(key)) return this.#getMulti(key as readonly Name[], callback)
+    if (isArray(key)) return this.#getMulti(key, callback)
     return runCall('get', { key, callback }, () => this.client.get(this.#key(key)))
   }
 
@@ -299,6 +298,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
     keys: readonly string[] | false | null | undefined,
     callback: (this: this, server: string, keys: string[] | undefined, index: number, total: number) => void,
   ): void {
+    if (keys && !isArray(keys)) throw invalidArgument('keys', 'Array')
     const { servers } = this
     const found = new Map<string, string[]>()
     for (const key of keys || []) {
@@ -307,8 +307,8 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
       if (those === undefined) found.set(server, [key])
       else those.push(key)
     }
-    const asked = keys ? [...found.keys()] : servers
-    for (const [index, server] of asked.entries()) callback.call(this, server, found.get(server), index, asked.length)
+    const names = keys ? [...found.keys()] : servers
+    for (const [index, server] of names.entries()) callback.call(this, server, found.get(server), index, names.length)
   }
 
   /** Lets pending operations finish, then closes the connections. */
@@ -318,6 +318,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
 
   #getMulti(keys: readonly Name[], callback: unknown): unknown {
     return runMultiCall({ key: keys, callback }, async (isCalledBack) => {
+      if (!Array.isArray(keys)) throw invalidArgument('keys', 'Array')
       const names = keys.map((key) => this.#key(key))
       const hits = await this.client.getMulti<unknown, string>([...new Set(names)])
       const found = keys.flatMap((key, index) => (hits.has(names[index]!) ? [[key, hits.get(names[index]!)]] : []))
@@ -414,6 +415,15 @@ const VALUES: ValueCodec = {
     return FRAGMENTS.has(value as Buffer) ? { bytes: value as Buffer, clientFlags: 0 } : CODEC.encode(value)
   },
   decode: (bytes, clientFlags) => CODEC.decode(bytes, KNOWN_FLAGS.includes(clientFlags) ? clientFlags : 0),
+}
+
+/** Returns whether a value is an array. Never throws: a proxy that was revoked throws when it is asked. */
+function isArray(value: unknown): value is readonly Name[] {
+  try {
+    return Array.isArray(value)
+  } catch {
+    return false
+  }
 }
 
 function looseJson(value: unknown): string {

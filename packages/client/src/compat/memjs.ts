@@ -1,10 +1,10 @@
-import { MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { booleanOption, kindOf, MemcacheDecodeError, MemcacheOptionError, positiveOption } from 'memcache-ts-protocol'
 import { MemcachedClient } from '../memcached-client.ts'
 import type { ItemWithCas } from '../call-results.ts'
 import { callBack, Encoded, expiresAtOnce, toTtl } from './conventions.ts'
 import type { Callback } from './conventions.ts'
 import { memjsCodec } from './presets/npm-clients.ts'
-import { messageOf } from '../errors.ts'
+import { messageOf, readValueOf, reportUncaught } from '../errors.ts'
 import type { EncodedValue, ValueCodec } from '../values/value-codec.ts'
 
 /** A serializer of memjs, which converts values to bytes and back; the opcode is that of the binary protocol's command. */
@@ -129,6 +129,7 @@ export class Client {
     const { hosts, username, password } = parseMemjsServers(
       servers || MEMCACHIER_SERVERS || MEMCACHE_SERVERS || 'localhost:11211',
     )
+    readValueOf('the options of memjs', () => checkMemjsOptions(options))
     const timeoutMs = (options.timeout ?? 0.5) * 1000
     const client = new MemcachedClient({
       servers: hosts,
@@ -261,7 +262,7 @@ export class Client {
         }
       }),
     ).then((results) => Object.fromEntries(results))
-    if (callback === undefined)
+    if (typeof callback !== 'function')
       return flushed.then((results) => (lastError === null ? results : Promise.reject(lastError)))
     void flushed.then((results) => process.nextTick(callback, lastError, results))
   }
@@ -281,10 +282,10 @@ export class Client {
       found.then(
         (stats) => {
           const texts = Object.fromEntries(stats.map(([name, value]) => [name, String(value)]))
-          if (callback !== undefined) process.nextTick(callback, null, server, texts)
+          if (typeof callback === 'function') process.nextTick(callback, null, server, texts)
         },
         (error: Error) => {
-          if (callback !== undefined) process.nextTick(callback, error, server, null)
+          if (typeof callback === 'function') process.nextTick(callback, error, server, null)
         },
       )
     }
@@ -305,6 +306,7 @@ export class Client {
   }
 
   #expires(seconds: number | undefined): number {
+    if (seconds !== undefined && typeof seconds !== 'number') throw invalidExpires(seconds)
     // Like in memjs, 0 counts as no lifetime.
     return seconds || (this.options.expires ?? 0)
   }
@@ -385,8 +387,17 @@ export class Client {
     try {
       return await run()
     } catch (error) {
-      this.options.logger?.log(`MemJS ${name}: ${messageOf(error)}`)
+      this.#log(`MemJS ${name}: ${messageOf(error)}`)
       throw error
+    }
+  }
+
+  /** Passes a message to the logger, whose exceptions are not those of the call. */
+  #log(message: string): void {
+    try {
+      this.options.logger?.log(message)
+    } catch (error) {
+      reportUncaught(error)
     }
   }
 }
@@ -404,6 +415,33 @@ const VALUES: ValueCodec = {
   decode: (bytes, clientFlags) => PLAIN.decode(bytes, clientFlags),
 }
 
+/** @throws MemcacheOptionError if an option that has an effect is invalid. The client checks the credentials. */
+function checkMemjsOptions(options: MemjsOptions): void {
+  if (typeof options !== 'object' || options === null) {
+    throw new MemcacheOptionError(`the options of memjs must be an object, got ${kindOf(options)}`)
+  }
+  const { expires, failover, serializer, logger } = options
+  for (const name of ['timeout', 'conntimeout'] as const) {
+    if (options[name] !== undefined) positiveOption(name, options[name])
+  }
+  if (expires !== undefined && !(typeof expires === 'number' && !Number.isNaN(expires))) throw invalidExpires(expires)
+  if (failover !== undefined) booleanOption('failover', failover)
+  checkMethods('serializer', serializer, ['serialize', 'deserialize'])
+  checkMethods('logger', logger, ['log'])
+}
+
+function invalidExpires(expires: unknown): MemcacheOptionError {
+  const got = typeof expires === 'number' ? expires : kindOf(expires)
+  return new MemcacheOptionError(`expires must be a number of seconds, got ${got}`)
+}
+
+function checkMethods(name: string, given: object | undefined, methods: readonly string[]): void {
+  if (given === undefined) return
+  const missing = methods.find((method) => typeof (given as Record<string, unknown> | null)?.[method] !== 'function')
+  if (missing !== undefined)
+    throw new MemcacheOptionError(`${name} must have the method ${missing}, got ${kindOf(given)}`)
+}
+
 interface MemjsServers {
   readonly hosts: string
   readonly username: string | undefined
@@ -412,6 +450,7 @@ interface MemjsServers {
 
 /** Parses `user:pass@host:port,host:port`, in which any server may have the credentials. */
 function parseMemjsServers(list: string): MemjsServers {
+  if (typeof list !== 'string') throw new MemcacheOptionError(`the servers must be text, got ${kindOf(list)}`)
   const credentials = new Set<string>()
   const hosts = list.split(',').map((server) => {
     const at = server.lastIndexOf('@')

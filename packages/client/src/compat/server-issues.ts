@@ -62,27 +62,27 @@ export function reportIssues(
     log.totalFailures++
     log.downSinceMs ??= performance.now()
   }
-  const tell = (event: keyof MemcachedEvents, server: string): void => emit(event, detailsOf(server, logOf(server)))
+  const report = (event: keyof MemcachedEvents, server: string): void => emit(event, detailsOf(server, logOf(server)))
 
   client.on('disconnect', (server, error) => {
     if (error === undefined) return
     fail(server, error)
-    tell('issue', server)
+    report('issue', server)
   })
   client.on('eject', (server, error) => {
     // Usually the lost connection was reported before, with the same error.
     if (logOf(server).failures === 0) fail(server, error)
-    tell('failure', server)
-    if (removes) tell('remove', server)
+    report('failure', server)
+    if (removes) report('remove', server)
   })
   client.on('reconnecting', (server) => {
     logOf(server).attempted++
-    tell('reconnecting', server)
+    report('reconnecting', server)
   })
   client.on('rejoin', (server) => {
     const log = logOf(server)
     log.succeeded++
-    tell('reconnect', server)
+    report('reconnect', server)
     log.messages.length = 0
     log.failures = 0
     log.downSinceMs = undefined

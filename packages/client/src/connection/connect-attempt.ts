@@ -90,7 +90,7 @@ export class ConnectAttempt {
     if (this.#isOver) return
     const Kind = cause instanceof MemcacheAuthError ? MemcacheAuthError : MemcacheConnectionError
     const error = new Kind(cause.message, { server: this.#host.server, cause })
-    this.#host.failed({ failure: 'nonsense', error, isRefused: isFull(cause) })
+    this.#host.failed({ failure: 'invalid', error, isRefused: isFull(cause) })
   }
 
   #limit(limitMs: number): void {

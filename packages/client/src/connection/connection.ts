@@ -7,7 +7,7 @@ import {
   MemcacheTimeoutError,
 } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
-import { messageOf, requestError } from '../errors.ts'
+import { asError, messageOf, requestError } from '../errors.ts'
 import { GetBatch } from '../operations/key-list-operation.ts'
 import type { GetCall, GetReading } from '../operations/key-list-operation.ts'
 import type { Protocol, ResponseReader, ResponseSink } from '../protocols/protocol.ts'
@@ -443,7 +443,7 @@ export class Connection implements ResponseSink {
       this.#link?.flush()
     } catch (error) {
       // A custom stream may throw.
-      this.#lost(error instanceof Error ? error : new Error(messageOf(error)))
+      this.#lost(asError(error))
     }
   }
 
@@ -455,7 +455,7 @@ export class Connection implements ResponseSink {
     try {
       this.#reader!.push(buffer, 0, length)
     } catch (error) {
-      this.desync(`${this.server} sent what cannot be read: ${messageOf(error)}`)
+      this.desync(`${this.server} sent an invalid response: ${messageOf(error)}`)
     }
     if (this.#pending.callers === 0) this.#rest()
     else if (this.#drain.isAwaited) this.#endDrainUnlessAwaited()
@@ -472,7 +472,7 @@ export class Connection implements ResponseSink {
   desync(reason: string, refusal?: MemcacheError): void {
     const error = refusal ?? new MemcacheProtocolError(reason, { server: this.server })
     if (this.#state === 'ready') this.#drop(error)
-    else this.#connectingFailed({ failure: 'nonsense', error, isRefused: isFull(error) })
+    else this.#connectingFailed({ failure: 'invalid', error, isRefused: isFull(error) })
   }
 
   /** Lets the process end, since no operation is pending. */

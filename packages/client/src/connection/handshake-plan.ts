@@ -5,8 +5,8 @@ import { firstProtocol, shakeHands } from './handshake.ts'
 import type { Handshake } from './handshake.ts'
 import type { Credentials } from './credentials.ts'
 
-/** How a handshake failed. */
-export type HandshakeFailure = 'hungUp' | 'silent' | 'nonsense'
+/** The ways in which a handshake fails. */
+export type HandshakeFailure = 'hungUp' | 'silent' | 'invalid'
 
 /**
  * Decides which handshake a connection performs, by the results of earlier attempts: whether credentials are sent by

@@ -8,6 +8,8 @@ export interface LinesRequest {
   readonly text: string
   /** Whether the response continues until a line `END`; otherwise it is one line. */
   readonly untilEnd?: boolean
+  /** Without `untilEnd`: the form of the line. Any other line, except an error, is not a response to the request. */
+  readonly line?: RegExp
   /** With `untilEnd`: the beginning of each line of a list. A first line of any other kind is the whole response. */
   readonly lists?: RegExp
   /** Whether the command changes stored items or the server's state. */

@@ -186,7 +186,11 @@ export class PendingOperations {
     return false
   }
 
-  /** Returns whether any caller waits without a time limit. @param isConnecting as for `isAwaited`. */
+  /**
+   * Returns whether any caller waits without a time limit.
+   *
+   * @param isConnecting as for `isAwaited`.
+   */
   isAwaitedForEver(isConnecting: boolean): boolean {
     for (const operation of isConnecting ? this.#unwritten : this.#all())
       if (!operation.settled && operation.deadline === Infinity) return true
@@ -307,8 +311,8 @@ export class PendingOperations {
 
   /**
    * Fails the callers that have waited too long. An operation that was sent keeps its place in the queue, since its
-   * response may still come and must not be taken for the next one's. When the server has been silent for a whole
-   * timeout, or a response stays out for twice its time, the connection is to be given up.
+   * response may still come and must not be taken for the next one's. If the server has been silent for a whole
+   * timeout, or a response is missing for twice its time, the result has the reason to close the connection.
    */
   expire(now: number, lastReceived: number): Expiry {
     let next = Infinity

@@ -3,10 +3,10 @@ import type { Uint64 } from 'memcache-ts-protocol'
 import { Operation } from './operation.ts'
 import type { WireKey } from '../client-key.ts'
 
-/** How a value is stored, by memcached's names. */
+/** The ways to store a value, by memcached's names. */
 export type StoreMode = 'set' | 'add' | 'replace' | 'append' | 'prepend'
 
-/** How storing a value ended. */
+/** The outcomes of a store. */
 export type StoreStatus = 'stored' | 'notStored' | 'exists' | 'notFound'
 
 /** An item as a server stores it. */
@@ -82,7 +82,7 @@ export class StoreOperation<Result = unknown> extends Operation {
   }
 }
 
-/** How a delete ended. */
+/** The outcomes of a delete. */
 export type DeleteStatus = 'deleted' | 'exists' | 'notFound'
 
 /** A request to delete an item, mark it stale or empty it. */
@@ -135,6 +135,20 @@ export interface CounterResponse {
   readonly digits: string | undefined
   readonly casUnique: bigint
   readonly ttlSeconds: number
+}
+
+/** The maximum number of digits of a number of 64 bits; spaces may follow to the length of an earlier value. */
+export const MAX_COUNTER_BYTES = 20
+const MAX_COUNTER = 2n ** 64n - 1n
+
+/**
+ * Returns the digits of a counter in a response; `undefined` if it is not a number of 64 bits. A decremented number
+ * keeps its length: spaces follow it.
+ */
+export function counterDigits(text: string): string | undefined {
+  const digits = text.trimEnd()
+  const isNumber = digits.length <= MAX_COUNTER_BYTES && /^\d+$/.test(digits)
+  return isNumber && (digits.length < MAX_COUNTER_BYTES || BigInt(digits) <= MAX_COUNTER) ? digits : undefined
 }
 
 export const NO_COUNTER: CounterResponse = { digits: undefined, casUnique: 0n, ttlSeconds: 0 }

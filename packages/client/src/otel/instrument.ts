@@ -18,8 +18,8 @@ import type {
   Tracer,
   TracerProvider,
 } from '@opentelemetry/api'
-import { booleanOption, checkOptions } from 'memcache-ts-protocol'
-import type { MemcacheError } from 'memcache-ts-protocol'
+import { booleanOption, checkOptions, kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
+import { messageOf } from '../errors.ts'
 import { observeConnections } from './observe-connections.ts'
 import { OPERATION_CHANNEL } from '../tracing.ts'
 import type { OperationContext } from '../tracing.ts'
@@ -75,13 +75,20 @@ interface Running {
  * `db.client.operation.duration` (OpenTelemetry's semantic conventions for database clients). Within a span that is not
  * sampled, an operation gets no span.
  *
+ * @example
+ *   const stop = instrumentMemcachedClients()
+ *
  * @returns a function that stops the instrumentation.
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function instrumentMemcachedClients(options: InstrumentationOptions = {}): () => void {
-  checkOptions('instrumentMemcachedClients', options, OPTION_NAMES)
-  const { tracerProvider = trace, meterProvider = metrics, queryText = false, clients = [] } = options
-  const requireParentSpan = booleanOption('requireParentSpan', options.requireParentSpan ?? false)
+  checkOptions('instrumentMemcachedClients', options, { names: OPTION_NAMES })
+  const { tracerProvider = trace, meterProvider = metrics, clients = [] } = options
+  const { queryText = false, requireParentSpan = false } = options
+  checkProvider('tracerProvider', tracerProvider, 'getTracer')
+  checkProvider('meterProvider', meterProvider, 'getMeter')
+  booleanOption('queryText', queryText)
+  booleanOption('requireParentSpan', requireParentSpan)
   const meter = meterProvider.getMeter(SCOPE)
   const endConnections = observeConnections(meter, clients)
   const duration = meter.createHistogram('db.client.operation.duration', {
@@ -95,6 +102,12 @@ export function instrumentMemcachedClients(options: InstrumentationOptions = {})
     endOperations()
     endConnections()
   }
+}
+
+/** @throws MemcacheOptionError if the value does not have the method. */
+function checkProvider<Method extends string>(name: string, provider: object, method: Method): void {
+  if (typeof (provider as Partial<Record<Method, unknown>> | null)?.[method] === 'function') return
+  throw new MemcacheOptionError(`${name} must have the method ${method}, got ${kindOf(provider)}`)
 }
 
 /**
@@ -112,7 +125,7 @@ function traceOperations(
   const onStart = (message: unknown): void => {
     const context = message as TracedContext
     const kind = kinds.of(context)
-    const span = isSpanWanted(requireParentSpan)
+    const span = isSpanWanted({ requireParentSpan })
       ? tracer.startSpan(kind.spanName, spanOptionsOf(kind, context, queryText))
       : undefined
     context[running] = { kind, span, startedAt: performance.now() }
@@ -120,7 +133,7 @@ function traceOperations(
   const onEnd = (message: unknown): void => {
     const context = message as TracedContext
     const operation = context[running]
-    if (operation !== undefined) finish(operation, context.error, duration)
+    if (operation !== undefined) finish(operation, context, duration)
   }
   const { start, asyncEnd } = tracingChannel<OperationContext, OperationContext>(OPERATION_CHANNEL)
   start.subscribe(onStart)
@@ -173,18 +186,32 @@ function spanOptionsOf(kind: OperationKind, { operation, keys }: OperationContex
   return { kind: SpanKind.CLIENT, attributes }
 }
 
-function finish({ kind, span, startedAt }: Running, failure: unknown, duration: Histogram): void {
+function finish({ kind, span, startedAt }: Running, context: OperationContext, duration: Histogram): void {
   const seconds = (performance.now() - startedAt) / 1000
-  if (failure === undefined) {
+  // The reason of a signal may be anything, such as null.
+  if (!('error' in context)) {
     span?.end()
     return duration.record(seconds, kind.attributes)
   }
-  const error = failure as Partial<MemcacheError> & Error
-  const errorType = error.code ?? error.name
+  const { error } = context
+  const errorType = errorTypeOf(error)
   span?.setAttribute('error.type', errorType)
-  span?.setStatus({ code: SpanStatusCode.ERROR, message: error.message })
+  span?.setStatus({ code: SpanStatusCode.ERROR, message: messageOf(error) })
   span?.end()
   duration.record(seconds, { ...kind.attributes, 'error.type': errorType })
+}
+
+/** The type of an error that has neither a code nor a name (the semantic conventions of `error.type`). */
+const OTHER = '_OTHER'
+
+/** Returns the code of an error, else its name. Never throws. */
+function errorTypeOf(error: unknown): string {
+  try {
+    const { code, name } = Object(error) as { code?: unknown; name?: unknown }
+    return [code, name].find((type): type is string => typeof type === 'string' && type !== '') ?? OTHER
+  } catch {
+    return OTHER
+  }
 }
 
 /**
@@ -193,7 +220,7 @@ function finish({ kind, span, startedAt }: Running, failure: unknown, duration: 
  * (OpenTelemetry's `ParentBased` sampler), and, if `requireParentSpan` is true, outside any span. A parent in another
  * process does not decide, since samplers may treat it differently.
  */
-export function isSpanWanted(requireParentSpan: boolean): boolean {
+export function isSpanWanted({ requireParentSpan }: { readonly requireParentSpan: boolean }): boolean {
   const parent = trace.getSpan(context.active())
   if (parent === undefined) return !requireParentSpan
   if (parent.isRecording()) return true

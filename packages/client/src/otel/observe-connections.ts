@@ -16,7 +16,7 @@ const STATE = 'db.client.connection.state'
  * @throws MemcacheOptionError if an element of `clients` is not a client.
  */
 export function observeConnections(meter: Meter, clients: readonly MemcachedClient[]): () => void {
-  for (const client of clients) {
+  for (const client of Array.isArray(clients) ? (clients as readonly MemcachedClient[]) : [undefined]) {
     if (typeof client?.connections !== 'function') {
       throw new MemcacheOptionError('clients must be a list of MemcachedClients: clients: [cache.client]')
     }

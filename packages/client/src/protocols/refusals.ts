@@ -37,7 +37,11 @@ export function serverError(
   return new MemcacheServerError(`${server} answered ${kind} ${message}`.trimEnd(), details)
 }
 
-/** Refuses a request that needs meta commands. @throws MemcacheUnsupportedError always. */
+/**
+ * Refuses a request that needs meta commands.
+ *
+ * @throws MemcacheUnsupportedError always.
+ */
 export function refuse(what: string): never {
   throw new MemcacheUnsupportedError(`the server has no meta commands: ${what} needs memcached 1.6`)
 }
@@ -50,10 +54,10 @@ export function textKey(key: WireKey): string {
 /** @throws MemcacheUnsupportedError if only mg can carry the request out. */
 export function checkRetrieval(request: RetrievalRequest): void {
   if (request.vivifySeconds !== undefined || request.recacheSeconds !== undefined) refuse('a lease')
-  if (request.details === true || request.access === true) refuse('what is known of an item besides its value')
+  if (request.details === true || request.access === true) refuse('the metadata of an item')
   if (request.noBump === true || request.newCas !== undefined || request.compareCas !== undefined)
     refuse('a flag of mg')
-  if (!request.value && request.touchExptime === undefined) refuse('asking for an item without its value')
+  if (!request.value && request.touchExptime === undefined) refuse('a retrieval without the value')
 }
 
 /** @throws MemcacheUnsupportedError if only ms has the conditions; a cas unique that cannot be returned is no error. */

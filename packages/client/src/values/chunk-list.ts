@@ -46,7 +46,11 @@ export class ChunkList {
     return new ChunkList([randomBytes(ID_BYTES).toString('base64url'), count, bytes, clientFlags])
   }
 
-  /** Reads a stored list. @throws MemcacheDecodeError if the bytes are not a valid list. */
+  /**
+   * Reads a stored list.
+   *
+   * @throws MemcacheDecodeError if the bytes are not a valid list.
+   */
   static read(buffer: Buffer, start: number, end: number): ChunkList {
     const list = end - start > MAX_LIST_LENGTH ? undefined : parse(buffer.toString('latin1', start, end))
     if (!isList(list)) {

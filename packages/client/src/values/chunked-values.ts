@@ -110,7 +110,11 @@ export class ChunkedValues implements ValueReader {
     return (typeof value === 'string' ? Buffer.byteLength(value) : length) > this.#chunkBytes
   }
 
-  /** Cuts a value. @throws MemcacheTooLargeError if it would have more chunks than are read. */
+  /**
+   * Cuts a value.
+   *
+   * @throws MemcacheTooLargeError if it would have more chunks than are read.
+   */
   cut({ bytes, clientFlags }: EncodedValue): CutValue {
     const whole = typeof bytes === 'string' ? Buffer.from(bytes) : bytes
     const size = this.#chunkBytes

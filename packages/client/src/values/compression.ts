@@ -1,17 +1,26 @@
 import * as zlib from 'node:zlib'
-import { ClientFlags, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
+import {
+  checkOptions,
+  choiceOption,
+  ClientFlags,
+  kindOf,
+  MemcacheDecodeError,
+  MemcacheOptionError,
+  rangeOption,
+} from 'memcache-ts-protocol'
+import type { OptionRange } from 'memcache-ts-protocol'
 import { messageOf } from '../errors.ts'
 
-/** How values are compressed. */
+/** The algorithms by which values are compressed. */
 export type CompressionAlgorithm = 'gzip' | 'brotli' | 'zstd'
 
 /** Options of compression. */
 export interface CompressionOptions {
   /** Default `gzip`; `zstd` where Node has it, from 22.15 on. */
   algorithm?: CompressionAlgorithm | undefined
-  /** Values of fewer bytes are stored as they are. Default 1024. */
+  /** Values of fewer bytes are not compressed. Default 1024. */
   overBytes?: number | undefined
-  /** The algorithm's own level: gzip 1 to 9, brotli 0 to 11, zstd 1 to 22. Default: its fast ones, 1, 3 and 3. */
+  /** The algorithm's own level: gzip 1 to 9, brotli 0 to 11, zstd 1 to 22. Default: a fast one, 1, 3 or 3. */
   level?: number | undefined
 }
 
@@ -21,7 +30,7 @@ export interface CompressionOptions {
  */
 export const DEFAULT_MAX_DECOMPRESSED_BYTES = 8 * 1024 * 1024
 
-/** zstd as Node has it from 22.15 on. */
+/** The functions of `node:zlib` for zstd, which Node has from 22.15 on. */
 interface Zstd {
   readonly zstdCompressSync?: (bytes: Buffer, options: object) => Buffer
   readonly zstdDecompressSync?: Decompressor
@@ -33,18 +42,36 @@ const ZSTD_LEVEL = 100
 const OVER_BYTES = 1024
 
 /**
- * Compression of encoded values. It is synchronous: where it waited for a thread, a value set later could arrive
- * earlier. The default levels are the fast ones for that reason.
+ * Compression of encoded values. It is synchronous: if it ran in a thread, a value that is set later could be stored
+ * earlier. For that reason, the default levels are fast.
  */
 export interface Compression {
-  /** The bits that it adds to the client flags. */
+  /** The bits that mark a compressed value in its client flags. */
   readonly flag: number
-  /** Returns the compressed bytes, or `undefined` where that is no gain. */
+  /** Returns the compressed bytes, or `undefined` if they are not fewer than the bytes of the value. */
   compress(value: Buffer | string): Buffer | undefined
 }
 
-/** @throws MemcacheOptionError for what cannot be, such as zstd on a Node without it. */
+const OPTION_NAMES = ['algorithm', 'overBytes', 'level'] as const satisfies readonly (keyof CompressionOptions)[]
+const HINTS = { threshold: 'overBytes', minBytes: 'overBytes', minSize: 'overBytes', quality: 'level' }
+const ALGORITHMS = ['gzip', 'brotli', 'zstd'] as const satisfies readonly CompressionAlgorithm[]
+const LEVELS: Readonly<Record<CompressionAlgorithm, OptionRange>> = { gzip: [1, 9], brotli: [0, 11], zstd: [1, 22] }
+
+/** @throws MemcacheOptionError if an option is unknown or invalid. */
+export function checkCompression(options: CompressionOptions): void {
+  checkOptions('compression', options, { names: OPTION_NAMES, hints: HINTS })
+  const { algorithm = 'gzip', overBytes = OVER_BYTES, level } = options
+  choiceOption('the algorithm of compression', algorithm, ALGORITHMS)
+  if (!(typeof overBytes === 'number' && overBytes >= 0)) {
+    const got = typeof overBytes === 'number' ? overBytes : kindOf(overBytes)
+    throw new MemcacheOptionError(`compression.overBytes must be a number of bytes from 0 on, got ${got}`)
+  }
+  if (level !== undefined) rangeOption('compression.level', level, LEVELS[algorithm])
+}
+
+/** @throws MemcacheOptionError if an option is invalid, or this version of Node does not have the algorithm. */
 export function createCompression(options: CompressionOptions, maxBytes: number): Compression {
+  checkCompression(options)
   const { algorithm = 'gzip', overBytes = OVER_BYTES, level } = options
   const compress = compressorOf(algorithm, level)
   return {
@@ -68,25 +95,23 @@ function compressorOf(algorithm: CompressionAlgorithm, level: number | undefined
       const params = { [zlib.constants.BROTLI_PARAM_QUALITY]: level ?? 3 }
       return (bytes) => zlib.brotliCompressSync(bytes, { params })
     }
-    case 'zstd': {
+    default: {
       if (zstdCompressSync === undefined) {
         throw new MemcacheOptionError(`this Node ${process.version} has no zstd: use 'gzip', or Node 22.15 or later`)
       }
       const params = { [ZSTD_LEVEL]: level ?? 3 }
       return (bytes) => zstdCompressSync(bytes, { params })
     }
-    default:
-      throw new MemcacheOptionError(`compression must be 'gzip', 'brotli' or 'zstd', got '${String(algorithm)}'`)
   }
 }
 
-/** The ways to decompress that values come with. */
+/** Decompresses bytes by one algorithm, as the functions of `node:zlib` do. */
 export type Decompressor = (bytes: Buffer, limit: { maxOutputLength: number }) => Buffer
 
 /**
- * Returns the bytes of a value that was compressed as its client flags say.
+ * Decompresses a value by the algorithm in its client flags.
  *
- * @throws MemcacheDecodeError for bytes that are not so compressed, or would become more than the most.
+ * @throws MemcacheDecodeError if the bytes are invalid, or would become more than `maxBytes`.
  */
 export function decompress(bytes: Buffer, clientFlags: number, maxBytes: number): Buffer {
   switch (clientFlags & ClientFlags.compression) {
@@ -99,7 +124,7 @@ export function decompress(bytes: Buffer, clientFlags: number, maxBytes: number)
   }
 }
 
-/** @throws MemcacheDecodeError as `decompress`, and where this Node has no zstd. */
+/** @throws MemcacheDecodeError as `decompress`, and if this version of Node has no zstd. */
 export function decompressZstd(bytes: Buffer, maxBytes: number): Buffer {
   if (zstdDecompressSync === undefined) {
     throw new MemcacheDecodeError(

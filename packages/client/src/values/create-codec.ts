@@ -1,4 +1,4 @@
-import { ClientFlags, kindOf, MemcacheDecodeError, MemcacheError, MemcacheOptionError } from 'memcache-ts-protocol'
+import { ClientFlags, isMemcacheError, kindOf, MemcacheDecodeError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { presetCodec } from '../compat/presets/preset-codec.ts'
 import type { PresetName } from '../compat/presets/preset-codec.ts'
 import { DEFAULT_MAX_DECOMPRESSED_BYTES } from './compression.ts'
@@ -20,12 +20,12 @@ export function createCodec(
   maxDecompressedBytes = DEFAULT_MAX_DECOMPRESSED_BYTES,
 ): ValueCodec {
   if (values === 'typed') return typedCodec({ compression, maxDecompressedBytes })
-  if (typeof values === 'string') return presetCodec(values, compression, maxDecompressedBytes)
+  if (typeof values === 'string') return guardedCodec(presetCodec(values, compression, maxDecompressedBytes))
   if (compression !== undefined) {
     throw new MemcacheOptionError('compression does not apply to your own codec: compress in the codec itself')
   }
   if (typeof values?.encode !== 'function' || typeof values.decode !== 'function') {
-    throw new MemcacheOptionError('a codec must have the methods encode and decode')
+    throw new MemcacheOptionError(`values: a codec must have the methods encode and decode, got ${kindOf(values)}`)
   }
   return guardedCodec(values)
 }
@@ -35,15 +35,15 @@ const MAX_CLIENT_FLAGS = 2 ** 32 - 1
 const BYTE_LENGTH = Object.getOwnPropertyDescriptor(Object.getPrototypeOf(Uint8Array.prototype), 'byteLength')!
 
 /**
- * Wraps a custom codec, which may throw or return anything. The returned codec throws only the errors that `ValueCodec`
- * documents, and returns only valid results.
+ * Wraps a codec: a custom one may throw or return anything, and any may be given a value that throws when it is read.
+ * The returned codec throws only the errors that `ValueCodec` documents, and returns only valid results.
  */
 export function guardedCodec(codec: ValueCodec): ValueCodec {
   const encode = (value: unknown): EncodedValue => {
     try {
       return checkEncoded(codec.encode(value))
     } catch (cause) {
-      if (cause instanceof MemcacheError) throw cause
+      if (isMemcacheError(cause)) throw cause
       throw new MemcacheOptionError(`the codec cannot encode the value: ${messageOf(cause)}`, { cause })
     }
   }
@@ -64,7 +64,11 @@ export function guardedCodec(codec: ValueCodec): ValueCodec {
   return reading
 }
 
-/** Returns a checked copy of the result of `encode`. @throws MemcacheOptionError if it cannot be stored. */
+/**
+ * Returns a checked copy of the result of `encode`.
+ *
+ * @throws MemcacheOptionError if it cannot be stored.
+ */
 function checkEncoded(encoded: EncodedValue): EncodedValue {
   refusePromise('encode', encoded, (message) => new MemcacheOptionError(message))
   const { bytes, clientFlags } = Object(encoded) as Partial<EncodedValue>
@@ -102,7 +106,7 @@ function checkDecoded(value: unknown): unknown {
   return value
 }
 
-function refusePromise(method: string, returned: unknown, errorOf: (message: string) => MemcacheError): void {
+function refusePromise(method: string, returned: unknown, errorOf: (message: string) => Error): void {
   const { then } = Object(returned ?? {}) as Partial<PromiseLike<unknown>>
   if (typeof then !== 'function') return
   // No other code handles its rejection.
@@ -112,15 +116,15 @@ function refusePromise(method: string, returned: unknown, errorOf: (message: str
 
 /** @throws MemcacheOptionError if the codec throws, or does not return a boolean. */
 function canJoin(codec: ValueCodec, clientFlags: number): boolean {
-  let told: unknown
+  let returned: unknown
   try {
-    told = codec.canJoin!(clientFlags)
+    returned = codec.canJoin!(clientFlags)
   } catch (cause) {
     throw new MemcacheOptionError(`the codec's canJoin has failed: ${messageOf(cause)}`, { cause })
   }
-  if (typeof told === 'boolean') return told
-  if (told instanceof Promise) told.catch(() => {})
-  throw new MemcacheOptionError(`a codec's canJoin must return true or false, got ${kindOf(told)}`)
+  if (typeof returned === 'boolean') return returned
+  if (returned instanceof Promise) returned.catch(() => {})
+  throw new MemcacheOptionError(`a codec's canJoin must return true or false, got ${kindOf(returned)}`)
 }
 
 function copies(codec: ValueReader, clientFlags: number): boolean {

@@ -31,18 +31,26 @@ export function decodeTaggedJson(text: string): unknown {
 
 function decode(value: unknown, depth: number): unknown {
   if (typeof value !== 'object' || value === null) return value
-  if (depth === 0) throw tooDeep()
+  if (depth === 0 && !isTaggedPrimitive(value)) throw tooDeep()
   if (Array.isArray(value)) return value.map((item) => decode(item, depth - 1))
   const keys = Object.keys(value)
   if (keys.length !== 1 || keys[0] !== TAG) return decodeProperties(value, depth)
   const tagged = (value as Record<string, unknown>)[TAG]
   if (!Array.isArray(tagged) || typeof tagged[0] !== 'string')
-    throw new SyntaxError('a tag is no list of a kind and data')
+    throw new SyntaxError('a tag must be a list of a kind and data')
   return decodeTagged(tagged[0], tagged[1], depth)
 }
 
+/** The kinds of tagged values that contain nothing, and therefore are no further level. */
+const PRIMITIVES: ReadonlySet<unknown> = new Set(['undefined', 'bigint', 'number'])
+
+function isTaggedPrimitive(value: object): boolean {
+  const { [TAG]: tagged } = value as { [TAG]?: unknown }
+  return Array.isArray(tagged) && PRIMITIVES.has(tagged[0]) && Object.keys(value).length === 1
+}
+
 function decodeProperties(value: unknown, depth: number): object {
-  if (typeof value !== 'object' || value === null) throw new SyntaxError('a tagged object is none')
+  if (typeof value !== 'object' || value === null) throw new SyntaxError('a tagged object has no properties')
   // defineProperty semantics: a key `__proto__` stays data.
   return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, decode(item, depth - 1)]))
 }
@@ -54,7 +62,7 @@ function decodeTagged(kind: string, data: unknown, depth: number): unknown {
     case 'bigint':
       return decodeBigint(textOf(data))
     case 'number':
-      if (!NUMBERS.has(data as string)) throw new SyntaxError('a tagged number is none')
+      if (!NUMBERS.has(data as string)) throw new SyntaxError('a tagged number is invalid')
       return NUMBERS.get(data as string)
     case 'date':
       return decodeDate(textOf(data))
@@ -94,13 +102,14 @@ function decodeTagged(kind: string, data: unknown, depth: number): unknown {
 }
 
 function decodeBigint(digits: string): bigint {
-  if (digits.length > MAX_BIGINT_DIGITS + 1 || !/^-?\d+$/.test(digits)) throw new SyntaxError('a tagged bigint is none')
+  if (digits.length > MAX_BIGINT_DIGITS + 1 || !/^-?\d+$/.test(digits))
+    throw new SyntaxError('a tagged bigint is invalid')
   return BigInt(digits)
 }
 
 function decodeDate(text: string): Date {
   const date = new Date(text === 'invalid' ? NaN : text)
-  if (text !== 'invalid' && Number.isNaN(date.getTime())) throw new SyntaxError('a tagged date is none')
+  if (text !== 'invalid' && Number.isNaN(date.getTime())) throw new SyntaxError('a tagged date is invalid')
   return date
 }
 
@@ -112,7 +121,7 @@ function decodeRegExp([source, flags, lastIndex]: readonly unknown[]): RegExp {
 }
 
 function decodeError([type, hidden, properties]: readonly unknown[], depth: number): Error {
-  if (!Object.hasOwn(ERROR_TYPES, textOf(type))) throw new SyntaxError('a tagged error is none')
+  if (!Object.hasOwn(ERROR_TYPES, textOf(type))) throw new SyntaxError('a tagged error has an unknown type')
   const { prototype } = ERROR_TYPES[type as keyof typeof ERROR_TYPES]
   // A real error, without the stack of this function.
   const made = Object.setPrototypeOf(new Error(), prototype) as Error & Record<string, unknown>

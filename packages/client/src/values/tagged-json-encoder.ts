@@ -15,11 +15,17 @@ const HEX_DIGITS_PER_DIGIT = Math.log(10) / Math.log(16)
 /** The maximum number of steps of a path in an error message. */
 const MAX_PATH_STEPS = 10
 
-/** The getter of a typed array's kind; for a subclass, it returns the kind of the base. */
-const TYPED_ARRAY_NAME = Object.getOwnPropertyDescriptor(
-  Object.getPrototypeOf(Uint8Array.prototype) as object,
-  Symbol.toStringTag,
-)!
+/** The prototype of all typed arrays. */
+const TYPED_ARRAY = Object.getPrototypeOf(Uint8Array.prototype) as object
+
+/**
+ * The getters of built-in kinds. They read an object's own data: a subclass may have other getters by the same names,
+ * and comes back as its base class, which has the data only.
+ */
+const typedArrayName = getterOf<string | undefined>(TYPED_ARRAY, Symbol.toStringTag)
+const PLACE_OF_TYPED_ARRAY = placeGetters(TYPED_ARRAY)
+const PLACE_OF_DATA_VIEW = placeGetters(DataView.prototype)
+const hrefOf = getterOf<string>(URL.prototype, 'href')
 
 /**
  * JSON with tags for values that JSON cannot express (docs/format.md). A tagged value is `{ "$": [kind, data] }`; a
@@ -38,6 +44,7 @@ export function encodeTaggedJson(value: unknown): TaggedJson {
   return { text: JSON.stringify(encoded), isTagged: encoder.isTagged }
 }
 
+/** Values are nested up to 1000 deep: loops in place of functions for each item keep the stack short. */
 class Encoder {
   isTagged = false
   /** The objects that contain the current one. */
@@ -73,12 +80,16 @@ class Encoder {
     return encoded
   }
 
-  /** Returns the result of an object's `toJSON`, if it has one. */
   #fromJson(value: object): unknown {
-    const { toJSON } = value as { toJSON?: unknown }
-    const json: unknown = typeof toJSON === 'function' ? toJSON.call(value, '') : value
+    const json = this.#jsonOf(value)
     if (json !== value) return this.encode(json)
     return Array.isArray(value) ? this.#array(value) : this.#object(value)
+  }
+
+  /** Returns the result of an object's `toJSON`, which gets its key as from `JSON.stringify`; without it, the object. */
+  #jsonOf(value: object): unknown {
+    const { toJSON } = value as { toJSON?: unknown }
+    return typeof toJSON === 'function' ? toJSON.call(value, String(this.#path.at(-1) ?? '')) : value
   }
 
   #array(value: readonly unknown[]): unknown {
@@ -88,7 +99,9 @@ class Encoder {
     if (!isWhole || hasSymbols(value)) {
       throw this.#refusal('an array with holes, or with properties besides its items')
     }
-    return Array.from({ length: value.length }, (_, index) => this.#at(index, value[index]))
+    const encoded: unknown[] = []
+    for (let index = 0; index < value.length; index++) encoded.push(this.#at(index, value[index]))
+    return encoded
   }
 
   #object(value: object): unknown {
@@ -104,30 +117,36 @@ class Encoder {
   /** Encodes an object of a built-in kind, from any realm; returns `undefined` for other objects. */
   #builtIn(value: object): unknown {
     if (types.isDate(value)) {
-      return this.#whole('date', value, Number.isNaN(value.getTime()) ? 'invalid' : value.toISOString())
+      const date = new Date(Date.prototype.getTime.call(value))
+      return this.#whole('date', value, Number.isNaN(date.getTime()) ? 'invalid' : date.toISOString())
     }
-    if (types.isMap(value)) {
-      const entries = [...Map.prototype.entries.call(value)]
-      return this.#whole(
-        'map',
-        value,
-        entries.map(([key, item]) => [this.#at('key', key), this.#at('value', item)]),
-      )
-    }
-    if (types.isSet(value)) {
-      return this.#whole(
-        'set',
-        value,
-        [...Set.prototype.values.call(value)].map((item) => this.#at('item', item)),
-      )
-    }
+    if (types.isMap(value)) return this.#map(value)
+    if (types.isSet(value)) return this.#set(value)
     if (ArrayBuffer.isView(value)) return this.#view(value)
     if (types.isArrayBuffer(value)) return this.#arrayBuffer(value)
-    if (types.isRegExp(value)) return this.#whole('regexp', value, [value.source, value.flags, value.lastIndex])
+    if (types.isRegExp(value)) return this.#regExp(value)
     if (types.isNativeError(value) && tagOf(value) === 'Error') return this.#error(value)
-    if (value instanceof URL) return this.#whole('url', value, value.href)
-    if (value instanceof URLSearchParams) return this.#whole('url-search-params', value, value.toString())
+    if (value instanceof URL) return this.#whole('url', value, hrefOf(value))
+    if (value instanceof URLSearchParams)
+      return this.#whole('url-search-params', value, URLSearchParams.prototype.toString.call(value))
     return undefined
+  }
+
+  #map(value: ReadonlyMap<unknown, unknown>): unknown {
+    const pairs: [unknown, unknown][] = []
+    // Copied, since code of the application, such as `toJSON`, may add to it meanwhile.
+    const entries = [...Map.prototype.entries.call(value)]
+    for (const [key, item] of entries) {
+      pairs.push([this.#at('key', key), this.#at('value', item)])
+    }
+    return this.#whole('map', value, pairs)
+  }
+
+  #set(value: ReadonlySet<unknown>): unknown {
+    const items: unknown[] = []
+    const found = [...Set.prototype.values.call(value)]
+    for (const item of found) items.push(this.#at('item', item))
+    return this.#whole('set', value, items)
   }
 
   /** Encodes an object by its data only, without additional properties. */
@@ -138,11 +157,23 @@ class Encoder {
     return this.#tagged(kind, data)
   }
 
+  #regExp(value: RegExp): unknown {
+    const { lastIndex } = value
+    // Programs may write anything to it.
+    if (!Number.isSafeInteger(lastIndex) || lastIndex < 0 || Object.is(lastIndex, -0)) {
+      throw this.#refusal('a RegExp whose lastIndex is not a whole number')
+    }
+    const { source, flags } = new RegExp(value)
+    return this.#whole('regexp', value, [source, flags, lastIndex])
+  }
+
   #view(value: ArrayBufferView): unknown {
-    if (value.byteLength === 0 && isDetached(value.buffer)) throw this.#refusal(`${kindOf(value)} that was transferred`)
-    const bytes = Buffer.from(value.buffer, value.byteOffset, value.byteLength).toString('base64')
+    const kind = typedArrayName(value) ?? 'DataView'
+    const { buffer, byteOffset, byteLength } = kind === 'DataView' ? PLACE_OF_DATA_VIEW : PLACE_OF_TYPED_ARRAY
+    const memory = buffer(value)
+    if (isDetached(memory)) throw this.#refusal(`${kindOf(value)} that was transferred`)
+    const bytes = base64Of(new Uint8Array(memory, byteOffset(value), byteLength(value)))
     if (Buffer.isBuffer(value)) return this.#tagged('buffer', bytes)
-    const kind = (TYPED_ARRAY_NAME.get!.call(value) as string | undefined) ?? 'DataView'
     if (kind !== 'DataView' && !TYPED_ARRAYS.has(kind)) throw this.#refusal(kindOf(value))
     return this.#tagged(kind, bytes)
   }
@@ -150,8 +181,8 @@ class Encoder {
   #arrayBuffer(value: ArrayBuffer): unknown {
     const { resizable = false } = value as { resizable?: boolean }
     if (resizable) throw this.#refusal('a resizable ArrayBuffer')
-    if (value.byteLength === 0 && isDetached(value)) throw this.#refusal('an ArrayBuffer that was transferred')
-    return this.#whole('ArrayBuffer', value, Buffer.from(value).toString('base64'))
+    if (isDetached(value)) throw this.#refusal('an ArrayBuffer that was transferred')
+    return this.#whole('ArrayBuffer', value, base64Of(new Uint8Array(value)))
   }
 
   #error(value: Error): unknown {
@@ -160,9 +191,8 @@ class Encoder {
     for (const name of HIDDEN_IN_ERRORS) {
       const property = Object.getOwnPropertyDescriptor(value, name)
       const isHidden = property !== undefined && !property.enumerable
-      // A class may define its name on its prototype.
-      const isInherited = name === 'name' && property === undefined && value.name !== type
-      if (isHidden || isInherited) hidden[name] = this.#at(name, value[name as keyof Error])
+      if (isHidden || (property === undefined && isInherited(value, name, type)))
+        hidden[name] = this.#at(name, value[name as keyof Error])
     }
     return this.#tagged('error', [type, hidden, this.#properties(value)])
   }
@@ -205,6 +235,23 @@ function named(value: object): string {
   return kind.endsWith(` ${tag}`) ? kind : `${kind} (${tag})`
 }
 
+function getterOf<Value>(prototype: object, name: string | symbol): (of: object) => Value {
+  const property = Object.getOwnPropertyDescriptor(prototype, name)!
+  return (of) => property.get!.call(of) as Value
+}
+
+function placeGetters(prototype: object) {
+  return {
+    buffer: getterOf<ArrayBufferLike>(prototype, 'buffer'),
+    byteOffset: getterOf<number>(prototype, 'byteOffset'),
+    byteLength: getterOf<number>(prototype, 'byteLength'),
+  }
+}
+
+function base64Of(bytes: Uint8Array): string {
+  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength).toString('base64')
+}
+
 function hasSymbols(value: object): boolean {
   return Object.getOwnPropertySymbols(value).some((symbol) => Object.prototype.propertyIsEnumerable.call(value, symbol))
 }
@@ -218,15 +265,22 @@ export function isDetached(buffer: ArrayBufferLike): boolean {
   }
 }
 
+/** Returns whether a class defines a property of its errors on its prototype, and the built-in type does not. */
+function isInherited(error: Error, name: string, type: keyof typeof ERROR_TYPES): boolean {
+  if (name === 'stack') return false
+  const builtIn = ERROR_TYPES[type].prototype as unknown as Record<string, unknown>
+  return name in error && (error as unknown as Record<string, unknown>)[name] !== builtIn[name]
+}
+
 /** Returns the name of the built-in error type of an error. */
-function typeOfError(error: Error): string {
+function typeOfError(error: Error): keyof typeof ERROR_TYPES {
   for (
     let at = Object.getPrototypeOf(error) as object | null;
     at !== null;
     at = Object.getPrototypeOf(at) as object | null
   ) {
     const { constructor } = at
-    if (Object.hasOwn(ERROR_TYPES, constructor.name)) return constructor.name
+    if (Object.hasOwn(ERROR_TYPES, constructor.name)) return constructor.name as keyof typeof ERROR_TYPES
   }
   return 'Error'
 }

@@ -24,10 +24,14 @@ export interface TypedCodecOptions {
  * and plain JSON are readable by other languages (flags 1 and 2, like the common `json_serializer` for pymemcache),
  * bytes are stored as they are, and values that JSON cannot express (Date, Map, Set, bigint, undefined, typed arrays)
  * are tagged.
+ *
+ * @example
+ *   const client = new MemcachedClient({ values: typedCodec({ compression: { algorithm: 'zstd' } }) })
  */
 export function typedCodec(options: TypedCodecOptions = {}): ValueCodec & ValueReader {
   const { bytesFlags = ClientFlags.bytes, maxDecompressedBytes = DEFAULT_MAX_DECOMPRESSED_BYTES } = options
-  const compression = options.compression && createCompression(options.compression, maxDecompressedBytes)
+  const compression =
+    options.compression === undefined ? undefined : createCompression(options.compression, maxDecompressedBytes)
 
   const encodePlain = (value: unknown): EncodedValue => {
     // Text that UTF-8 cannot express is stored as JSON, which escapes it.

@@ -25,8 +25,7 @@ echo json_encode([$m->get('js-text'), $m->get('js-long') === $long, $m->get('js-
 `
 
 describeWithCommand(
-  [PHP, '-r', 'exit(extension_loaded("memcached") ? 0 : 1);'],
-  'php-memcached',
+  { command: [PHP, '-r', 'exit(extension_loaded("memcached") ? 0 : 1);'], debianPackage: 'php-memcached' },
   'php-memcached',
   () => {
     it.each([

@@ -39,8 +39,7 @@ const cases: readonly Case[] = [
 ]
 
 describeWithCommand(
-  [PYTHON, '-c', 'import pymemcache, pylibmc'],
-  'python3-pymemcache python3-pylibmc',
+  { command: [PYTHON, '-c', 'import pymemcache, pylibmc'], debianPackage: 'python3-pymemcache python3-pylibmc' },
   'Python’s clients',
   () => {
     it.each(cases)('$name and ours read each other', async ({ open, options }) => {

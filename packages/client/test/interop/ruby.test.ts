@@ -16,7 +16,7 @@ Dalli::Client.new("127.0.0.1:#{ARGV[0]}").set("rb-marshal", {a: 1})
 puts JSON.dump([c.get("js-text"), c.get("js-long") == long, c.get("js-object"), c.get("js-float"), c.get("js-bytes").unpack1("H*")])
 `
 
-describeWithCommand([RUBY, '-e', 'require "dalli"'], 'ruby-dalli', 'Dalli', () => {
+describeWithCommand({ command: [RUBY, '-e', 'require "dalli"'], debianPackage: 'ruby-dalli' }, 'Dalli', () => {
   it.each([false, true])('and ours read each other, compressed: %s', async (compression) => {
     await using server = await launchMemcached()
     await using client = new MemcachedClient({ servers: server.address, timeoutMs: 5000, values: 'dalli', compression })

@@ -179,9 +179,10 @@ Exit status: 0 good, 1 not found, or a server or a part is missing, 2 wrong comm
     .description('Stores text, or with --value-json a JSON value. The value - is read from the standard input.')
     .option('-t, --ttl <ttl>', 'its lifetime: 60, 90s, 5m, 2h, 1d (default: it does not expire)')
     .option('--value-json', 'the value is JSON')
-    .action((key: string, value: string, _: unknown, command: Command) =>
-      run<SetOptions>((context, options) => set(context, key, value, options))(command),
-    )
+    .action((...given: [key: string, value: string, _: unknown, command: Command]) => {
+      const [key, value, , command] = given
+      return run<SetOptions>((context, options) => set(context, { key, given: value }, options))(command)
+    })
 
   program
     .command('delete <keys...>')

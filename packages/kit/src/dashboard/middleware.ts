@@ -28,7 +28,7 @@ const LOOPBACK = '127.0.0.1'
  * @throws MemcacheOptionError if an option is unknown or invalid.
  */
 export function dashboard(options: DashboardOptions = {}): DashboardMiddleware {
-  checkOptions('dashboard', options, DASHBOARD_OPTION_NAMES, DASHBOARD_HINTS)
+  checkOptions('dashboard', options, { names: DASHBOARD_OPTION_NAMES, hints: DASHBOARD_HINTS })
   const { token } = options
   checkDashboardAccess(LOOPBACK, token)
   const source = openSource(options, () => ({ caches: getDefaultMemcache() }))

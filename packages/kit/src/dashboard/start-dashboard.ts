@@ -38,7 +38,10 @@ const DEFAULT_SERVERS = '127.0.0.1:11211'
  * @throws MemcacheConnectionError if it cannot listen.
  */
 export async function startDashboard(options: StartDashboardOptions = {}): Promise<Dashboard> {
-  checkOptions('startDashboard', options, [...DASHBOARD_OPTION_NAMES, 'host', 'port'], DASHBOARD_HINTS)
+  checkOptions('startDashboard', options, {
+    names: [...DASHBOARD_OPTION_NAMES, 'host', 'port'],
+    hints: DASHBOARD_HINTS,
+  })
   const { host = '127.0.0.1', port = DEFAULT_DASHBOARD_PORT, token } = options
   if (!Number.isInteger(port) || port < 0 || port > MAX_PORT) {
     throw new MemcacheOptionError(`port must be a whole number from 0 to ${MAX_PORT}, got ${describeValue(port)}`)

@@ -44,6 +44,13 @@ function hashOf(value: unknown, described: string): string {
   return hash.digest('base64url').slice(0, HASH_LENGTH)
 }
 
+/** An object whose properties are written, with the tag of its kind and the name of its class. */
+interface ObjectContent {
+  readonly tag: string
+  readonly name: string
+  readonly value: object
+}
+
 /**
  * Writes values into a hash so that two values write the same bytes only if their content is equal: each begins with a
  * tag of its kind, and its length precedes its content.
@@ -117,7 +124,7 @@ class ContentWriter {
     const plain = isPlain(value)
     const hidden = plain ? hiddenProperties(value) : hiddenState(value)
     if (hidden !== undefined) throw this.#error(path, `is ${kindOf(value)}${hidden}`)
-    this.#record(plain ? 'o' : 'c', plain ? '' : value.constructor.name, value, path, depth)
+    this.#record({ tag: plain ? 'o' : 'c', name: plain ? '' : value.constructor.name, value }, path, depth)
   }
 
   #array(value: readonly unknown[], path: string, depth: number): void {
@@ -134,7 +141,7 @@ class ContentWriter {
     if (next < value.length) this.#text('h', String(value.length - next))
   }
 
-  #record(tag: string, name: string, value: object, path: string, depth: number): void {
+  #record({ tag, name, value }: ObjectContent, path: string, depth: number): void {
     if (Object.getOwnPropertySymbols(value).length > 0) throw this.#error(path, 'has a symbol as a key')
     const keys = Object.keys(value).toSorted()
     this.#text(tag, name)

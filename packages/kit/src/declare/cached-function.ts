@@ -72,7 +72,7 @@ export function cached<Args extends readonly unknown[], Value>(
     )
   }
   requireOptions('cached', options, "cached(load, { name: 'city', ttlSeconds: 60 })")
-  checkOptions('cached', options, OPTION_NAMES, OPTION_HINTS)
+  checkOptions('cached', options, { names: OPTION_NAMES, hints: OPTION_HINTS })
   requireCache('cached', options.cache)
   requireSync('cached', { key: options.key, tags: functionOf(options.tags) })
   requireTags('cached', options.tags)

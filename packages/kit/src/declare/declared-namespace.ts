@@ -47,7 +47,7 @@ export class DeclaredNamespace {
     const found = this.#found
     if (found === undefined || found.cache !== cache || found.changes !== found.claim.changes) {
       const { name, version } = this.#declaration
-      const claim = claimNamespace(cache, name, version, this.owner)
+      const claim = claimNamespace(cache, this.#declaration, this.owner)
       const namespace = cache.namespace(version === undefined ? [name] : [name, `v${version}`])
       this.#found = { cache, namespace, claim, changes: claim.changes }
       return namespace

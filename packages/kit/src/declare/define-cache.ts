@@ -121,7 +121,7 @@ export function defineCache<Id, Value>(
   definition: CacheDefinition<Id> & Partial<LoadingCacheDefinition<Id, Value>>,
 ): CacheOf<Id, Value> | LoadingCacheOf<Id, Value> {
   requireOptions('defineCache', definition, "defineCache({ name: 'city', ttlSeconds: 60 })")
-  checkOptions('defineCache', definition, OPTION_NAMES, OPTION_HINTS)
+  checkOptions('defineCache', definition, { names: OPTION_NAMES, hints: OPTION_HINTS })
   const { load, loadMany, key, tags } = definition
   requireCache('defineCache', definition.cache)
   requireType('defineCache', 'function', { load, loadMany })
@@ -327,7 +327,7 @@ class LoadingCache<Id, Value> extends DeclaredCache<Id, Value> implements Loadin
  */
 function checkCall(owner: string, options: CallOptions, names: readonly string[] = ['signal']): void {
   requireOptions(owner, options)
-  checkOptions(owner, options, names, OPTION_HINTS)
+  checkOptions(owner, options, { names, hints: OPTION_HINTS })
 }
 
 function withoutUndefined<Options extends object>(options: Options): Options {

@@ -1,5 +1,6 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { DeclarationSite } from './declaration-site.ts'
+import type { NamespaceDeclaration } from './declared-namespace.ts'
 import { engineOf } from '../engine/engine.ts'
 import type { Memcache } from '../memcache.ts'
 
@@ -52,8 +53,7 @@ const CLAIMS = (shared[SHARED_CLAIMS] ??= new WeakMap())
  */
 export function claimNamespace(
   cache: Memcache,
-  name: string,
-  version: number | undefined,
+  { name, version }: Pick<NamespaceDeclaration, 'name' | 'version'>,
   owner: NamespaceOwner,
 ): NamespaceClaim {
   const claims = CLAIMS.get(cache) ?? new Map<string, NamespaceClaim>()

@@ -179,6 +179,7 @@ export class Http1Output implements ResponseOutput {
 }
 
 /** Replaces `_writeRaw` of a held response. */
+// oxlint-disable-next-line max-params -- the method of Node, and its `this`
 function queueWrite(
   this: Internals,
   data: string | Uint8Array,

@@ -38,8 +38,9 @@ export class EncodedArgument {
 }
 
 /**
- * Returns a user's key as one string of any length. @throws MemcacheKeyError if a part has the wrong type or cannot be
- * encoded.
+ * Returns a user's key as one string of any length.
+ *
+ * @throws MemcacheKeyError if a part has the wrong type or cannot be encoded.
  */
 export function keyText(key: Key): string {
   return joinKey(key, encodedText)

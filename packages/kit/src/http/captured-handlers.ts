@@ -1,6 +1,6 @@
 import type { IncomingMessage } from 'node:http'
 import { unrefTimer } from 'memcache-ts-protocol'
-import type { CacheEngine, LedLoad, LoadContext, StopSource } from '../engine/engine.ts'
+import type { LedLoad, LoadContext, StopSource } from '../engine/engine.ts'
 import { backgroundExchange } from './background-request.ts'
 import type { CallsUnderWay } from './calls-under-way.ts'
 import { PASS_SECONDS } from './calls-under-way.ts'
@@ -115,7 +115,7 @@ export class CapturedHandlers {
    * Runs this request's handler for all requests of the same key. Resolves to `false`, without running the handler, if
    * the request has stopped waiting: its client has disconnected, or its time limit has passed.
    */
-  async leadShared(engine: CacheEngine, lookup: ResponseLookup, load: LedLoad, signal: StopSource): Promise<boolean> {
+  async leadShared(lookup: ResponseLookup, load: LedLoad, signal: StopSource): Promise<boolean> {
     const { context, generations } = load
     try {
       const stale = await unpacked(staleOf(this.#records, context, lookup))
@@ -128,7 +128,7 @@ export class CapturedHandlers {
       this.lead(lookup.exchange, run)
       if (lookup.purpose !== 'whole') this.#calls.setAside(lookup.name, run)
       else if (generations !== undefined) this.#calls.offer({ response: run.live, lookup, generations }, run)
-      load.end(this.#keep(engine, lookup, run, context))
+      load.end(this.#keep(lookup, run, context))
       return true
     } catch (error) {
       load.end(Promise.reject(error))
@@ -176,7 +176,7 @@ export class CapturedHandlers {
   }
 
   /** Runs the handler in the background, while clients are served the stale response. */
-  async reload(engine: CacheEngine, lookup: ResponseLookup, context: LoadContext): Promise<Buffer> {
+  async reload(lookup: ResponseLookup, context: LoadContext): Promise<Buffer> {
     const { exchange, variants, content } = lookup
     const keyed = [...this.#resolved.vary, ...(variants?.names ?? [])]
     const { request, response } = backgroundExchange(exchange.request, exchange.url, { keyed, content: content?.bytes })
@@ -188,7 +188,7 @@ export class CapturedHandlers {
     const limit = unrefTimer(setTimeout(() => response.destroy(), MAX_IN_BACKGROUND_MS))
     response.once('close', () => clearTimeout(limit))
     exchange.dispatch(request, response)
-    return this.#keep(engine, lookup, run, context)
+    return this.#keep(lookup, run, context)
   }
 
   /**
@@ -196,21 +196,21 @@ export class CapturedHandlers {
    *
    * @throws UnstoredError if the response must not be stored.
    */
-  async #keep(engine: CacheEngine, lookup: ResponseLookup, run: HandlerRun, context: LoadContext): Promise<Buffer> {
+  async #keep(lookup: ResponseLookup, run: HandlerRun, context: LoadContext): Promise<Buffer> {
     try {
       const fresh = await run.outcome
       this.#calls.ended(lookup.name, { isReusable: isReusable(fresh.lifetimes) })
       const groups = groupTags(lookup.exchange.request, fresh.fields, 'cache-groups')
       const named = [...run.adoptedTags, ...groups]
       if (named.length > 0) context.setTags(named)
-      const told = searchRuleOf(fresh.fields)
+      const rule = searchRuleOf(fresh.fields)
       const hasRule = lookup.exchange.key === undefined && lookup.content === undefined
-      if (hasRule && !isSameRule(told, lookup.searchRule)) {
-        await this.#searchRules.learn(lookup.exchange, told, lookup.tagKeys)
+      if (hasRule && !isSameRule(rule, lookup.searchRule)) {
+        await this.#searchRules.learn(lookup.exchange, rule, lookup.tagKeys)
         // The key was made by another rule: other requests with this key may need another response.
         if (lookup.searchRule !== undefined) return this.#store.pass(lookup, context, 1)
       }
-      return await this.#store.response(engine, lookup, fresh, context)
+      return await this.#store.response(lookup, fresh, context)
     } catch (error) {
       if (!(error instanceof UnstoredError) || error.reason !== 'refused') throw error
       // A refused range or HEAD says nothing about the whole response.

@@ -33,7 +33,7 @@ export function toHandlerOptions<Options extends object>(owner: string, options:
     return { ttlSeconds: options } as unknown as Options
   }
   requireOptions(owner, options)
-  checkOptions(owner, options, OPTION_NAMES, RESPONSE_CACHE_HINTS)
+  checkOptions(owner, options, { names: OPTION_NAMES, hints: RESPONSE_CACHE_HINTS })
   const { tags, key, condition } = options as Partial<HandlerOptions<never>>
   requireSync(owner, { key, condition, tags: functionOf(tags) }, '(request) => …')
   requireTags(owner, tags)

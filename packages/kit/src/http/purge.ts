@@ -83,7 +83,7 @@ export function purgeHandler(
   purge: Purge,
   options: PurgeHandlerOptions,
 ): (request: IncomingMessage, response: ServerResponse, next?: (error?: unknown) => void) => void {
-  checkOptions('purgeHandler', options, ['token', 'authorize'], { secret: 'token', key: 'token' })
+  checkOptions('purgeHandler', options, { names: ['token', 'authorize'], hints: { secret: 'token', key: 'token' } })
   const { token, authorize } = options
   if (token === undefined && authorize === undefined)
     throw new MemcacheOptionError(
@@ -99,22 +99,22 @@ export function purgeHandler(
   return (request, response, next) => {
     if (!isPurge(request)) {
       if (next !== undefined) return next()
-      return send(response, 405, { error: 'PURGE only' }, { Allow: 'PURGE' })
+      return send(response, { error: 'PURGE only' }, { status: 405, headers: { Allow: 'PURGE' } })
     }
     const { originalUrl } = request as { originalUrl?: string }
     answer(originalUrl ?? request.url!).catch((error: unknown) => {
-      if (error instanceof MemcacheOptionError) send(response, 400, { error: error.message })
-      else if (next === undefined) send(response, 500, { error: 'purge failed' })
+      if (error instanceof MemcacheOptionError) send(response, { error: error.message }, { status: 400 })
+      else if (next === undefined) send(response, { error: 'purge failed' }, { status: 500 })
       else next(error)
     })
 
     async function answer(url: string): Promise<void> {
       if (!(await isAllowed(request))) {
-        return send(response, 401, { error: 'not allowed' }, { 'WWW-Authenticate': 'Bearer' })
+        return send(response, { error: 'not allowed' }, { status: 401, headers: { 'WWW-Authenticate': 'Bearer' } })
       }
       const pattern = pathOf(url)
       const isConfirmed = await purge(pattern)
-      send(response, isConfirmed ? 200 : 202, { purged: pattern })
+      send(response, { purged: pattern }, { status: isConfirmed ? 200 : 202 })
     }
   }
 }
@@ -135,7 +135,12 @@ function isBearer(field: string | undefined, token: string): boolean {
   return timingSafeEqual(one!, other!)
 }
 
-function send(response: ServerResponse, status: number, body: object, headers: Record<string, string> = {}): void {
+interface JsonHead {
+  readonly status: number
+  readonly headers?: Record<string, string>
+}
+
+function send(response: ServerResponse, body: object, { status, headers = {} }: JsonHead): void {
   response.writeHead(status, { 'Content-Type': 'application/json', 'Cache-Control': 'no-store', ...headers })
   response.end(JSON.stringify(body))
 }

@@ -37,7 +37,7 @@ export class RequestFunctions<Request> {
    *
    * @param isBackground whether the cache itself made the request, for a response that was selected before.
    */
-  factsOf(request: Request, method: string | undefined, isBackground: boolean): RequestFacts | undefined {
+  factsOf(request: Request, method: string | undefined, isBackground = false): RequestFacts | undefined {
     const { condition, storePost = false } = this.#functions
     const isRead = isReadMethod(method)
     if (!isRead && !(storePost && method === 'POST')) return NO_FACTS

@@ -131,13 +131,20 @@ export interface ResolvedResponseCache {
   readonly rules: KeyRules
 }
 
-/** Returns the options with their defaults. @throws MemcacheOptionError if a value is invalid. */
+/**
+ * Returns the options with their defaults.
+ *
+ * @throws MemcacheOptionError if a value is invalid.
+ */
 export function resolveResponseCache(options: ResponseCacheOptions): ResolvedResponseCache {
   const { ttlSeconds, staleSeconds = 0, maxBytes = DEFAULT_MAX_BYTES, ignoreCookies = false } = options
   const { languages, encodings } = options
-  const vary = nameListOption('vary', options.vary ?? [])
+  const vary = nameListOption('vary', options.vary === undefined ? [] : options.vary)
   const hosts = options.hosts === undefined ? undefined : nameListOption('hosts', options.hosts)
-  const targetedFields = nameListOption('targetedFields', options.targetedFields ?? DEFAULT_TARGETED_FIELDS)
+  const targetedFields = nameListOption(
+    'targetedFields',
+    options.targetedFields === undefined ? DEFAULT_TARGETED_FIELDS : options.targetedFields,
+  )
   requireCache('a response cache', options.cache)
   positiveOption('maxBytes', maxBytes)
   const stale = staleSeconds === 0 ? 0 : ttlToSeconds(staleSeconds, 'staleSeconds')
@@ -148,28 +155,25 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
     )
   if (vary.includes('*'))
     throw new MemcacheOptionError("vary must name request fields: with '*', no two requests would share a response")
+  const { wildcards = false, l1 = false, storePost = false, requestDirectives = true, sortQuery = false } = options
   return {
     defaultSeconds: ttlSeconds === undefined ? undefined : Math.min(MAX_DELTA_SECONDS, ttlToSeconds(ttlSeconds)),
     staleSeconds: stale,
     targetedFields: targetedFields.map((name) => name.toLowerCase()),
     vary: vary.map((name) => name.toLowerCase()).sort(),
     maxBytes,
-    hasWildcards: flag('wildcards', options.wildcards, false),
-    usesMemory: flag('l1', options.l1, false),
-    storesPost: flag('storePost', options.storePost, false),
-    honoursRequests: flag('requestDirectives', options.requestDirectives, true),
+    hasWildcards: booleanOption('wildcards', wildcards),
+    usesMemory: booleanOption('l1', l1),
+    storesPost: booleanOption('storePost', storePost),
+    honoursRequests: booleanOption('requestDirectives', requestDirectives),
     varyRules: { languages: lowerCase('languages', languages), encodings: lowerCase('encodings', encodings) },
     rules: {
       hosts: hosts === undefined ? undefined : new Set(hosts.map((host) => host.toLowerCase())),
-      sortQuery: flag('sortQuery', options.sortQuery, false),
-      ignoreQuery: new Set(nameListOption('ignoreQuery', options.ignoreQuery ?? [])),
+      sortQuery: booleanOption('sortQuery', sortQuery),
+      ignoreQuery: new Set(nameListOption('ignoreQuery', options.ignoreQuery === undefined ? [] : options.ignoreQuery)),
       ignoreCookies: ignoredCookies(ignoreCookies),
     },
   }
-}
-
-function flag(name: string, value: boolean | undefined, byDefault: boolean): boolean {
-  return value === undefined ? byDefault : booleanOption(name, value)
 }
 
 function ignoredCookies(names: boolean | readonly string[]): true | ReadonlySet<string> {
@@ -177,7 +181,11 @@ function ignoredCookies(names: boolean | readonly string[]): true | ReadonlySet<
   return new Set(nameListOption('ignoreCookies', names))
 }
 
-/** Returns names in lower case. @throws MemcacheOptionError if the value is not a list of tokens. */
+/**
+ * Returns names in lower case.
+ *
+ * @throws MemcacheOptionError if the value is not a list of tokens.
+ */
 function lowerCase(option: string, names: readonly string[] | undefined): readonly string[] | undefined {
   if (names === undefined) return undefined
   const isList = Array.isArray(names) && names.length > 0

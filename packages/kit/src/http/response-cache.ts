@@ -51,6 +51,12 @@ interface Found {
   readonly old: StoredResponse | undefined
 }
 
+/** A body that is being decompressed, and why its request was forwarded, if it was. */
+interface Unpacking {
+  readonly unpacking: Promise<Buffer | undefined> | undefined
+  readonly waitedFor: ForwardReason | undefined
+}
+
 /** How often a request waits again after a response that was not completed. */
 const MAX_ATTEMPTS = 3
 
@@ -132,11 +138,8 @@ export class ResponseCache {
     }
     if (answered === true) return
     // Called outside of the promise, so that errors of the handler do not reject it.
-    const end = (isAnswered: boolean): void => {
-      if (!isAnswered) process.nextTick(handle)
-    }
-    if (answered === false) end(false)
-    else answered.then(end, failed)
+    if (answered === false) process.nextTick(handle)
+    else answered.then((isAnswered) => void (isAnswered || process.nextTick(handle)), failed)
   }
 
   #answer(exchange: HttpExchange): boolean | Promise<boolean> {
@@ -210,8 +213,8 @@ export class ResponseCache {
     const engine = engineOf(this.cache)
     const lookup = this.#lookupOf(engine, exchange, { key, ...known })
     const remembered = this.#resolved.usesMemory ? this.#fromMemory(engine, lookup) : undefined
-    if (remembered !== undefined) return this.#send(engine, remembered.lookup, remembered.record, undefined)
-    return this.#answerFrom(engine, lookup)
+    if (remembered !== undefined) return this.#send(remembered.lookup, remembered.record, undefined)
+    return this.#answerFrom(lookup)
   }
 
   #lookupOf(
@@ -220,6 +223,7 @@ export class ResponseCache {
     { key, searchRule, directives, content }: Pick<ResponseLookup, 'key' | 'searchRule' | 'directives' | 'content'>,
   ): ResponseLookup {
     return {
+      engine,
       exchange,
       key,
       name: engine.storedKey(key),
@@ -250,15 +254,16 @@ export class ResponseCache {
     return [...new Set([...urlTags(url), ...directories, ...tags])]
   }
 
-  async #answerFrom(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
+  async #answerFrom(lookup: ResponseLookup): Promise<boolean> {
+    const { engine } = lookup
     const { request, response } = lookup.exchange
     const { headers } = request
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || lookup.directives.onlyIfCached
-    if (!onlyLooks && !lookup.isAuthorized) return this.#share(engine, lookup)
+    if (!onlyLooks && !lookup.isAuthorized) return this.#share(lookup)
     const { record: found, lookup: selected } = await findStored(engine, this.#records, lookup)
     const freshness = found === undefined ? 'unusable' : freshnessFor(found, selected, this.#nowMs())
     if (isSendable(found) && (freshness === 'fresh' || (freshness === 'stale' && onlyLooks))) {
-      return this.#send(engine, selected, found, undefined)
+      return this.#send(selected, found, undefined)
     }
     if (lookup.directives.onlyIfCached) {
       response.setHeader('Cache-Status', cacheStatusField({ hit: false, detail: 'only-if-cached' }))
@@ -272,7 +277,7 @@ export class ResponseCache {
     if (onlyLooks && !mayLoad(lookup, found)) {
       return forward(response, { hit: false, forward: forwardReason(selected, found) })
     }
-    return this.#share(engine, lookup)
+    return this.#share(lookup)
   }
 
   /** Returns a fresh response from memory. */
@@ -289,7 +294,8 @@ export class ResponseCache {
   }
 
   /** Serves concurrent requests from one handler call. */
-  async #share(engine: CacheEngine, lookup: ResponseLookup): Promise<boolean> {
+  async #share(lookup: ResponseLookup): Promise<boolean> {
+    const { engine } = lookup
     const { response } = lookup.exchange
     const waiting = new Waiting(response)
     // Most other requests cannot use a response to a range or to a HEAD.
@@ -301,14 +307,10 @@ export class ResponseCache {
         const followed =
           live === undefined
             ? 'retry'
-            : await followLive(engine, lookup, live, {
-                signal: waiting,
-                vary: this.#resolved.vary,
-                nowMs: this.#nowMs,
-              })
+            : await followLive(lookup, live, { signal: waiting, vary: this.#resolved.vary, nowMs: this.#nowMs })
         if (followed === 'sent') return true
         if (followed === 'alone') break
-        const result = await this.#readThrough(engine, lookup, waits, waiting)
+        const result = await this.#readThrough(lookup, waits, waiting)
         if (result === 'leading') return false
         if (waiting.isGone) return true
         if (result === 'aborted') {
@@ -328,8 +330,8 @@ export class ResponseCache {
             list: record,
             nowMs: this.#nowMs(),
           })
-          if (inLanguage !== undefined) return await this.#send(engine, selected, inLanguage, undefined)
-          return await this.#share(engine, selected)
+          if (inLanguage !== undefined) return await this.#send(selected, inLanguage, undefined)
+          return await this.#share(selected)
         }
         if (record.kind === 'pass') {
           // Without waiting, this request's response may still be the one that is stored.
@@ -353,7 +355,7 @@ export class ResponseCache {
         }
         // A request that came after the response was complete has only waited until it was stored.
         const isCollapsed = isJoined && this.#calls.hasWaited(lookup.name, lookup.startedMs)
-        return await this.#send(engine, lookup, record, isCollapsed ? reason : undefined)
+        return await this.#send(lookup, record, isCollapsed ? reason : undefined)
       }
     } finally {
       waiting.end()
@@ -368,12 +370,11 @@ export class ResponseCache {
    * handler must be run.
    */
   async #readThrough(
-    engine: CacheEngine,
     lookup: ResponseLookup,
     waits: boolean,
     signal: StopSource,
   ): Promise<Found | 'leading' | 'aborted'> {
-    const { name, key, tagKeys, directives } = lookup
+    const { engine, name, key, tagKeys, directives } = lookup
     const answer = await engine.share({
       name,
       required: [],
@@ -389,7 +390,7 @@ export class ResponseCache {
         const isOfUse = record !== undefined && (waits || record.kind !== 'pass')
         return isOfUse ? freshnessFor(record, lookup, this.#nowMs()) : 'unusable'
       },
-      reload: (context) => this.#handlers.reload(engine, lookup, context),
+      reload: (context) => this.#handlers.reload(lookup, context),
     })
     switch (answer.kind) {
       case 'hit':
@@ -401,7 +402,7 @@ export class ResponseCache {
           old: validatorOf(this.#records, answer.unusable, lookup),
         }
       case 'lead':
-        if (await this.#handlers.leadShared(engine, lookup, answer.load, signal)) return 'leading'
+        if (await this.#handlers.leadShared(lookup, answer.load, signal)) return 'leading'
         return { record: undefined, isJoined: true, old: undefined }
       case 'failed': {
         const { error, unusable } = answer
@@ -416,44 +417,36 @@ export class ResponseCache {
     }
   }
 
+  /** @param waitedFor why the request was forwarded, if it has waited for another one's response. */
   #send(
-    engine: CacheEngine,
     lookup: ResponseLookup,
     stored: StoredResponse | StoredPartial,
     waitedFor: ForwardReason | undefined,
   ): boolean | Promise<boolean> {
-    const { request, response } = lookup.exchange
-    if (!needsBody(response, stored, request.headers, request.method === 'HEAD')) {
-      return this.#sendBody(lookup, stored, undefined, waitedFor)
-    }
+    const { exchange } = lookup
+    if (!needsBody(exchange, stored)) return this.#sendBody(exchange, stored, { body: undefined, waitedFor })
     const body = this.#records.unpack(stored)
-    if (Buffer.isBuffer(body)) return this.#sendBody(lookup, stored, body, waitedFor)
-    return this.#sendUnpacked(engine, lookup, stored, { unpacking: body, waitedFor })
+    if (Buffer.isBuffer(body)) return this.#sendBody(exchange, stored, { body, waitedFor })
+    return this.#sendUnpacked(lookup, stored, { unpacking: body, waitedFor })
   }
 
   async #sendUnpacked(
-    engine: CacheEngine,
-    lookup: ResponseLookup,
+    { engine, name, exchange, variants }: ResponseLookup,
     stored: StoredResponse | StoredPartial,
-    {
-      unpacking,
-      waitedFor,
-    }: { unpacking: Promise<Buffer | undefined> | undefined; waitedFor: ForwardReason | undefined },
+    { unpacking, waitedFor }: Unpacking,
   ): Promise<boolean> {
     const body = await unpacking
-    if (body !== undefined) return this.#sendBody(lookup, stored, body, waitedFor)
+    if (body !== undefined) return this.#sendBody(exchange, stored, { body, waitedFor })
     // A response that cannot be decompressed is a miss, and is replaced.
-    await engine.delete(lookup.name)
-    return forward(lookup.exchange.response, { hit: false, forward: forwardReason(lookup, undefined) })
+    await engine.delete(name)
+    return forward(exchange.response, { hit: false, forward: forwardReason({ variants }, undefined) })
   }
 
   #sendBody(
-    lookup: ResponseLookup,
+    { request, response }: HttpExchange,
     stored: StoredResponse | StoredPartial,
-    body: Buffer | undefined,
-    waitedFor: ForwardReason | undefined,
+    { body, waitedFor }: { body: Buffer | undefined; waitedFor: ForwardReason | undefined },
   ): true {
-    const { request, response } = lookup.exchange
     if (response.headersSent || response.destroyed) return true
     const nowMs = this.#nowMs()
     const ttlSeconds = remainingSeconds(stored, nowMs)
@@ -461,7 +454,8 @@ export class ResponseCache {
       waitedFor === undefined
         ? { hit: true, ttlSeconds }
         : { hit: false, forward: waitedFor, ttlSeconds, collapsed: true }
-    sendStored(response, stored, body, {
+    sendStored(response, stored, {
+      body,
       headers: request.headers,
       isHead: request.method === 'HEAD',
       cacheStatus: cacheStatusField(status),
@@ -492,7 +486,7 @@ export class ResponseCache {
     const run = this.#handlers.runOf({ ...lookup, purpose: 'whole' }, undefined, { forward: 'method' })
     this.#handlers.lead(exchange, run)
     // A response that is refused or cannot be stored is for this client only.
-    storePosted(engine, lookup, { run, before, invalidated }).catch(() => {})
+    storePosted(lookup, { run, before, invalidated }).catch(() => {})
     return true
   }
 }

@@ -40,6 +40,8 @@ export interface HttpExchange extends RequestTarget, Pick<RequestFacts, 'fault'>
 
 /** The lookup of a stored response for a request. */
 export interface ResponseLookup {
+  /** The engine of the cache that stores the response. */
+  readonly engine: CacheEngine
   readonly exchange: HttpExchange
   /** The full key. */
   readonly key: string
@@ -92,7 +94,8 @@ export function variantKey(
   { id, names }: Pick<VariantList, 'id' | 'names'>,
   language?: string,
 ): string {
-  return `${key}:${id}:${variantOf(names, exchange.request.headers, varyRules, language)}`
+  const rules = language === undefined ? varyRules : { ...varyRules, language }
+  return `${key}:${id}:${variantOf(names, exchange.request.headers, rules)}`
 }
 
 /** Returns the name of a key for requests of known users only. */
@@ -123,7 +126,10 @@ export function isValidatorFor(
 }
 
 /** Returns why a request is forwarded to the handler. */
-export function forwardReason({ variants }: ResponseLookup, found: StoredRecord | undefined): ForwardReason {
+export function forwardReason(
+  { variants }: Pick<ResponseLookup, 'variants'>,
+  found: StoredRecord | undefined,
+): ForwardReason {
   if (found?.kind === 'partial') return 'partial'
   if (found?.kind === 'response') return 'stale'
   return variants === undefined ? 'uri-miss' : 'vary-miss'

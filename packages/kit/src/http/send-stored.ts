@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import type { IncomingHttpHeaders, OutgoingHttpHeader, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http'
 import type { Fields } from './fields.ts'
 import { byteRangeOf, byteRangeWithin, contentRangeField } from './policy/byte-ranges.ts'
 import type { ByteRange } from './policy/byte-ranges.ts'
@@ -12,6 +12,8 @@ const OF_CONTENT = /^content-(?:type|length|encoding|language|range)$/
 
 /** The conditions for sending a stored response. */
 export interface SendConditions {
+  /** `undefined` if `needsBody` returns `false`. */
+  readonly body: Buffer | undefined
   /** The client's own fields. */
   readonly headers: IncomingHttpHeaders
   readonly isHead: boolean
@@ -45,28 +47,24 @@ export function sentValidators(
 
 /** Returns whether the body of a stored response is sent: not for a HEAD, and not to a client that already has it. */
 export function needsBody(
-  response: ServerResponse,
+  { request, response }: { readonly request: IncomingMessage; readonly response: ServerResponse },
   stored: Sendable,
-  headers: IncomingHttpHeaders,
-  isHead: boolean,
 ): boolean {
-  return !isHead && !isNotModified(headers, stored.status, sentValidators(response, stored), stored.receivedMs)
+  if (request.method === 'HEAD') return false
+  const { status, receivedMs } = stored
+  return !isNotModified(request.headers, { status, fields: sentValidators(response, stored), receivedMs })
 }
 
-/**
- * Sends a stored response, a range of it, or 304 if the client already has it; with `Age` and `Cache-Status`.
- *
- * @param body `undefined` if `needsBody` returns `false`.
- */
+/** Sends a stored response, a range of it, or 304 if the client already has it; with `Age` and `Cache-Status`. */
 export function sendStored(
   response: ServerResponse,
   stored: Sendable,
-  body: Buffer | undefined,
-  { headers, isHead, cacheStatus, nowMs, send }: SendConditions,
+  { body, headers, isHead, cacheStatus, nowMs, send }: SendConditions,
 ): void {
-  const { status, length } = stored
+  const { status, length, receivedMs } = stored
   const validators = sentValidators(response, stored)
-  const isKnown = !isHead && body === undefined ? true : isNotModified(headers, status, validators, stored.receivedMs)
+  const isFound = !isHead && body === undefined
+  const isKnown = isFound || isNotModified(headers, { status, fields: validators, receivedMs })
   setStoredFields(response, stored, { isKnown, cacheStatus, nowMs })
   if (isKnown) return send(304, undefined)
   const selected = body === undefined ? undefined : selectRange(stored, headers, validators)

@@ -60,7 +60,7 @@ export function instrumentMemcache(
   caches: Memcache | Readonly<Record<string, Memcache>>,
   options: MemcacheInstrumentationOptions = {},
 ): () => void {
-  checkOptions('instrumentMemcache', options, OPTION_NAMES)
+  checkOptions('instrumentMemcache', options, { names: OPTION_NAMES })
   const { tracerProvider = trace, meterProvider = metrics } = options
   const withKeys = booleanOption('keys', options.keys ?? false)
   const names = namesOf(caches)
@@ -136,7 +136,7 @@ function traceReads(
     const context = message as TracedContext
     const { operation, key } = context
     const options = spanOptions.get(context.cache as Memcache)
-    if (options === undefined || !isSpanWanted(requireParentSpan)) return
+    if (options === undefined || !isSpanWanted({ requireParentSpan })) return
     const own = withKeys && key !== undefined ? spanOptionsOf(names.get(context.cache as Memcache)!, key) : options
     const span = tracer.startSpan(SPAN_NAMES[operation], own)
     // Without an SDK, or where tracing is suppressed, the API returns a span that does nothing.
@@ -184,7 +184,7 @@ function fail(span: Span, error: unknown): void {
 function traceLoads(tracer: Tracer, names: ReadonlyMap<Memcache, string>, withKeys: boolean): () => void {
   const started = (message: LoadMessage, milliseconds: number) => {
     const name = names.get(message.cache as Memcache)
-    if (name === undefined || !isSpanWanted(false)) return undefined
+    if (name === undefined || !isSpanWanted({ requireParentSpan: false })) return undefined
     const options = spanOptionsOf(name, withKeys ? String(message.details[0]) : undefined)
     return tracer.startSpan('memcache load', { ...options, startTime: Date.now() - milliseconds })
   }

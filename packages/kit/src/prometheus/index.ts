@@ -30,7 +30,7 @@ export function collectMemcache(
   caches: Memcache | Readonly<Record<string, Memcache>>,
   options: CollectOptions = {},
 ): () => void {
-  checkOptions('collectMemcache', options, OPTION_NAMES)
+  checkOptions('collectMemcache', options, { names: OPTION_NAMES })
   const { register = globalRegister } = options
   const named = Object.entries(caches instanceof Memcache ? { [DEFAULT_NAME]: caches } : caches)
   if (named.length === 0) throw new MemcacheOptionError('collectMemcache needs a cache: collectMemcache(cache)')

@@ -11,6 +11,9 @@ const IPV6_BITS = 128
  * Returns the key of a client by its address: an IPv4 address unchanged, an IPv6 address as its subnet. IPv6 addresses
  * that contain an IPv4 address (mapped, NAT64, 6to4, Teredo) count as the IPv4 address.
  *
+ * @example
+ *   await limiter.consume(ipKey(request.socket.remoteAddress))
+ *
  * @param ipv6Subnet how many bits of an IPv6 address identify a client; 128 means each address. Default 56.
  * @throws MemcacheOptionError if `ipv6Subnet` is not a whole number from 1 to 128.
  */

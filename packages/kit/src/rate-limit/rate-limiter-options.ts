@@ -95,7 +95,7 @@ export interface ResolvedRateLimiterOptions {
  */
 export function resolveRateLimiterOptions(options: RateLimiterOptions): ResolvedRateLimiterOptions {
   requireOptions('rateLimiter', options, 'rateLimiter({ perMinute: 100 })')
-  checkOptions('rateLimiter', options, RATE_LIMITER_OPTIONS, RATE_LIMITER_HINTS)
+  checkOptions('rateLimiter', options, { names: RATE_LIMITER_OPTIONS, hints: RATE_LIMITER_HINTS })
   const { name = 'default', algorithm = 'sliding', burst, blockMs, onCacheDown = 'local', cache } = options
   const { allow, deny, normalize = false } = options
   if (typeof name !== 'string' || name === '') {
@@ -131,6 +131,12 @@ export function wholeNumber(name: string, value: unknown): void {
       `${name} must be a whole number greater than 0, got ${typeof value === 'string' ? `the string '${value}'` : describeValue(value)}`,
     )
   }
+}
+
+/** Checks what a call costs. @throws MemcacheOptionError if it cannot be counted. */
+export function checkCost(cost: unknown): void {
+  if (Number.isSafeInteger(cost) && (cost as number) >= 0) return
+  throw new MemcacheOptionError(`cost must be a whole number of at least 0, got ${describeValue(cost)}`)
 }
 
 /**

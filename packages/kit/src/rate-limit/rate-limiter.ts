@@ -361,7 +361,7 @@ function costOf(method: string, options: ConsumeOptions): number {
       `${method} takes its cost in an object, such as { cost: 2 }, got ${describeValue(options)}`,
     )
   }
-  checkOptions(method, options, ['cost'], COST_HINTS)
+  checkOptions(method, options, { names: ['cost'], hints: COST_HINTS })
   const { cost = 1 } = options
   if (!Number.isSafeInteger(cost) || cost < 0) {
     throw new MemcacheOptionError(`cost must be a whole number of at least 0, got ${shown(cost)}`)
@@ -379,7 +379,7 @@ function amountOf(method: string, given: number | ConsumeOptions): number {
     countable('amount', given)
     return given
   }
-  checkOptions(method, given, ['cost'], COST_HINTS)
+  checkOptions(method, given, { names: ['cost'], hints: COST_HINTS })
   const { cost = 1 } = given
   countable('cost', cost)
   return cost

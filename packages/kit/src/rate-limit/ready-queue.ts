@@ -1,6 +1,6 @@
 import { checkOptions, MAX_TIMER_MS, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
-import { onAbort } from '../engine/engine.ts'
+import { onAbort, reasonOf, throwIfAborted } from '../engine/engine.ts'
 import { describeValue, requireSignal } from '../option-types.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
@@ -52,21 +52,24 @@ export class ReadyQueue {
    * longer than `waitMs`.
    */
   async wait(clock: Clock, id: string, options: WaitOptions): Promise<RateLimitResult> {
-    checkOptions('blockUntilReady', options, ['cost', 'waitMs', 'signal'], { timeout: 'waitMs', timeoutMs: 'waitMs' })
+    checkOptions('blockUntilReady', options, {
+      names: ['cost', 'waitMs', 'signal'],
+      hints: { timeout: 'waitMs', timeoutMs: 'waitMs' },
+    })
     const { cost = 1, waitMs = Infinity, signal } = options
     countable('cost', cost)
     if (typeof waitMs !== 'number' || !(waitMs >= 0)) {
       throw new MemcacheOptionError(`waitMs must be a number of milliseconds, at least 0, got ${describeValue(waitMs)}`)
     }
     requireSignal('blockUntilReady', signal)
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     return new Promise((resolve, reject) => {
       const deadlineMs = clock.nowMs() + waitMs
       const waiter: Waiter = { cost, deadlineMs, resolve, reject, cleanups: [] }
       const queue = this.#queues.get(id) ?? { waiters: [], wake: undefined, denial: undefined }
       queue.waiters.push(waiter)
       if (signal !== undefined) {
-        const abort = (): void => this.#leave(queue, waiter, () => reject(signal.reason))
+        const abort = (): void => this.#leave(queue, waiter, () => reject(reasonOf(signal)))
         waiter.cleanups.push(onAbort(signal, abort))
       }
       if (queue.waiters.length > 1) {

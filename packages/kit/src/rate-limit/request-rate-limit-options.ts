@@ -1,5 +1,5 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
-import { requireOptions } from '../option-types.ts'
+import { describeValue, requireOptions } from '../option-types.ts'
 import { checkIpv6Subnet } from './ip-key.ts'
 import type { QuotaUnit, RateLimitHeaderFormat } from './rate-limit-headers.ts'
 import { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from './rate-limiter-options.ts'
@@ -86,7 +86,7 @@ interface RequestValues {
  */
 export function checkRequestRateLimit<Request, Response>(options: RequestRateLimitOptions<Request, Response>): void {
   if (typeof options !== 'function') requireOptions('rateLimit', options, 'rateLimit({ perMinute: 100 })')
-  checkOptions('rateLimit', options, [...REQUEST_RATE_LIMIT_OPTIONS, HANDLER], HINTS)
+  checkOptions('rateLimit', options, { names: [...REQUEST_RATE_LIMIT_OPTIONS, HANDLER], hints: HINTS })
   const { key, [HANDLER]: handler } = options as { [HANDLER]?: unknown } & typeof options
   requireFunctions({ key, [HANDLER]: handler }, '')
   checkRequestValues(options)
@@ -108,7 +108,7 @@ export function checkRequestValues(options: RequestValues, owner?: string): void
   const { cost, skip, requestWasSuccessful, skipSuccessfulRequests, skipFailedRequests, ipv6Subnet } = options
   if (cost !== undefined && typeof cost !== 'function' && !(Number.isSafeInteger(cost) && cost >= 0)) {
     throw new MemcacheOptionError(
-      `${label}cost must be a whole number of at least 0, or a function of the request, got ${String(cost)}`,
+      `${label}cost must be a whole number of at least 0, or a function of the request, got ${describeValue(cost)}`,
     )
   }
   requireFunctions({ skip, requestWasSuccessful }, label)

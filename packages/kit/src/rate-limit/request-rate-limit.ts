@@ -192,14 +192,14 @@ function onResponseOver(response: ServerResponse & Http2Response, callback: (isW
   // If the response has already ended, there is no event.
   if (isOver(response)) return callback(isWhole(response))
   let isSettled = false
-  const settle = (whole: boolean): void => {
+  const settle = (how: 'whole' | 'cut'): void => {
     if (isSettled) return
     isSettled = true
-    callback(whole)
+    callback(how === 'whole')
   }
-  addListener(response, 'close', () => settle(isWhole(response)))
+  addListener(response, 'close', () => settle(isWhole(response) ? 'whole' : 'cut'))
   // Uses the event, because the responses that Fastify injects in tests set `writableFinished` too late.
-  if (response.stream === undefined) addListener(response, 'finish', () => settle(true))
+  if (response.stream === undefined) addListener(response, 'finish', () => settle('whole'))
 }
 
 function isOver(response: ServerResponse & Http2Response): boolean {

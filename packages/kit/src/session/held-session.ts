@@ -1,5 +1,14 @@
 import type { Ttl } from 'memcache-ts-protocol'
 import type { SessionSnapshot } from './session-item.ts'
+import type { SessionData } from './session-merge.ts'
+
+/** A session after a write. */
+export interface WrittenState {
+  readonly snapshot: SessionSnapshot
+  /** The session as it was stored. */
+  readonly stored: SessionData
+  readonly ttlSet: Ttl | undefined
+}
 
 /** A session as it was last read from a store or written to it, without the changes that its request has made since. */
 export class HeldSession {

@@ -1,8 +1,9 @@
 // oxlint-disable typescript/no-misused-promises -- the methods of express-session's Store take callbacks; without a callback they return a promise
-import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError, textOption } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { engineOf } from '../engine/engine.ts'
 import { HeldSession } from './held-session.ts'
+import type { WrittenState } from './held-session.ts'
 import { ReplacedSession } from './replaced-session.ts'
 import { newTombstone, SessionText, toJson } from './session-codec.ts'
 import { cookieChanged } from './session-cookie.ts'
@@ -12,6 +13,7 @@ import { differsAsJson } from './session-merge.ts'
 import type { SessionData } from './session-merge.ts'
 import { SessionRepository } from './session-repository.ts'
 import { inBatches } from './session-index.ts'
+import { toLockTimes } from './session-locks.ts'
 import type { Retirement, SessionSnapshot } from './session-item.ts'
 import { resolveStoreOptions } from './store-options.ts'
 import type { MemcacheStoreOptions } from './store-options.ts'
@@ -26,14 +28,6 @@ type TouchKind = 'nothing' | 'renewal' | 'write'
 
 /** The maximum number of times that `destroySessionsOf` searches for further sessions. */
 const MAX_LOOKS = 16
-const DEFAULT_LOCK = { waitMs: 10_000, leaseSeconds: 30 }
-
-/** A session after a write. */
-interface WrittenState {
-  readonly snapshot: SessionSnapshot
-  readonly stored: SessionData
-  readonly ttlSet: Ttl | undefined
-}
 
 /**
  * Stores sessions in memcached, for `memcacheSession` and express-session. No write is lost: each is merged, by path,
@@ -200,7 +194,10 @@ export class MemcacheStore extends Store {
    * Destroys the sessions of one user, except the session with the id `except` ("log out everywhere else"). Returns the
    * number of destroyed sessions.
    */
-  async destroySessionsOf(userId: string | number, { except }: { except?: string | undefined } = {}): Promise<number> {
+  async destroySessionsOf(userId: string | number, options: { except?: string | undefined } = {}): Promise<number> {
+    checkOptions('destroySessionsOf', options, { names: ['except'], hints: { keep: 'except', exclude: 'except' } })
+    const { except } = options
+    if (except !== undefined) textOption('except', except)
     const name = this.#indexName(userId)
     const ended = new Set<string>()
     // A session may get a new id meanwhile. The new id is in the list, and its session is stored, before the old
@@ -221,12 +218,7 @@ export class MemcacheStore extends Store {
    * @throws MemcacheServerError if others hold the lock for longer than `waitMs`.
    */
   async lock(id: string, options: LockOptions = {}): Promise<SessionLock> {
-    const { waitMs = DEFAULT_LOCK.waitMs, leaseSeconds = DEFAULT_LOCK.leaseSeconds } = options
-    if (!(waitMs >= 0)) throw new MemcacheOptionError(`waitMs must be a number of at least 0, got ${waitMs}`)
-    const release = await this.#sessions.locks.take(id, {
-      waitMs,
-      leaseSeconds: ttlToSeconds(leaseSeconds, 'leaseSeconds'),
-    })
+    const release = await this.#sessions.locks.take(id, toLockTimes(options))
     return { release, [Symbol.asyncDispose]: release }
   }
 
@@ -341,26 +333,21 @@ export class MemcacheStore extends Store {
     const stored = this.#toStored(id, session, nowMs)
     if (this.#lifetime.secondsOf(stored, nowMs) > this.#lifetime.usualSeconds) this.#touchesOnRead = false
     const earlier = this.#writing.get(session)
-    const writing =
-      earlier === undefined
-        ? this.#store(id, session, { stored, nowMs })
-        : // A copy of the current state: the request may change the session before this write starts.
-          this.#storeAfter(earlier, id, { session, stored: JSON.parse(JSON.stringify(stored)) as SessionData })
+    const store = (stored: SessionData, nowMs: number): Promise<void> => this.#store(id, session, { stored, nowMs })
+    let writing: Promise<void>
+    if (earlier === undefined) {
+      writing = store(stored, nowMs)
+    } else {
+      // A copy of the current state: the request may change the session before this write starts.
+      const copy = JSON.parse(JSON.stringify(stored)) as SessionData
+      writing = earlier.catch(() => {}).then(() => store(copy, Date.now()))
+    }
     this.#writing.set(session, writing)
     const settle = (): void => {
       if (this.#writing.get(session) === writing) this.#writing.delete(session)
     }
     writing.then(settle, settle)
     return writing
-  }
-
-  async #storeAfter(
-    earlier: Promise<void>,
-    id: string,
-    { session, stored }: { readonly session: object; readonly stored: SessionData },
-  ): Promise<void> {
-    await earlier.catch(() => {})
-    await this.#store(id, session, { stored, nowMs: Date.now() })
   }
 
   async #store(

@@ -22,16 +22,8 @@ import type {
 } from './session.ts'
 import { textOf } from './session-codec.ts'
 import { PendingWrites, STEPS } from './session-writes.ts'
-import type { WriteKind } from './session-writes.ts'
+import type { WriteCaller, WriteKind } from './session-writes.ts'
 import type { SessionStep } from './session-errors.ts'
-
-/** The application's call that has caused a write. */
-interface WriteCaller {
-  /** The application's callback, if it has passed one. */
-  readonly callback: Callback | undefined
-  /** Returns whether the caller handles a failure. */
-  readonly isAttended: () => boolean
-}
 
 /**
  * The session of one request, from its cookie to the last write, in any framework. It decides what to store and which
@@ -217,6 +209,8 @@ export class RequestSession implements SessionActions {
     const session = this.#current
     // After `abandon` there is no id.
     const isAsSent = this.#cookieId !== undefined && this.#cookieId === holder.sessionID
+    // The cookie may have changed since the application saved the session, which express-session does not store.
+    const isKept = isAsSent || (this.isStored && this.#memcacheStore !== undefined)
     if (session === undefined || session === null) {
       if (isEnd && unsetDestroys && !this.#isDestroyed && typeof holder.sessionID === 'string') {
         const id = holder.sessionID
@@ -236,7 +230,7 @@ export class RequestSession implements SessionActions {
       } finally {
         this.#isSavingAtEnd = false
       }
-    } else if (isEnd && !this.#isSaved && store.touch !== undefined && isAsSent) {
+    } else if (isEnd && !this.#isSaved && store.touch !== undefined && isKept) {
       this.#write('renewal', (done) => store.touch!(session.id, session, done), NO_CALLER)
     }
   }
@@ -513,5 +507,5 @@ export class RequestSession implements SessionActions {
 
 const always = (): boolean => true
 const never = (): boolean => false
-/** For writes that the application has not asked for: every failure is reported to the response. */
+/** For writes that the application has not requested: every failure is reported to the response. */
 const NO_CALLER: WriteCaller = { callback: undefined, isAttended: always }

@@ -60,10 +60,10 @@ class FetchClient implements SessionClient {
   }
 
   onceLeft(listener: () => void): void {
-    const tell = (): void => {
+    const notify = (): void => {
       if (!this.#isCommitted()) listener()
     }
-    this.#signal.addEventListener('abort', tell, { once: true })
+    this.#signal.addEventListener('abort', notify, { once: true })
   }
 }
 
@@ -72,11 +72,11 @@ export function onceClosed(response: AnyResponse, listener: () => void): void {
   addListener(response, 'close', listener)
   if (response.socket !== null) return
   const waiting = waitingOn(response.req.socket)
-  const tell = (): void => {
+  const notify = (): void => {
     if (response.socket === null && !response.writableFinished) listener()
   }
-  waiting.add(tell)
-  addListener(response, 'close', () => waiting.delete(tell))
+  waiting.add(notify)
+  addListener(response, 'close', () => waiting.delete(notify))
 }
 
 /** The callbacks of pipelined responses, by their connection: one listener, since a client may pipeline many requests. */
@@ -89,7 +89,7 @@ function waitingOn(socket: Socket): Set<() => void> {
     waiting = callbacks
     WAITING.set(socket, waiting)
     socket.once('close', () => {
-      for (const tell of callbacks) tell()
+      for (const notify of callbacks) notify()
     })
   }
   return waiting

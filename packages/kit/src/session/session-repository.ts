@@ -78,6 +78,10 @@ interface Opened {
  * Stores sessions in memcached. A write is a compare-and-swap against the state that its request had read: if another
  * request was faster, the two changes are merged, and the write is tried again. If the cache fails, the promise
  * rejects, so that no login is lost silently.
+ *
+ * @example
+ *   const sessions = new SessionRepository({ cache })
+ *   const found = await sessions.read(id)
  */
 export class SessionRepository {
   readonly #given: Memcache | undefined

@@ -11,6 +11,14 @@ export const STEPS = { save: 'saved', destroy: 'destroyed', renewal: 'saved' } a
   SessionStep
 >
 
+/** The application's call that has caused a write. */
+export interface WriteCaller {
+  /** The application's callback, if it has passed one. */
+  readonly callback: Callback | undefined
+  /** Returns whether the caller handles a failure. */
+  readonly isAttended: () => boolean
+}
+
 /** A pending write, or one that has failed without its caller handling the error. */
 interface PendingWrite {
   readonly kind: WriteKind

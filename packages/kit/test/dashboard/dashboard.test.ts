@@ -150,7 +150,7 @@ describeWithMemcached('the dashboard of several servers', () => {
     expect(text).not.toContain('server=')
   })
 
-  describeWithCommand(['promtool', '--version'], 'prometheus', 'with promtool', () => {
+  describeWithCommand({ command: ['promtool', '--version'], debianPackage: 'prometheus' }, 'with promtool', () => {
     it('is valid for Prometheus, with a server label and the metrics of the kit', async () => {
       await using theirs = await launchMemcached()
       await using test = await openCache()
@@ -164,17 +164,21 @@ describeWithMemcached('the dashboard of several servers', () => {
   })
 })
 
-describeWithCommand(['sh', '-c', 'command -v yrmcdsd'], 'yrmcds', 'the dashboard of another implementation', () => {
-  it('shows the statistics of a server without slab classes, connections or dumps', async () => {
-    await using server = await launchYrmcds()
-    await using started = await startDashboard({ servers: server.address, port: 0, token: TOKEN })
-    const { servers } = await snapshot(started.url)
-    expect(servers).toMatchObject([{ up: true, slabs: [] }])
-    expect(await (await fetch(new URL('metrics', started.url))).text()).toContain('\nmemcached_up 1\n')
-    const headers = { authorization: `Bearer ${TOKEN}` }
-    expect((await fetch(new URL('keys', started.url), { headers })).status).toBe(502)
-  })
-})
+describeWithCommand(
+  { command: ['sh', '-c', 'command -v yrmcdsd'], debianPackage: 'yrmcds' },
+  'the dashboard of another implementation',
+  () => {
+    it('shows the statistics of a server without slab classes, connections or dumps', async () => {
+      await using server = await launchYrmcds()
+      await using started = await startDashboard({ servers: server.address, port: 0, token: TOKEN })
+      const { servers } = await snapshot(started.url)
+      expect(servers).toMatchObject([{ up: true, slabs: [] }])
+      expect(await (await fetch(new URL('metrics', started.url))).text()).toContain('\nmemcached_up 1\n')
+      const headers = { authorization: `Bearer ${TOKEN}` }
+      expect((await fetch(new URL('keys', started.url), { headers })).status).toBe(502)
+    })
+  },
+)
 
 describe('startDashboard', () => {
   it.each([
@@ -301,7 +305,7 @@ describe('the middleware', () => {
     expect([answer.status, answer.headers.get('location')]).toEqual([302, location])
   })
 
-  it('leaves other paths to the application', async () => {
+  it('passes other paths to the application', async () => {
     await using test = await openCache()
     await using mounted = await mount(dashboard({ caches: test.cache }), '/admin')
     const answer = await fetch(`${mounted.origin}/admin/other`)

@@ -53,7 +53,10 @@ export class MemcacheHealthIndicator {
     options: MemcacheHealthOptions = {},
   ): Promise<MemcacheHealthResult<Key>> {
     requireOptions('MemcacheHealthIndicator.check', options)
-    checkOptions('MemcacheHealthIndicator.check', options, ['optional', 'timeoutMs'], { timeout: 'timeoutMs' })
+    checkOptions('MemcacheHealthIndicator.check', options, {
+      names: ['optional', 'timeoutMs'],
+      hints: { timeout: 'timeoutMs' },
+    })
     const { optional = false, timeoutMs } = options
     requireType('MemcacheHealthIndicator.check', 'boolean', { optional })
     const failures = await this.#cache.client.ping(timeoutMs === undefined ? {} : { timeoutMs })

@@ -19,7 +19,11 @@ interface Injection {
   last: symbol
 }
 
-/** Called when Nest has set the properties of an object. @throws if a cache that it needs is missing. */
+/**
+ * Called when Nest has set the properties of an object.
+ *
+ * @throws if a cache that it needs is missing.
+ */
 type Verify = (self: object, module: ModuleRef) => void
 
 const INJECTIONS = new WeakMap<object, Injection>()

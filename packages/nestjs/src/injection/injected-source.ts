@@ -18,8 +18,9 @@ export const INJECTED_CACHE: CacheSource<CacheChoice> = {
     if (cache === undefined && !isMadeByNest(self)) warnOfOutsider(self)
     return cache
   },
-  decorated(prototype, name, choice, kind) {
-    addDecoratedMethod(prototype, { name, choice, kind })
+  decorated(prototype, method) {
+    const { choice } = method
+    addDecoratedMethod(prototype, method)
     if (typeof choice !== 'object') injectCache(prototype, choice, verify)
   },
 }

@@ -38,6 +38,9 @@ export function RateLimit(options: RateLimitOptions): MethodDecorator & ClassDec
 /**
  * Excludes a route or a class from `MemcacheModule.forRoot({ rateLimit })`, and a method also from its controller's
  * `@RateLimit`. The method's own limit still applies.
+ *
+ * @example
+ *   class Health { @Get() @SkipRateLimit() show() { … } }
  */
 export function SkipRateLimit(): MethodDecorator & ClassDecorator {
   return SetMetadata(SKIP_RATE_LIMIT, true)
@@ -108,6 +111,9 @@ export class ApplicationLimitGuard implements CanActivate, OnModuleInit {
  * Applies the limit of `MemcacheModule.forRoot({ rateLimit })` to all routes except those with `@SkipRateLimit()`. The
  * module adds this guard by itself. Use it in `APP_GUARD` or `@UseGuards` to choose its position among other guards; a
  * request is still counted once.
+ *
+ * @example
+ *   const guard = { provide: APP_GUARD, useClass: RateLimitGuard }
  */
 @Injectable()
 export class RateLimitGuard extends ApplicationLimitGuard {

@@ -108,20 +108,16 @@ export function adoptProviders(modules: ModulesContainer): readonly object[] {
     const names = methods
       .map(({ choice }) => choiceOf(classOf(instance), choice))
       .filter((choice) => typeof choice !== 'object')
+    const provided = { instance, token: nameOfToken(token), methods }
     if (names.every((name) => injectedCache(instance, name) === caches.get(name) && caches.has(name))) continue
     if (isMadeByNest(instance)) {
-      warn(
-        instance,
-        nameOfToken(token),
-        methods,
-        'another application in this process already uses it with its own cache',
-      )
+      warn(provided, 'another application in this process already uses it with its own cache')
     } else if (!names.every((name) => caches.has(name))) {
-      warn(instance, nameOfToken(token), methods, 'there is no cache of the name in its decorators')
+      warn(provided, 'there is no cache of the name in its decorators')
     } else if (several.has(classOf(instance)) && methods.some(({ kind }) => kind === 'caches')) {
       const why =
         'there are several objects of the class, which may differ while their keys do not: set a key for its @Cached methods that contains the difference'
-      warn(instance, nameOfToken(token), methods, why)
+      warn(provided, why)
     } else {
       for (const name of names) giveCache(instance, name, caches.get(name))
       adopted.push(instance)
@@ -154,7 +150,14 @@ export function forgetProviders(adopted: readonly object[]): void {
   for (const object of adopted) takeCaches(object)
 }
 
-function warn(instance: object, token: string, methods: readonly DecoratedMethod[], why: string): void {
+/** An object that Nest did not create, and its decorated methods. */
+interface OutsideObject {
+  readonly instance: object
+  readonly token: string
+  readonly methods: readonly DecoratedMethod[]
+}
+
+function warn({ instance, token, methods }: OutsideObject, why: string): void {
   const evicting = methods.find(({ kind }) => kind === 'evicts' || kind === 'evictsTags')
   const method = `${classOf(instance).name}.${String((evicting ?? methods[0]!).name)}`
   const what = evicting === undefined ? 'caches nothing' : 'evicts nothing, so that old values are served'

@@ -170,7 +170,10 @@ function checkProcessCache(modules: ModulesContainer): void {
   }
 }
 
-/** Warns about classes with the same name that have `@RateLimit`s without a name, and tells the names of their counters. */
+/**
+ * Warns about classes with the same name that have `@RateLimit`s without a name, and reports the names of their
+ * counters.
+ */
 function checkLimitNames(modules: ModulesContainer): void {
   for (const [name, counters] of sharedCounterNames(modules)) {
     new Logger('RateLimit').warn(

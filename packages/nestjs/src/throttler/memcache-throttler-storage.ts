@@ -35,6 +35,7 @@ export class MemcacheThrottlerStorage {
    * @param ttl the window in milliseconds.
    * @param blockDuration in milliseconds; 0 means until the window ends.
    */
+  // oxlint-disable-next-line max-params -- the interface of @nestjs/throttler
   async increment(
     key: string,
     ttl: number,

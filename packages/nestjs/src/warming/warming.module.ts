@@ -106,7 +106,7 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
     const beganMs = performance.now()
     try {
       const given = await Promise.race([instance[source]!(), this.#stopped])
-      const report = warmed === undefined ? given : await this.#warm(instance, warmed, who, given)
+      const report = warmed === undefined ? given : await this.#warm({ instance, method: warmed, who }, given)
       this.#logger.log(`${who}: ${describe(report)} in ${Math.round(performance.now() - beganMs)} ms`)
     } catch (error) {
       if (this.#stop.signal.aborted) this.#logger.log(`${who}: stopped by the end of the application`)
@@ -114,7 +114,10 @@ export class WarmingModule implements OnApplicationBootstrap, BeforeApplicationS
     }
   }
 
-  async #warm(instance: Warming['instance'], method: string, who: string, given: unknown): Promise<WarmReport> {
+  async #warm(
+    { instance, method, who }: { instance: Warming['instance']; method: string; who: string },
+    given: unknown,
+  ): Promise<WarmReport> {
     let reportedMs = performance.now()
     return cacheOf(instance as Record<string, (...args: unknown[]) => Promise<unknown>>, method).warm(
       this.#argumentLists(given, who),

@@ -112,7 +112,7 @@ export class BinaryRequestReader {
     if (this.#ended) return
     const isWhole = !this.#stopped && this.#held.length === 0
     if (isWhole) {
-      this.#run(buffer, start, end, false)
+      this.#run(buffer, start, end, 'received')
       return
     }
     this.#held = Buffer.concat([this.#held, buffer.subarray(start, end)])
@@ -136,10 +136,10 @@ export class BinaryRequestReader {
   #runHeld(): void {
     const held = this.#held
     this.#held = EMPTY
-    this.#run(held, 0, held.length, true)
+    this.#run(held, 0, held.length, 'own')
   }
 
-  #run(buffer: Buffer, start: number, end: number, isOwn: boolean): void {
+  #run(buffer: Buffer, start: number, end: number, memory: 'received' | 'own'): void {
     let at = start
     while (at < end && !this.#stopped) {
       const next = this.#left > 0 ? this.#readValue(buffer, at, end) : this.#readHead(buffer, at, end)
@@ -147,7 +147,7 @@ export class BinaryRequestReader {
       at = next
     }
     if (at === end || this.#ended) return
-    this.#held = isOwn ? buffer.subarray(at, end) : Buffer.from(buffer.subarray(at, end))
+    this.#held = memory === 'own' ? buffer.subarray(at, end) : Buffer.from(buffer.subarray(at, end))
   }
 
   /** Parses a header, extras and key; returns the position after them, or `at` if they are incomplete. */

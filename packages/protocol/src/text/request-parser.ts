@@ -85,10 +85,10 @@ export function parseStorage(request: Request): void {
     return
   }
   let clientFlags = parseUint53(buffer, flagsStart, flagsEnd)
-  if (Number.isNaN(clientFlags)) clientFlags = parseLong(buffer, flagsStart, flagsEnd, false)
+  if (Number.isNaN(clientFlags)) clientFlags = parseLong(buffer, flagsStart, flagsEnd, 'unsigned')
   let exptime = parseInt32(buffer, exptimeStart, exptimeEnd)
   // `strtol` differs here: a minus alone is not a number.
-  if (exptime === 0 || Number.isNaN(exptime)) exptime = parseLong(buffer, exptimeStart, exptimeEnd, true)
+  if (exptime === 0 || Number.isNaN(exptime)) exptime = parseLong(buffer, exptimeStart, exptimeEnd, 'signed')
   if (Number.isNaN(clientFlags) || Number.isNaN(exptime)) request.error = RequestError.badFormat
   // Like memcached, it keeps 32 bits of a 64-bit number.
   request.clientFlags = clientFlags >>> 0

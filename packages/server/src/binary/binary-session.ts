@@ -152,7 +152,8 @@ export class BinarySession implements Session, BinaryRequestHandler {
     const order = this.#order
     // As in memcached, every storage command with a cas unique is a `cas`, except append and prepend, which compare it
     // themselves.
-    const outcome = storeItem(this.#context, item, order)
+    storeItem(this.#context, item, order)
+    const { outcome } = order
     if (outcome === StoreOutcome.stored) {
       if (!this.#isQuiet) this.#replies.success(order.storedCas)
     } else {
@@ -205,11 +206,11 @@ export class BinarySession implements Session, BinaryRequestHandler {
     switch (opcode) {
       case Opcode.get:
       case Opcode.getKey:
-        return this.#get(packet, false)
+        return this.#get(packet, opcode)
       case Opcode.getAndTouch:
       case Opcode.getAndTouchKey:
       case Opcode.touch:
-        return this.#get(packet, true)
+        return this.#get(packet, opcode)
       case Opcode.delete:
         return this.#delete(packet)
       case Opcode.increment:
@@ -229,9 +230,10 @@ export class BinarySession implements Session, BinaryRequestHandler {
     }
   }
 
-  #get(packet: BinaryRequest, touches: boolean): void {
+  /** @param opcode the opcode of the packet, as the one that is not quiet. */
+  #get(packet: BinaryRequest, opcode: number): void {
     const { store, clock, replies } = this.#context
-    const opcode = loudCommand(packet.opcode)
+    const touches = opcode !== Opcode.get && opcode !== Opcode.getKey
     const withKey = opcode === Opcode.getKey || opcode === Opcode.getAndTouchKey
     const item = findItem(this.#context, this.#request)
     if (touches) countTouch(this.#context, this.#request, item)
@@ -353,7 +355,8 @@ export class BinarySession implements Session, BinaryRequestHandler {
     order.command = Command.add
     order.hasCas = false
     order.hasNewCas = false
-    const outcome = storeItem(this.#context, item, order)
+    storeItem(this.#context, item, order)
+    const { outcome } = order
     if (outcome === StoreOutcome.stored) this.#replyWithNumber(initial, order.storedCas)
     else this.#replies.error(Status.notStored)
   }

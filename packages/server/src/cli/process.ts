@@ -84,7 +84,7 @@ function openFilesLimit(): number | undefined {
 export function writePidFile(path: string): void {
   const running = runningPid(path)
   if (running !== undefined) warn(`warning: the pid file ${path} has the pid of a running process: ${running}`)
-  writeWhole(path, `${path}.tmp`, `${process.pid}\n`, 'pid file')
+  writeWhole({ what: 'pid file', path, unfinished: `${path}.tmp` }, `${process.pid}\n`)
 }
 
 /** Removes the file of `-P` when a background server ends. */
@@ -102,10 +102,19 @@ export function removePidFile(path: string): void {
  */
 export function writePortFile(lines: string): void {
   const path = process.env['MEMCACHED_PORT_FILENAME']
-  if (path !== undefined) writeWhole(path, `${path}.lck`, lines, 'port file')
+  if (path !== undefined) writeWhole({ what: 'port file', path, unfinished: `${path}.lck` }, lines)
 }
 
-function writeWhole(path: string, unfinished: string, text: string, what: string): void {
+/** A file that other processes read only when it is whole. */
+interface WholeFile {
+  /** The name of the file in warnings. */
+  readonly what: string
+  readonly path: string
+  /** Its path while it is written. */
+  readonly unfinished: string
+}
+
+function writeWhole({ what, path, unfinished }: WholeFile, text: string): void {
   try {
     writeFileSync(unfinished, text)
     renameSync(unfinished, path)

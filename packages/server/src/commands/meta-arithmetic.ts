@@ -33,7 +33,7 @@ export function metaArithmetic(context: CommandContext, request: Request): void 
   if (item === 0) {
     if ((request.capitalFlags & CapitalFlag.vivify) !== 0) {
       if (!makeCounter(context, request)) replies.append(Reply.outOfMemory)
-      else reply(context, request, true)
+      else reply(context, request, 'made')
       return
     }
     if (decrements) counters.decrMisses++
@@ -55,7 +55,7 @@ export function metaArithmetic(context: CommandContext, request: Request): void 
     return
   }
   if ((request.capitalFlags & CapitalFlag.newCas) !== 0) store.setCas(addition.item, request.newCas)
-  reply(context, request, false)
+  reply(context, request, 'changed')
 }
 
 /** Creates the counter with its initial value; returns false if there is no memory. */
@@ -72,12 +72,12 @@ function makeCounter(context: CommandContext, request: Request): boolean {
   addition.item = item
   // memcached looks the item up again before it stores.
   if (context.events.streams !== 0) context.events.fetched(request, 0)
-  logStored(context, item, 'stored', 'add')
+  if (context.events.streams !== 0) logStored(context, item, { status: 'stored', command: 'add' })
   return true
 }
 
 /** Writes the response: the flags in their order, where T and N take effect; with q, no response is sent. */
-function reply(context: CommandContext, request: Request, isNew: boolean): void {
+function reply(context: CommandContext, request: Request, counter: 'made' | 'changed'): void {
   const { store, replies, clock } = context
   replies.room()
   const out = replies.buffer
@@ -101,7 +101,7 @@ function reply(context: CommandContext, request: Request, isNew: boolean): void 
         store.setExptime(addition.item, clock.expiry(request.exptime, store.now))
         break
       case LETTER.N:
-        if (isNew) store.setExptime(addition.item, clock.expiry(request.vivifyExptime, store.now))
+        if (counter === 'made') store.setExptime(addition.item, clock.expiry(request.vivifyExptime, store.now))
         break
       case LETTER.O:
         at = writeMetaEcho(out, at, request.buffer, flagStart, request.flagEnd[index]!)

@@ -64,7 +64,7 @@ function replaceByEmpty(context: CommandContext, request: Request, item: number)
     store.link(empty, (request.capitalFlags & CapitalFlag.newCas) !== 0 ? request.newCas : casUnique, item)
     // memcached looks the item up again before it stores.
     if (events.streams !== 0) events.fetched(store.keyOf(item), item)
-    logStored(context, empty, 'stored', 'set')
+    if (context.events.streams !== 0) logStored(context, empty, { status: 'stored', command: 'set' })
   }
   store.unpin(item)
   return made ? empty : 0

@@ -63,7 +63,7 @@ export function metaGet(context: CommandContext, request: Request): void {
   }
   let won = vivified
   if (request.flagCount > 0) {
-    if (wins(context, request, item, vivified)) won = true
+    if (!vivified && wins(context, request, item)) won = true
     at = writeReturnFlags(context, request, item, vivified, at)
   }
   if (store.hasFlag(item, ItemFlag.tokenSent | ItemFlag.stale)) {
@@ -99,8 +99,8 @@ function vivify(context: CommandContext, request: Request): number {
  * Returns whether R gives this caller the right to recache: the remaining lifetime is under the token, and no other
  * client has the right.
  */
-function wins({ store, clock }: CommandContext, request: Request, item: number, vivified: boolean): boolean {
-  if ((request.capitalFlags & CapitalFlag.recache) === 0 || vivified) return false
+function wins({ store, clock }: CommandContext, request: Request, item: number): boolean {
+  if ((request.capitalFlags & CapitalFlag.recache) === 0) return false
   // In memcached, a T before the R has changed the lifetime when R is evaluated.
   const exptime = touchesBefore(request, LETTER.R) ? clock.expiry(request.exptime, store.now) : store.exptime(item)
   return (
@@ -121,6 +121,7 @@ function touchesBefore(request: Request, letter: number): boolean {
 }
 
 /** Writes the flags in their order. T and N take effect at their place: a `t` before them shows the old lifetime. */
+// oxlint-disable-next-line max-params -- runs for each mg with flags: an object around these would be garbage
 function writeReturnFlags(
   context: CommandContext,
   request: Request,

@@ -23,7 +23,8 @@ const CODES: Readonly<Record<number, number>> = {
 }
 
 /** Responds to an `ms`, whether its item was stored or not (protocol.txt, "Meta Set"); q hides only HD. */
-export function replyToMetaSet(context: CommandContext, request: Request, order: StoreOrder, outcome: number): void {
+export function replyToMetaSet(context: CommandContext, request: Request, order: StoreOrder): void {
+  const { outcome } = order
   if (outcome === StoreOutcome.stored && (request.flags & Flag.quiet) !== 0) return
   const { replies } = context
   replies.room()

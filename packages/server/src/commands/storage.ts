@@ -2,6 +2,7 @@ import { CapitalFlag, Command, Flag, Uint64 } from 'memcache-ts-protocol'
 import type { Request } from 'memcache-ts-protocol'
 import { ItemFlag } from '../store/item-layout.ts'
 import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
+import type { ItemStore } from '../store/item-store.ts'
 import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
 
@@ -42,6 +43,8 @@ export class StoreOrder {
   /** The item that the key has now; 0 if there is none. */
   old = 0
 
+  /** A `StoreOutcome`: how the storing ended. */
+  outcome: number = StoreOutcome.stored
   /** Outcome: the cas unique that the item has now; 0 if nothing was stored. */
   readonly storedCas = new Uint64()
   /** Outcome: the length of the value as stored. */
@@ -68,10 +71,12 @@ function logRefused(context: CommandContext, request: Request, result: number): 
   context.events.stored({ status, command, key, keyStart, keyLength, ttl: 0, classId: 0, valueLength: 0 })
 }
 
-/** Reports the outcome of a storage command to watchers. */
-export function logStored(context: CommandContext, item: number, status: string, command: string): void {
-  const { store, events } = context
-  if (events.streams === 0) return
+/** Reports the outcome of a storage command to watchers; call it only if `events.streams` is not 0. */
+export function logStored(
+  { store, events }: CommandContext,
+  item: number,
+  { status, command }: { readonly status: string; readonly command: string },
+): void {
   const exptime = store.exptime(item)
   events.stored({
     status,
@@ -92,10 +97,10 @@ export function dropOld(context: CommandContext, request: Request): void {
 }
 
 /**
- * Carries out a storage command with its filled item, which is linked or released afterwards. Returns a `StoreOutcome`
- * (protocol.txt, "Storage commands"; for `acceptsStale`, "Meta set").
+ * Carries out a storage command with its filled item, which is linked or released afterwards; the outcome is in the
+ * order (protocol.txt, "Storage commands"; for `acceptsStale`, "Meta set").
  */
-export function storeItem(context: CommandContext, item: number, order: StoreOrder): number {
+export function storeItem(context: CommandContext, item: number, order: StoreOrder): void {
   const { store, counters } = context
   counters.cmdSet[store.classOf(item)]!++
   order.storedCas.set(0, 0)
@@ -104,11 +109,15 @@ export function storeItem(context: CommandContext, item: number, order: StoreOrd
   order.old = store.findSameKey(item)
   if (context.events.streams !== 0) context.events.fetched(store.keyOf(item), order.old)
   const outcome = decide(context, item, order)
+  order.outcome = outcome
   if (outcome !== StoreOutcome.stored) {
-    logStored(context, item, STATUS_WORDS[outcome]!, COMMAND_WORDS[order.command]!)
+    if (context.events.streams !== 0) logOrder(context, item, order)
     store.release(item)
   }
-  return outcome
+}
+
+function logOrder(context: CommandContext, item: number, order: StoreOrder): void {
+  logStored(context, item, { status: STATUS_WORDS[order.outcome]!, command: COMMAND_WORDS[order.command]! })
 }
 
 function decide(context: CommandContext, item: number, order: StoreOrder): number {
@@ -177,7 +186,9 @@ function extend(context: CommandContext, item: number, order: StoreOrder): numbe
     return StoreOutcome.notStored
   }
   const [first, second] = order.command === Command.append ? [old, item] : [item, old]
-  const complete = copyInto(context, joined, 0, first) && copyInto(context, joined, store.valueLength(first), second)
+  const complete =
+    copyInto(store, { item: joined, offset: 0 }, first) &&
+    copyInto(store, { item: joined, offset: store.valueLength(first) }, second)
   if (!complete) {
     store.release(joined)
     store.unpin(old)
@@ -191,19 +202,25 @@ function extend(context: CommandContext, item: number, order: StoreOrder): numbe
   return StoreOutcome.stored
 }
 
-function copyInto(context: CommandContext, target: number, offset: number, source: number): boolean {
-  const { store } = context
+/** A place in the value of an item. */
+interface ValuePlace {
+  readonly item: number
+  readonly offset: number
+}
+
+function copyInto(store: ItemStore, { item, offset }: ValuePlace, source: number): boolean {
   let at = offset
   for (const slice of store.valueSlices(source)) {
-    if (!store.write(target, at, slice, 0, slice.length)) return false
+    if (!store.write(item, at, slice, 0, slice.length)) return false
     at += slice.length
   }
   return true
 }
 
 function finish(context: CommandContext, item: number, order: StoreOrder): void {
+  order.outcome = StoreOutcome.stored
   context.store.link(item, order.newCas, order.old)
-  logStored(context, item, 'stored', COMMAND_WORDS[order.command]!)
+  if (context.events.streams !== 0) logOrder(context, item, order)
   context.store.readCas(item, order.storedCas)
 }
 

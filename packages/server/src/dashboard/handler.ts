@@ -192,7 +192,7 @@ export class DashboardHandler {
     const servers = target === undefined ? this.#options.servers() : [this.#server(target)]
     const shared = target === undefined ? (this.#options.sharedMetrics?.() ?? []) : []
     const text = await metricsText(servers, servers.length > 1, shared)
-    send(response, 200, METRICS_CONTENT_TYPE, text)
+    send(response, 200, { type: METRICS_CONTENT_TYPE, text })
   }
 
   /**
@@ -305,18 +305,22 @@ function setHeaders(response: ServerResponse): void {
 
 function sendPage(response: ServerResponse, status: number, { html, contentSecurityPolicy }: Page): void {
   response.setHeader('Content-Security-Policy', contentSecurityPolicy)
-  send(response, status, 'text/html; charset=utf-8', html)
+  send(response, status, { type: 'text/html; charset=utf-8', text: html })
 }
 
 function sendJson(response: ServerResponse, status: number, value: unknown): void {
-  send(response, status, 'application/json; charset=utf-8', `${JSON.stringify(value)}\n`)
+  send(response, status, { type: 'application/json; charset=utf-8', text: `${JSON.stringify(value)}\n` })
 }
 
 function sendProblem(response: ServerResponse, status: number, message: string): void {
   sendJson(response, status, { error: message })
 }
 
-function send(response: ServerResponse, status: number, type: string, text: string): void {
+function send(
+  response: ServerResponse,
+  status: number,
+  { type, text }: { readonly type: string; readonly text: string },
+): void {
   // Node leaves the body out for HEAD.
   response.writeHead(status, { 'Content-Type': type, 'Content-Length': Buffer.byteLength(text) }).end(text)
 }

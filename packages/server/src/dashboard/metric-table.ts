@@ -10,9 +10,9 @@ export interface StatisticMetric {
   readonly labels?: Readonly<Record<string, string>>
 }
 
-const counter = (name: string, statistic: string, help: string, labels?: Readonly<Record<string, string>>) =>
-  ({ name, type: 'counter', help, statistic, ...(labels === undefined ? {} : { labels }) }) as const
+const counter = (name: string, statistic: string, help: string) => ({ name, type: 'counter', help, statistic }) as const
 const gauge = (name: string, statistic: string, help: string) => ({ name, type: 'gauge', help, statistic }) as const
+const labelled = (labels: Readonly<Record<string, string>>, metric: StatisticMetric) => ({ ...metric, labels })
 
 const COMMANDS_HELP = 'Requests by command and status.'
 const SLAB_COMMANDS_HELP = 'Requests by command and status, of the slab class.'
@@ -25,11 +25,11 @@ export const GENERAL_METRICS: readonly StatisticMetric[] = [
   counter('uptime_seconds', 'uptime', 'Seconds since the server was started.'),
   gauge('time_seconds', 'time', "The server's clock, as a Unix time."),
   ...['get', 'delete', 'incr', 'decr', 'cas', 'touch'].flatMap((command) => [
-    counter('commands_total', `${command}_hits`, COMMANDS_HELP, { command, status: 'hit' }),
-    counter('commands_total', `${command}_misses`, COMMANDS_HELP, { command, status: 'miss' }),
+    labelled({ command, status: 'hit' }, counter('commands_total', `${command}_hits`, COMMANDS_HELP)),
+    labelled({ command, status: 'miss' }, counter('commands_total', `${command}_misses`, COMMANDS_HELP)),
   ]),
-  counter('commands_total', 'cas_badval', COMMANDS_HELP, { command: 'cas', status: 'badval' }),
-  counter('commands_total', 'cmd_flush', COMMANDS_HELP, { command: 'flush', status: 'hit' }),
+  labelled({ command: 'cas', status: 'badval' }, counter('commands_total', 'cas_badval', COMMANDS_HELP)),
+  labelled({ command: 'flush', status: 'hit' }, counter('commands_total', 'cmd_flush', COMMANDS_HELP)),
   counter('process_user_cpu_seconds_total', 'rusage_user', 'User time of the process.'),
   counter('process_system_cpu_seconds_total', 'rusage_system', 'System time of the process.'),
   gauge('current_bytes', 'bytes', 'Bytes that items take.'),
@@ -116,9 +116,12 @@ export const ITEM_METRICS: readonly StatisticMetric[] = [
   gauge('slab_current_items', 'number', 'Items stored now.'),
   gauge('slab_items_age_seconds', 'age', 'Age of the oldest item.'),
   ...['hot', 'warm', 'cold', 'temp'].map((segment) =>
-    counter('slab_lru_hits_total', `hits_to_${segment}`, 'Gets that found an item in the LRU.', {
-      lru: segment === 'temp' ? 'temporary' : segment,
-    }),
+    labelled(
+      {
+        lru: segment === 'temp' ? 'temporary' : segment,
+      },
+      counter('slab_lru_hits_total', `hits_to_${segment}`, 'Gets that found an item in the LRU.'),
+    ),
   ),
   counter('slab_items_crawler_reclaimed_total', 'crawler_reclaimed', 'Expired items freed by the LRU crawler.'),
   counter('slab_items_evicted_total', 'evicted', 'Items evicted before their time.'),
@@ -152,9 +155,9 @@ export const ITEM_METRICS: readonly StatisticMetric[] = [
 /** Metrics of `stats slabs`, with the label `slab`. */
 export const SLAB_METRICS: readonly StatisticMetric[] = [
   ...['get', 'delete', 'incr', 'decr', 'cas', 'touch'].map((command) =>
-    counter('slab_commands_total', `${command}_hits`, SLAB_COMMANDS_HELP, { command, status: 'hit' }),
+    labelled({ command, status: 'hit' }, counter('slab_commands_total', `${command}_hits`, SLAB_COMMANDS_HELP)),
   ),
-  counter('slab_commands_total', 'cas_badval', SLAB_COMMANDS_HELP, { command: 'cas', status: 'badval' }),
+  labelled({ command: 'cas', status: 'badval' }, counter('slab_commands_total', 'cas_badval', SLAB_COMMANDS_HELP)),
   gauge('slab_chunk_size_bytes', 'chunk_size', 'Bytes of a chunk.'),
   gauge('slab_chunks_per_page', 'chunks_per_page', 'Chunks of a page.'),
   gauge('slab_current_pages', 'total_pages', 'Pages of the slab class.'),

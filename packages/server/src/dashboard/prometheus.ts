@@ -46,7 +46,7 @@ export async function metricsText(
     addServer(exposition, statistics, labels)
   }
   for (const { name, type, help, samples } of shared) {
-    for (const { labels, value } of samples) exposition.add(name, type, help, labels, value)
+    for (const { labels, value } of samples) exposition.add({ name, type, help }, labels, value)
   }
   return exposition.text()
 }
@@ -76,45 +76,54 @@ async function readForMetrics(server: WatchedServer): Promise<ServerStatistics> 
 
 function addServer(exposition: Exposition, read: ServerStatistics, labels: Labels): void {
   const { up, items, slabs, settings } = read
-  exposition.add('memcached_up', 'gauge', 'Whether the server responds.', labels, up ? 1 : 0)
+  const upMetric = { name: 'memcached_up', type: 'gauge', help: 'Whether the server responds.' } as const
+  exposition.add(upMetric, labels, up ? 1 : 0)
   if (!up) return
   // The exporter takes the sums behind the slab classes for general statistics.
   const general: Statistics = { ...read.general, total_malloced: slabs['total_malloced'] ?? Number.NaN }
   const version = { version: shortened(general['version'] ?? ''), ...labels }
-  exposition.add('memcached_version', 'gauge', 'The version of the server.', version, 1)
+  const versionMetric = { name: 'memcached_version', type: 'gauge', help: 'The version of the server.' } as const
+  exposition.add(versionMetric, version, 1)
   const add = (metrics: readonly StatisticMetric[], statistics: Statistics, more: Labels = {}): void => {
     for (const { name, type, help, statistic, labels: own } of metrics) {
       const value = valueOf(statistics[statistic])
       if (value === undefined) continue
-      exposition.add(`memcached_${name}`, type, help, { ...more, ...own, ...labels }, value)
+      exposition.add({ name: `memcached_${name}`, type, help }, { ...more, ...own, ...labels }, value)
     }
   }
   add(GENERAL_METRICS, general)
-  addSets(exposition, 'memcached_commands_total', general, ['cas_misses', 'cas_hits', 'cas_badval'], labels)
+  addSets(exposition, general, {
+    name: 'memcached_commands_total',
+    cas: ['cas_misses', 'cas_hits', 'cas_badval'],
+    labels,
+  })
   if ('extstore_limit_maxbytes' in general) add(EXTSTORE_METRICS, general)
   if ('proxy_backend_total' in general) add(PROXY_METRICS, general)
   for (const [slab, statistics] of byClass(items)) add(ITEM_METRICS, statistics, { slab: String(slab) })
   for (const [id, statistics] of byClass(slabs)) {
     const slab = { slab: String(id) }
     add(SLAB_METRICS, statistics, slab)
-    addSets(exposition, 'memcached_slab_commands_total', statistics, ['cas_hits', 'cas_badval'], { ...slab, ...labels })
+    const sets = { name: 'memcached_slab_commands_total', cas: ['cas_hits', 'cas_badval'] }
+    addSets(exposition, statistics, { ...sets, labels: { ...slab, ...labels } })
   }
   add(SETTING_METRICS, settings)
   if (settings['lru_crawler'] === 'yes') add(CRAWLER_SETTING_METRICS, settings)
 }
 
+/** A metric of the command `set`. */
+interface SetsMetric {
+  readonly name: string
+  /** The statistics of `cas`. */
+  readonly cas: readonly string[]
+  readonly labels: Labels
+}
+
 /** Adds the count of `set`: `cmd_set` also counts `cas`, which is a separate command here. */
-function addSets(
-  exposition: Exposition,
-  name: string,
-  statistics: Statistics,
-  cas: readonly string[],
-  labels: Labels,
-): void {
+function addSets(exposition: Exposition, statistics: Statistics, { name, cas, labels }: SetsMetric): void {
   if (!('cmd_set' in statistics) || cas.some((statistic) => !(statistic in statistics))) return
   const sets =
     numberOf(statistics, 'cmd_set') - cas.reduce((sum, statistic) => sum + numberOf(statistics, statistic), 0)
-  exposition.add(name, 'counter', '', { command: 'set', status: 'hit', ...labels }, sets)
+  exposition.add({ name, type: 'counter', help: '' }, { command: 'set', status: 'hit', ...labels }, sets)
 }
 
 function valueOf(statistic: string | number | undefined): number | undefined {
@@ -125,11 +134,13 @@ function valueOf(statistic: string | number | undefined): number | undefined {
   return Number.isFinite(value) ? value : undefined
 }
 
+type Metric = Pick<StatisticMetric, 'name' | 'type' | 'help'>
+
 /** Samples, collected by the name of the metric, since all samples of a metric must be adjacent. */
 class Exposition {
   readonly #metrics = new Map<string, string[]>()
 
-  add(name: string, type: 'counter' | 'gauge', help: string, labels: Labels, value: number): void {
+  add({ name, type, help }: Metric, labels: Labels, value: number): void {
     let lines = this.#metrics.get(name)
     if (lines === undefined) {
       lines = [

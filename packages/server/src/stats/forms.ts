@@ -29,6 +29,14 @@ function sizeStatistics({ context }: StatisticsSource): Statistic[] {
     : sizes.entries().map(([bytes, count]) => [String(bytes), count])
 }
 
+/** A connection in `stats conns`. */
+interface ListedConnection {
+  readonly ends: ConnectionEnds
+  readonly stream: Duplex
+  readonly state: string
+  readonly lastCommandAt: number
+}
+
 /** Returns `stats conns`: every listening socket and connection (protocol.txt, "Connection statistics"). */
 function connectionStatistics(source: StatisticsSource): Statistic[] {
   const { context, listeners, udpListeners, connections, tls } = source
@@ -43,18 +51,20 @@ function connectionStatistics(source: StatisticsSource): Statistic[] {
     const state = peer === undefined ? 'conn_read' : 'conn_parse_cmd'
     lines.push([`${id}:state`, state], [`${id}:secs_since_last_cmd`, now - lastCommandAt])
   }
-  const add = ({ id, peer, listenAddress }: ConnectionEnds, stream: Duplex, state: string, since: number): void => {
+  const add = ({ ends, stream, state, lastCommandAt }: ListedConnection): void => {
+    const { id, peer, listenAddress } = ends
     lines.push(
       // memcached's name for a client of a unix socket, which has no address.
       [`${id}:addr`, peer === 'unix:' ? '?:<AF 0>' : peer],
       [`${id}:listen_addr`, localAddress(stream) ?? listenAddress],
       [`${id}:state`, state],
-      [`${id}:secs_since_last_cmd`, now - since],
+      [`${id}:secs_since_last_cmd`, now - lastCommandAt],
     )
   }
-  for (const { ends, stream, state, lastCommandAt } of connections) add(ends, stream, state, lastCommandAt)
+  for (const connection of connections) add(connection)
   // memcached calls a handshake reading, too.
-  for (const { ends, socket, startedAt } of tls?.pending ?? []) add(ends, socket, 'conn_read', startedAt)
+  for (const { ends, socket, startedAt } of tls?.pending ?? [])
+    add({ ends, stream: socket, state: 'conn_read', lastCommandAt: startedAt })
   return lines
 }
 

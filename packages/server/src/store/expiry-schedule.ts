@@ -1,4 +1,4 @@
-import { LRU_LISTS } from './item-layout.ts'
+import { CLASS_MASK, LRU_LISTS } from './item-layout.ts'
 import type { ItemStore } from './item-store.ts'
 import { ListCrawl, reclaimDead } from './lru-crawler.ts'
 
@@ -6,7 +6,6 @@ const MINUTE = 60
 /** A list is crawled at least once an hour. */
 const MAX_WAIT_SECONDS = 60 * MINUTE
 const MIN_WAIT_SECONDS = 5
-const CLASS_MASK = 63
 const SEGMENT_NAMES = ['hot', 'warm', 'cold', 'temp'] as const
 
 /** The result of a crawl of one list. */

@@ -57,7 +57,8 @@ export const ItemFlag = {
 } as const
 
 const LIST_SHIFT = 8
-const CLASS_BITS = 0x3f
+/** The part of a list's number that is its class. */
+export const CLASS_MASK = 0x3f
 const HEADER_CLASS_SHIFT = 25
 
 /**
@@ -77,12 +78,12 @@ export function listOf(info: number): number {
 
 /** Returns the class in an `INFO` word. */
 export function classOf(info: number): number {
-  return (info >>> LIST_SHIFT) & CLASS_BITS
+  return (info >>> LIST_SHIFT) & CLASS_MASK
 }
 
 /** Returns the class of the chunk that holds the header; it differs from the class of the item only for large items. */
 export function headerClassOf(info: number): number {
-  const header = (info >>> HEADER_CLASS_SHIFT) & CLASS_BITS
+  const header = (info >>> HEADER_CLASS_SHIFT) & CLASS_MASK
   return header === 0 ? classOf(info) : header
 }
 

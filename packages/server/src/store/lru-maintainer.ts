@@ -57,8 +57,8 @@ export class LruMaintainer {
     }
     while (moves < MOVES_PER_CLASS) {
       const done =
-        tails.pull(classId, Segment.hot, hotLimit, hotAge) +
-        tails.pull(classId, Segment.warm, warmLimit, warmAge) +
+        tails.pull(classId | Segment.hot, hotLimit, hotAge) +
+        tails.pull(classId | Segment.warm, warmLimit, warmAge) +
         (settings.lruSegmented ? tails.reclaim(classId) : 0)
       if (done === 0) break
       moves += done

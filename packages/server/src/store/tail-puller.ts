@@ -1,4 +1,4 @@
-import { INFO, ItemFlag, LAST_ACCESS, EXPTIME, PINS, Segment } from './item-layout.ts'
+import { CLASS_MASK, INFO, ItemFlag, LAST_ACCESS, EXPTIME, PINS, Segment } from './item-layout.ts'
 import type { LruStatistics } from './store-statistics.ts'
 import type { Lru } from './lru.ts'
 import { wordOffset } from './page-memory.ts'
@@ -50,17 +50,17 @@ export class TailPuller {
    * items it acted on.
    */
   reclaim(classId: number): number {
-    return this.#pullCold(classId, false)
+    return this.#pullCold(classId, 'reclaim')
   }
 
   /** Frees memory at the tail of COLD: of expired items, or, if there are none and it is allowed, of a live item. */
   evict(classId: number): boolean {
-    return this.#pullCold(classId, true) > 0
+    return this.#pullCold(classId, 'evict') > 0
   }
 
   /** Moves one item of HOT or WARM to COLD, or to WARM if it was used. */
   cool(classId: number, segment: number): boolean {
-    return this.pull(classId, segment, 0, 0) > 0
+    return this.pull(classId | segment, 0, 0) > 0
   }
 
   /** Removes expired items at the tail of TEMP. */
@@ -69,12 +69,12 @@ export class TailPuller {
   }
 
   /**
-   * Pulls at the tail of HOT or WARM. Its last item leaves if it was used, if the list has more than `limitBytes`, or
-   * if the item is older than `maxAge` seconds. Returns how many items it acted on.
+   * Pulls at the tail of HOT or WARM of a class. Its last item leaves if it was used, if the list has more than
+   * `limitBytes`, or if the item is older than `maxAge` seconds. Returns how many items it acted on.
    */
-  pull(classId: number, segment: number, limitBytes: number, maxAge: number): number {
+  pull(list: number, limitBytes: number, maxAge: number): number {
     const { lru, memory, statistics, now } = this.#store
-    const list = classId | segment
+    const classId = list & CLASS_MASK
     let acted = this.#removeDead(list)
     for (let depth = 0; depth < PULL_DEPTH; depth++) {
       const item = lru.tail(list)
@@ -85,7 +85,7 @@ export class TailPuller {
         words[at + INFO]! &= ~ItemFlag.active
         acted++
         lru.moveTo(item, classId | Segment.warm)
-        if (segment === Segment.warm) {
+        if (list === (classId | Segment.warm)) {
           statistics.movesWithinLru[list]!++
           continue
         }
@@ -100,7 +100,8 @@ export class TailPuller {
     return acted
   }
 
-  #pullCold(classId: number, evict: boolean): number {
+  #pullCold(classId: number, mode: 'reclaim' | 'evict'): number {
+    const evict = mode === 'evict'
     const { lru, memory, statistics, settings, now } = this.#store
     const list = classId | Segment.cold
     const removed = this.#removeDead(list)

@@ -68,8 +68,10 @@ function encodePlain(value: unknown): EncodedValue {
 }
 
 function timeOf(date: Date): bigint {
-  const time = date.getTime()
-  if (Number.isNaN(time)) throw cannotWrite(date, CLIENT, 'it is no valid time')
+  if (Object.keys(date).length > 0) throw cannotWrite(date, CLIENT, 'it has properties of its own')
+  // A subclass may have another `getTime`.
+  const time = Date.prototype.getTime.call(date)
+  if (Number.isNaN(time)) throw cannotWrite(date, CLIENT, 'the date is invalid')
   return BigInt(time)
 }
 

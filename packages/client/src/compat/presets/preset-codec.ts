@@ -1,4 +1,5 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { checkCompression } from '../../values/compression.ts'
 import type { CompressionOptions } from '../../values/compression.ts'
 import type { ValueCodec } from '../../values/value-codec.ts'
 import { dalliCodec } from './dalli.ts'
@@ -45,8 +46,11 @@ export function presetCodec(
   if (compression !== undefined && PLAIN.includes(name)) {
     throw new MemcacheOptionError(`${name} does not compress: leave compression out`)
   }
-  if (compression?.algorithm !== undefined) {
-    throw new MemcacheOptionError(`${name} has its own compression: set { overBytes } or true, not an algorithm`)
+  if (compression !== undefined) checkCompression(compression)
+  if (compression?.algorithm !== undefined || compression?.level !== undefined) {
+    throw new MemcacheOptionError(
+      `${name} has its own compression: set { overBytes } or true, not an algorithm or a level`,
+    )
   }
   const compressOverBytes = compression && (compression.overBytes ?? DEFAULT_OVER_BYTES)
   return PRESETS[name]({ compressOverBytes, maxDecompressedBytes })

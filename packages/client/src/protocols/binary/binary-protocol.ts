@@ -24,7 +24,11 @@ import { ClassicItemResponse } from '../../operations/item-response.ts'
 
 /** Writes one kind of operation, and reads its response, in the binary protocol. */
 interface BinaryCodec<Kind> {
-  /** Writes the request. @throws MemcacheUnsupportedError if the protocol has no command for it. */
+  /**
+   * Writes the request.
+   *
+   * @throws MemcacheUnsupportedError if the protocol has no command for it.
+   */
   write(operation: Kind, requests: RequestBuffer): void
   /**
    * Reads a packet of the response; returns whether the response is complete. Returns false if the packet does not

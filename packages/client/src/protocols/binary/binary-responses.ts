@@ -38,7 +38,7 @@ export function readKeyList(operation: KeyListOperation, packet: BinaryPacket, r
   const { body, extrasLength, valueStart, status } = packet
   if (status === Status.ok) {
     if (extrasLength < FLAGS_BYTES) responses.desync('sent a value without its client flags')
-    else if (!operation.match(body, extrasLength, valueStart)) responses.desync('sent a key that nobody asked for')
+    else if (!operation.match(body, extrasLength, valueStart)) responses.desync('sent a key that was not requested')
     else takeHit(operation, packet)
   } else if (status !== Status.notFound) {
     responses.fail(operation, packet)
@@ -123,7 +123,7 @@ export function readLines(operation: LinesOperation, packet: BinaryPacket, respo
   if (packet.opcode === Opcode.stat) {
     if (packet.keyLength > 0) {
       if (!takeLine(operation, `STAT ${packet.key()} ${packet.text()}`))
-        return responses.desync('sent an endless answer')
+        return responses.desync('sent too many lines of statistics')
       return false
     }
   } else {

@@ -32,7 +32,11 @@ export interface LineResponses {
  * second.
  */
 export interface LineCodec<Kind> {
-  /** Writes the request. @throws MemcacheUnsupportedError if the protocol has no command for it. */
+  /**
+   * Writes the request.
+   *
+   * @throws MemcacheUnsupportedError if the protocol has no command for it.
+   */
   write(operation: Kind, requests: RequestBuffer): void
   /** Reads a line of the response. Returns `DONE`, `MORE`, `DESYNC`, or the length of the data block that follows. */
   readLine(operation: Kind, responses: LineResponses, buffer: Buffer, start: number, end: number): number

@@ -185,7 +185,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
 
   /** Reads the value if it ends at its stated length; otherwise bytes were inserted or lost. */
   dataEnd(terminated: boolean): number {
-    if (!terminated) return this.#desync('sent a value that does not end where it said')
+    if (!terminated) return this.#desync('sent a value that does not end at its stated length')
     const operation = this.#sink.first()!
     const codec = operation.codec!
     const length = this.#valueLength
@@ -205,7 +205,7 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
   }
 
   longLine(): boolean {
-    this.#desync('sent an endless line: it is no memcached')
+    this.#desync('sent a line that does not end: it is not memcached')
     return false
   }
 
@@ -252,9 +252,9 @@ const LINE_BYTES = 6
 
 /**
  * Whether an empty value with client flags 0 may be an unfilled lease: `none` if the server has no leases; otherwise
- * meta commands distinguish a lease from a value (`told`), and classic commands do not (`untold`).
+ * meta commands distinguish a lease from a value, and classic commands do not.
  */
-export type Leases = 'told' | 'untold' | 'none'
+export type Leases = 'distinguished' | 'undistinguished' | 'none'
 
 /** Classic `get` and `gets` of many keys: VALUE lines with their blocks, then END (protocol.txt, "Retrieval command"). */
 export class KeyListCodec implements LineCodec<KeyListOperation> {
@@ -324,7 +324,7 @@ export class KeyListCodec implements LineCodec<KeyListOperation> {
     const { clientFlags, casUnique } = responses.valueLine
     if (operation.withCas) operation.casUnique = casUnique.toBigInt()
     const mayBeLease = start === end && clientFlags === 0 && this.#leases !== 'none'
-    if (mayBeLease && this.#leases === 'told') operation.takeEmpty()
+    if (mayBeLease && this.#leases === 'distinguished') operation.takeEmpty()
     else if (mayBeLease) operation.takeUncertain(buffer, start)
     else operation.take(buffer, start, end, clientFlags, owned)
   }

@@ -50,10 +50,12 @@ export class LinesCodec implements LineCodec<LinesOperation> {
   }
 
   readLine(operation: LinesOperation, responses: LineResponses, buffer: Buffer, start: number, end: number): number {
-    const untilEnd = operation.request.untilEnd === true
+    const { untilEnd = false, line } = operation.request
     if (!untilEnd || !isEnd(buffer, start, end)) {
       if (parseErrorLine(buffer, start, end) !== undefined) return responses.unexpected(operation, buffer, start, end)
-      if (!takeLine(operation, buffer.toString('latin1', start, end))) return DESYNC
+      const said = buffer.toString('latin1', start, end)
+      if (line?.test(said) === false) return responses.unexpected(operation, buffer, start, end)
+      if (!takeLine(operation, said)) return DESYNC
       if (untilEnd && !operation.isRefused) return MORE
     }
     operation.finish()

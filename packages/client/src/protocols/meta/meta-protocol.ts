@@ -1,7 +1,7 @@
 import { MetaCode, writeFlag, writeIntFlag, writeLineEnd, writeUint, writeUint64Flag } from 'memcache-ts-protocol'
 import type { RequestBuffer } from '../../connection/link.ts'
-import type { RetrievalOperation } from '../../operations/retrieval-operation.ts'
-import { DONE } from '../line/line-codec.ts'
+import type { RetrievalOperation, RetrievalRequest } from '../../operations/retrieval-operation.ts'
+import { DESYNC, DONE } from '../line/line-codec.ts'
 import { LinesCodec, writeStore } from '../line/shared-codecs.ts'
 import type { LineCodec, LineResponses } from '../line/line-codec.ts'
 import { readMetaResponse, writeCommandAndKey, writeKeyFlag, writeOpaque } from './meta-response.ts'
@@ -12,7 +12,7 @@ import type {
   StoreOperation,
   StoreStatus,
 } from '../../operations/write-operations.ts'
-import { NO_COUNTER } from '../../operations/write-operations.ts'
+import { counterDigits, MAX_COUNTER_BYTES, NO_COUNTER } from '../../operations/write-operations.ts'
 import { KeyListCodec, LineProtocol } from '../line/line-protocol.ts'
 
 const SPACE = 32
@@ -74,6 +74,7 @@ const metaRetrieval: LineCodec<RetrievalOperation> = {
       return responses.unexpected(operation, buffer, start, end)
     const { meta } = responses
     if (meta.code === MetaCode.VA) return meta.valueLength
+    if (!isOutcomeOf(operation.request, meta.code)) return responses.unexpected(operation, buffer, start, end)
     operation.finish(meta)
     return DONE
   },
@@ -95,6 +96,11 @@ const metaRetrieval: LineCodec<RetrievalOperation> = {
     operation.finish(responses.meta)
     return DONE
   },
+}
+
+/** Returns whether a response without a value may belong to a request: an item that has one is sent with it. */
+function isOutcomeOf({ value, compareCas }: RetrievalRequest, code: number): boolean {
+  return code === MetaCode.EN || (code === MetaCode.HD && (!value || compareCas !== undefined))
 }
 
 const MODES = { set: 83, add: 69, replace: 82, append: 65, prepend: 80 } as const
@@ -172,6 +178,8 @@ const metaDelete: LineCodec<DeleteOperation> = {
   },
 }
 
+const NO_COUNTER_CODES: ReadonlySet<number> = new Set([MetaCode.NF, MetaCode.NS, MetaCode.EX, MetaCode.EN])
+
 /** ma (protocol.txt, "Meta Arithmetic"). */
 const metaArithmetic: LineCodec<ArithmeticOperation> = {
   write(operation: ArithmeticOperation, requests: RequestBuffer): void {
@@ -204,19 +212,22 @@ const metaArithmetic: LineCodec<ArithmeticOperation> = {
     if (!readMetaResponse(operation, responses.meta, buffer, start, end))
       return responses.unexpected(operation, buffer, start, end)
     const { code, valueLength } = responses.meta
-    if (code === MetaCode.VA) return valueLength
+    if (code === MetaCode.VA) return valueLength > MAX_COUNTER_BYTES ? DESYNC : valueLength
+    // The value was requested, so that HD is no response either.
+    if (!NO_COUNTER_CODES.has(code)) return responses.unexpected(operation, buffer, start, end)
     operation.finish(NO_COUNTER)
     return DONE
   },
 
   readValue(
     operation: ArithmeticOperation,
-    _responses: LineResponses,
+    responses: LineResponses,
     buffer: Buffer,
     start: number,
     end: number,
   ): void {
-    operation.digits = buffer.toString('latin1', start, end)
+    operation.digits = counterDigits(buffer.toString('latin1', start, end))
+    if (operation.digits === undefined) responses.unexpected(operation, buffer, start, end)
   },
 
   endValue(operation: ArithmeticOperation, { meta }: LineResponses): number {
@@ -238,7 +249,7 @@ function metaWith(keyList: KeyListCodec): LineProtocol {
 }
 
 /** The meta commands, and classic `get` for many keys, which is faster (protocol.txt, "Meta Commands"). */
-export const metaProtocol = metaWith(new KeyListCodec('told'))
+export const metaProtocol = metaWith(new KeyListCodec('distinguished'))
 
 /** For memcached's own proxy as of 1.6.18, which fails on `mn` and loses hits of a `get` of several keys. */
-export const metaProxyProtocol = metaWith(new KeyListCodec('told', { oneKeyALine: true }))
+export const metaProxyProtocol = metaWith(new KeyListCodec('distinguished', { oneKeyALine: true }))

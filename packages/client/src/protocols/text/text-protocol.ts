@@ -15,7 +15,7 @@ import { LinesCodec, writeStore } from '../line/shared-codecs.ts'
 import type { LineCodec, LineResponses } from '../line/line-codec.ts'
 import { checkConditions, checkRetrieval, refuse, textKey } from '../refusals.ts'
 import type { ArithmeticOperation, DeleteOperation, StoreOperation } from '../../operations/write-operations.ts'
-import { NO_COUNTER } from '../../operations/write-operations.ts'
+import { counterDigits, NO_COUNTER } from '../../operations/write-operations.ts'
 import { KeyListCodec, LineProtocol } from '../line/line-protocol.ts'
 
 const SPACE = 32
@@ -183,14 +183,12 @@ const textArithmetic: LineCodec<ArithmeticOperation> = {
   ): number {
     const makes = operation.request.initial !== undefined
     if (makes && --operation.linesLeft === 0) return lineOfAdd(operation, responses, buffer, start, end)
-    // A decremented number keeps its length: spaces follow it.
-    const digits = buffer.toString('latin1', start, end).trimEnd()
-    const isCounted = /^\d+$/.test(digits)
-    if (!isCounted && parseOutcome(buffer, start, end) !== 'notFound') {
+    const digits = counterDigits(buffer.toString('latin1', start, end))
+    if (digits === undefined && parseOutcome(buffer, start, end) !== 'notFound') {
       const next = responses.unexpected(operation, buffer, start, end)
       return next === DONE && makes ? MORE : next
     }
-    if (isCounted) operation.finish({ digits, casUnique: 0n, ttlSeconds: Infinity })
+    if (digits !== undefined) operation.finish({ digits, casUnique: 0n, ttlSeconds: Infinity })
     else if (!makes) operation.finish(NO_COUNTER)
     return makes ? MORE : DONE
   },
@@ -223,7 +221,7 @@ function lineOfAdd(
 
 function textWith({ mayHaveLeases }: { readonly mayHaveLeases: boolean }): LineProtocol {
   return new LineProtocol('text', {
-    keyList: new KeyListCodec(mayHaveLeases ? 'untold' : 'none'),
+    keyList: new KeyListCodec(mayHaveLeases ? 'undistinguished' : 'none'),
     retrieval: textRetrieval(mayHaveLeases),
     store: textStore,
     delete: textDelete,

@@ -44,7 +44,7 @@ export async function bench(context: CommandContext, options: BenchOptions): Pro
   const names = Array.from({ length: keys }, (_, index) => `${prefix}:${index}`)
   if (!json)
     terminal.note(`${servers.map(({ name }) => name).join(', ')}: storing ${countText(keys)} values of ${size} B`)
-  await fill(context, names, value, ttl)
+  await fill(context, names, { value, ttl })
 
   const reads = measured()
   const stores = measured()
@@ -102,7 +102,11 @@ export async function bench(context: CommandContext, options: BenchOptions): Pro
   return failed === 0 ? ExitStatus.ok : ExitStatus.incomplete
 }
 
-async function fill({ client }: CommandContext, names: readonly string[], value: string, ttl: number): Promise<void> {
+async function fill(
+  { client }: CommandContext,
+  names: readonly string[],
+  { value, ttl }: { readonly value: string; readonly ttl: number },
+): Promise<void> {
   const step = 1000
   for (let start = 0; start < names.length; start += step) {
     const stored = await Promise.allSettled(

@@ -12,8 +12,7 @@ export interface SetOptions {
 /** `memcache-ts set`: stores text, or with `--value-json` a JSON value. `-` reads the value from the standard input. */
 export async function set(
   context: CommandContext,
-  key: string,
-  given: string,
+  { key, given }: { readonly key: string; readonly given: string },
   options: SetOptions,
 ): Promise<ExitStatus> {
   const text = given === '-' ? await readAll(context) : given

@@ -42,7 +42,7 @@ export async function top(context: CommandContext, { intervalSeconds, count }: T
   try {
     await sampleAll(context, watched)
     for (let round = 0; round < rounds && !stop.signal.aborted; round++) {
-      if (isScreen && round === 0) draw(context, watched, history, intervalSeconds)
+      if (isScreen && round === 0) draw(context, watched, { history, intervalSeconds })
       await delay(intervalSeconds * 1000, undefined, { signal: stop.signal }).catch(() => {})
       if (stop.signal.aborted) break
       if (keys?.paused === true) continue
@@ -52,7 +52,7 @@ export async function top(context: CommandContext, { intervalSeconds, count }: T
       )
       if (history.length > HISTORY) history.shift()
       if (context.json) terminal.json(watched.map(jsonOf))
-      else if (isScreen) draw(context, watched, history, intervalSeconds)
+      else if (isScreen) draw(context, watched, { history, intervalSeconds })
       else terminal.line(linesOf(context, watched, history).join('\n'))
     }
   } finally {
@@ -149,8 +149,7 @@ function sparkline(values: readonly number[]): string {
 function draw(
   context: CommandContext,
   watched: readonly Watched[],
-  history: readonly number[],
-  intervalSeconds: number,
+  { history, intervalSeconds }: { readonly history: readonly number[]; readonly intervalSeconds: number },
 ): void {
   const { terminal } = context
   const title = `${terminal.styled('bold', 'memcache-ts top')}  ${new Date().toLocaleTimeString()}  every ${intervalSeconds} s  ${terminal.styled('dim', 'p pauses, q ends')}`

@@ -16,6 +16,12 @@ export interface ResultPlace {
   readonly method: string
 }
 
+/** A decorated method, and the decorator's `cache` option. */
+interface CalledMethod<Choice> {
+  readonly method: DeclaredMethod
+  readonly choice: Choice | undefined
+}
+
 /**
  * Returns the place where the results of an object's methods are stored; `undefined` if there is no cache. It is called
  * before the method, so that a mistake that does not depend on the result keeps the method from running.
@@ -25,8 +31,7 @@ export interface ResultPlace {
 export function placeOf<Choice>(
   source: CacheSource<Choice>,
   self: object,
-  choice: Choice | undefined,
-  method: DeclaredMethod,
+  { method, choice }: CalledMethod<Choice>,
 ): ResultPlace | undefined {
   const cache = cacheFor(source, self, choice)
   if (cache === undefined) return undefined

@@ -16,6 +16,14 @@ import type { DeclaredMethod } from './class-owner.ts'
  */
 export type DecoratorKind = 'caches' | 'cachesByKey' | 'puts' | 'evicts' | 'evictsTags'
 
+/** A decorated method, as a source of caches registers it. */
+export interface SourceMethod<Choice> {
+  readonly name: string | symbol
+  /** The decorator's `cache` option. */
+  readonly choice: Choice | undefined
+  readonly kind: DecoratorKind
+}
+
 /**
  * The source of decorated methods' caches. The kit's decorators use the default cache of the process; a framework's
  * adapter has its own source, which may choose caches by another type than `Memcache` (`Choice`).
@@ -34,7 +42,7 @@ export interface CacheSource<Choice> {
    * Called for each decorated method of a class. A source with this method needs legacy decorators, since standard
    * decorators do not know their class.
    */
-  decorated?(prototype: object, method: string | symbol, choice: Choice | undefined, kind: DecoratorKind): void
+  decorated?(prototype: object, method: SourceMethod<Choice>): void
 }
 
 /** The source of the kit's decorators: the chosen cache, or the default cache of this process. */
@@ -59,8 +67,10 @@ export type ClassDecoratorOf = <Class extends AnyClass>(target: Class, context?:
  * Subclasses without their own `@CacheConfig` inherit it; a class and such a subclass share the results of the methods
  * that both have.
  *
+ * @example
+ *   export @CacheConfig({ name: 'cities', version: 2 }) class Cities { … }
+ *
  * @throws MemcacheOptionError if an option is unknown or of a wrong type.
- * @CacheConfig( { name: 'cities', version: 2 }) class Cities { @Cached('5m') async find(id: number) { … } }
  */
 export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
   requireOptions('@CacheConfig', config)
@@ -75,7 +85,7 @@ export function CacheConfig(config: CacheConfigOptions): ClassDecoratorOf {
  */
 export function configureClass<Choice>(config: CacheConfigOptions<Choice>): ClassDecoratorOf {
   requireOptions('@CacheConfig', config)
-  checkOptions('@CacheConfig', config, ['name', 'version', 'cache'], OPTION_HINTS)
+  checkOptions('@CacheConfig', config, { names: ['name', 'version', 'cache'], hints: OPTION_HINTS })
   if (config.name === '')
     throw new MemcacheOptionError("@CacheConfig: name must not be empty: write @CacheConfig({ name: 'cities' })")
   const { name = 'default', version } = config
@@ -139,7 +149,11 @@ function namespaceOfClass(constructor: Function, cache: Memcache, method?: Decla
       )
     }
     const isNamed = configOf(constructor)?.name !== undefined
-    declared = new DeclaredNamespace(classOwner(constructor, isNamed, method), { name, version, cache })
+    declared = new DeclaredNamespace(classOwner(constructor, { naming: isNamed ? 'written' : 'implied', method }), {
+      name,
+      version,
+      cache,
+    })
     namespaces.set(constructor, declared)
   }
   return declared.namespace

@@ -70,10 +70,13 @@ export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
   options: CacheEvictOptions<Args, Choice>,
 ): MethodDecoratorOf<Args, unknown> {
   requireOptions('@CacheEvict', options)
-  checkOptions('@CacheEvict', options, OPTION_NAMES, {
-    ...OPTION_HINTS,
-    allEntries: 'all',
-    beforeInvocation: `when: 'before'`,
+  checkOptions('@CacheEvict', options, {
+    names: OPTION_NAMES,
+    hints: {
+      ...OPTION_HINTS,
+      allEntries: 'all',
+      beforeInvocation: `when: 'before'`,
+    },
   })
   const { key, tags, all = false, soft = false, when = 'after', condition, cache } = options
   requireSync('@CacheEvict', { key, tags: functionOf(tags), condition })
@@ -89,36 +92,44 @@ export function cacheEvictMethod<Args extends readonly unknown[], Choice>(
   if (all && soft)
     throw new MemcacheOptionError('@CacheEvict: all and soft cannot be combined: use tags instead of all')
   const kind = key === undefined && !all ? 'evictsTags' : 'evicts'
-  return decorateMethod<Args, unknown, Choice>('@CacheEvict', kind, source, cache, (method, about) => {
-    const { parameters } = about
-    const keyFor = syncWithObject('@CacheEvict: key', key, parameters)
-    const tagsFor = tagsWithObject(tags, parameters)
-    const conditionFor = syncWithObject('@CacheEvict: condition', condition, parameters)
-    const evict = async ({ cache, namespace }: ResultPlace, self: object, args: readonly unknown[]): Promise<void> => {
-      if (conditionFor !== undefined && !conditionFor(args, self)) return
-      const evictKey = async (): Promise<unknown> => {
-        if (keyFor === undefined) return undefined
-        return soft ? namespace.markStale(keyFor(args, self)) : namespace.delete(keyFor(args, self))
+  return decorateMethod<Args, unknown, Choice>(
+    { owner: '@CacheEvict', kind, choice: cache },
+    source,
+    (method, about) => {
+      const { parameters } = about
+      const keyFor = syncWithObject('@CacheEvict: key', key, parameters)
+      const tagsFor = tagsWithObject(tags, parameters)
+      const conditionFor = syncWithObject('@CacheEvict: condition', condition, parameters)
+      const evict = async (
+        { cache, namespace }: ResultPlace,
+        self: object,
+        args: readonly unknown[],
+      ): Promise<void> => {
+        if (conditionFor !== undefined && !conditionFor(args, self)) return
+        const evictKey = async (): Promise<unknown> => {
+          if (keyFor === undefined) return undefined
+          return soft ? namespace.markStale(keyFor(args, self)) : namespace.delete(keyFor(args, self))
+        }
+        const evictTags = async (): Promise<void> => {
+          const given = tagsFor(args, self)
+          const { tags: known, fault } = lateTags(given)
+          // The values with the other tags are out of date, too.
+          const usable = fault === undefined ? known : usableTags(given)
+          if (usable.length > 0) await cache.invalidateTags(usable, { soft })
+          if (fault !== undefined) throw fault
+        }
+        // All three are carried out, even if one of them fails.
+        const ends = await Promise.allSettled([evictKey(), evictTags(), all ? namespace.clear() : undefined])
+        for (const end of ends) if (end.status === 'rejected') throw end.reason
       }
-      const evictTags = async (): Promise<void> => {
-        const given = tagsFor(args, self)
-        const { tags: known, fault } = lateTags(given)
-        // The values with the other tags are out of date, too.
-        const usable = fault === undefined ? known : usableTags(given)
-        if (usable.length > 0) await cache.invalidateTags(usable, { soft })
-        if (fault !== undefined) throw fault
+      const replacement: AsyncMethod<Args, unknown> = async function (this: object, ...args) {
+        const place = placeOf(source, this, { method: about, choice: cache })
+        if (when === 'before' && place !== undefined) await evict(place, this, args)
+        const value = await method.apply(this, args)
+        if (when === 'after' && place !== undefined) await afterMethod(place, () => evict(place, this, args))
+        return value
       }
-      // All three are carried out, even if one of them fails.
-      const ends = await Promise.allSettled([evictKey(), evictTags(), all ? namespace.clear() : undefined])
-      for (const end of ends) if (end.status === 'rejected') throw end.reason
-    }
-    const replacement: AsyncMethod<Args, unknown> = async function (this: object, ...args) {
-      const place = placeOf(source, this, cache, about)
-      if (when === 'before' && place !== undefined) await evict(place, this, args)
-      const value = await method.apply(this, args)
-      if (when === 'after' && place !== undefined) await afterMethod(place, () => evict(place, this, args))
-      return value
-    }
-    return replacement
-  })
+      return replacement
+    },
+  )
 }

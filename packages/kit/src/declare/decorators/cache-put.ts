@@ -64,7 +64,7 @@ export function cachePutMethod<Args extends readonly unknown[], Value, Choice>(
   options: CachePutOptions<Args, Value, Choice>,
 ): MethodDecoratorOf<Args, Value> {
   requireOptions('@CachePut', options)
-  checkOptions('@CachePut', options, OPTION_NAMES, OPTION_HINTS)
+  checkOptions('@CachePut', options, { names: OPTION_NAMES, hints: OPTION_HINTS })
   const { key, ttlSeconds, tags, condition, unless, cache } = options
   if (typeof key !== 'function') {
     throw new MemcacheOptionError(`@CachePut needs a key: { key: (city) => ['find', city.id] } for a @Cached find(id)`)
@@ -73,34 +73,38 @@ export function cachePutMethod<Args extends readonly unknown[], Value, Choice>(
   requireTags('@CachePut', tags)
   requireCacheChoice('@CachePut', source, cache)
   if (ttlSeconds !== undefined) ttlToSeconds(ttlSeconds)
-  return decorateMethod<Args, Value, Choice>('@CachePut', 'puts', source, cache, (method, about) => {
-    const { parameters } = about
-    const keyFor = syncWithObject('@CachePut: key', key, parameters)
-    const tagsFor = tagsWithObject(tags, parameters)
-    const conditionFor = syncWithObject('@CachePut: condition', condition, parameters)
-    const withValue = parameters === undefined ? undefined : parameters + 1
-    const unlessFor = syncWithObject('@CachePut: unless', unless, withValue)
-    const replacement: AsyncMethod<Args, Value> = async function (this: object, ...args) {
-      const place = placeOf(source, this, cache, about)
-      const value = await method.apply(this, args)
-      if (place === undefined) return value
-      await afterMethod(place, async ({ namespace, report }) => {
-        if (conditionFor !== undefined && !conditionFor(args, this)) return
-        const parts = keyFor(args, this)
-        try {
-          const isRefused = value === undefined || (unlessFor !== undefined && unlessFor([value, ...args], this))
-          const { tags: usable, fault } = lateTags(tagsFor(args, this))
-          if (fault !== undefined) throw fault
-          if (isRefused) await namespace.delete(parts)
-          else await namespace.set(parts, value, { ttlSeconds, tags: usable })
-        } catch (error) {
-          // The stored value is out of date. If its key is invalid, this throws again.
-          await namespace.delete(parts)
-          report.unstorable(place.method, error)
-        }
-      })
-      return value
-    }
-    return replacement
-  })
+  return decorateMethod<Args, Value, Choice>(
+    { owner: '@CachePut', kind: 'puts', choice: cache },
+    source,
+    (method, about) => {
+      const { parameters } = about
+      const keyFor = syncWithObject('@CachePut: key', key, parameters)
+      const tagsFor = tagsWithObject(tags, parameters)
+      const conditionFor = syncWithObject('@CachePut: condition', condition, parameters)
+      const withValue = parameters === undefined ? undefined : parameters + 1
+      const unlessFor = syncWithObject('@CachePut: unless', unless, withValue)
+      const replacement: AsyncMethod<Args, Value> = async function (this: object, ...args) {
+        const place = placeOf(source, this, { method: about, choice: cache })
+        const value = await method.apply(this, args)
+        if (place === undefined) return value
+        await afterMethod(place, async ({ namespace, report }) => {
+          if (conditionFor !== undefined && !conditionFor(args, this)) return
+          const parts = keyFor(args, this)
+          try {
+            const isRefused = value === undefined || (unlessFor !== undefined && unlessFor([value, ...args], this))
+            const { tags: usable, fault } = lateTags(tagsFor(args, this))
+            if (fault !== undefined) throw fault
+            if (isRefused) await namespace.delete(parts)
+            else await namespace.set(parts, value, { ttlSeconds, tags: usable })
+          } catch (error) {
+            // The stored value is out of date. If its key is invalid, this throws again.
+            await namespace.delete(parts)
+            report.unstorable(place.method, error)
+          }
+        })
+        return value
+      }
+      return replacement
+    },
+  )
 }

@@ -67,6 +67,12 @@ export function Cached<Args extends readonly unknown[] = [], Value = unknown>(
   return cachedMethod(PROCESS_CACHE, options)
 }
 
+/** A call of a decorated method. */
+interface MethodCall {
+  readonly self: object
+  readonly args: readonly unknown[]
+}
+
 /**
  * Returns `@Cached` for adapters, with their own source of caches.
  *
@@ -79,61 +85,55 @@ export function cachedMethod<Args extends readonly unknown[], Value, Choice>(
   const resolved = toMethodOptions(options)
   requireCacheChoice('@Cached', source, resolved.cache)
   const { key, tags, condition, unless, cache, ...loading } = resolved
-  return decorateMethod<Args, Value, Choice>(
-    '@Cached',
-    key === undefined ? 'caches' : 'cachesByKey',
-    source,
-    cache,
-    (method, about) => {
-      const { name, parameters } = about
-      const keyFor = syncWithObject('@Cached: key', key, parameters)
-      const tagsFor = tagsWithObject(tags, parameters)
-      const conditionFor = syncWithObject('@Cached: condition', condition, parameters)
-      const withValue = parameters === undefined ? undefined : parameters + 1
-      const unlessFor = syncWithObject('@Cached: unless', unless, withValue)
-      const own = keyFor === undefined ? ownKeyPart(about) : ''
-      const keyOf = (args: readonly unknown[], self: object): readonly KeyPart[] =>
-        keyFor === undefined ? [own, ...argumentParts(args, String(name), self)] : keyFor(args, self)
-      const isCached = (args: readonly unknown[], self: object): boolean =>
-        conditionFor === undefined || conditionFor(args, self)
-      const run = async (
-        cache: Memcache | undefined,
-        self: object,
-        args: readonly unknown[],
-        context: Pick<LoadContext, 'skipStore'>,
-      ) => {
-        const value = await method.apply(self, args as [...Args])
-        refuseObservable(value, self, name)
-        if (unlessFor === undefined) return value
-        try {
-          if (unlessFor([value, ...args], self)) context.skipStore()
-        } catch (error) {
-          // The method itself has succeeded, so its caller must not get this error.
-          context.skipStore()
-          if (cache !== undefined) engineOf(cache).host.report.unstorable(methodTitle(self, name), error)
-        }
-        return value
+  const kind = key === undefined ? 'caches' : 'cachesByKey'
+  return decorateMethod<Args, Value, Choice>({ owner: '@Cached', kind, choice: cache }, source, (method, about) => {
+    const { name, parameters } = about
+    const keyFor = syncWithObject('@Cached: key', key, parameters)
+    const tagsFor = tagsWithObject(tags, parameters)
+    const conditionFor = syncWithObject('@Cached: condition', condition, parameters)
+    const withValue = parameters === undefined ? undefined : parameters + 1
+    const unlessFor = syncWithObject('@Cached: unless', unless, withValue)
+    const own = keyFor === undefined ? ownKeyPart(about) : ''
+    const keyOf = (args: readonly unknown[], self: object): readonly KeyPart[] =>
+      keyFor === undefined ? [own, ...argumentParts(args, String(name), self)] : keyFor(args, self)
+    const isCached = (args: readonly unknown[], self: object): boolean =>
+      conditionFor === undefined || conditionFor(args, self)
+    const run = async (
+      { self, args }: MethodCall,
+      cache: Memcache | undefined,
+      context: Pick<LoadContext, 'skipStore'>,
+    ) => {
+      const value = await method.apply(self, args as [...Args])
+      refuseObservable(value, self, name)
+      if (unlessFor === undefined) return value
+      try {
+        if (unlessFor([value, ...args], self)) context.skipStore()
+      } catch (error) {
+        // The method itself has succeeded, so its caller must not get this error.
+        context.skipStore()
+        if (cache !== undefined) engineOf(cache).host.report.unstorable(methodTitle(self, name), error)
       }
-      const replacement: AsyncMethod<Args, Value> = async function (this: object, ...args) {
-        const found = cacheFor(source, this, cache)
-        if (found === undefined || !isCached(args, this)) return method.apply(this, args)
-        const { load, tags } = taggedLoad(tagsFor(args, this), (context) => run(found, this, args, context))
-        return namespaceOf(this, found, about).getOrSet(keyOf(args, this), load, { ...loading, tags })
+      return value
+    }
+    const replacement: AsyncMethod<Args, Value> = async function (this: object, ...args) {
+      const found = cacheFor(source, this, cache)
+      if (found === undefined || !isCached(args, this)) return method.apply(this, args)
+      const { load, tags } = taggedLoad(tagsFor(args, this), (context) => run({ self: this, args }, found, context))
+      return namespaceOf(this, found, about).getOrSet(keyOf(args, this), load, { ...loading, tags })
+    }
+    registerCachedMethod(replacement, about, (self) => {
+      const found = cacheFor(source, self, cache)
+      return {
+        namespace: found === undefined ? undefined : namespaceOf(self, found, about),
+        loading,
+        keyOf: (args) => keyOf(args, self),
+        tagsOf: (args) => tagsFor(args, self),
+        isCached: (args) => isCached(args, self),
+        run: (args, context) => run({ self, args }, found, context),
       }
-      registerCachedMethod(replacement, about, (self) => {
-        const found = cacheFor(source, self, cache)
-        return {
-          namespace: found === undefined ? undefined : namespaceOf(self, found, about),
-          loading,
-          keyOf: (args) => keyOf(args, self),
-          tagsOf: (args) => tagsFor(args, self),
-          isCached: (args) => isCached(args, self),
-          run: (args, context) => run(found, self, args, context),
-        }
-      })
-      return replacement
-    },
-  )
+    })
+    return replacement
+  })
 }
 
 function toMethodOptions<Args extends readonly unknown[], Value, Choice>(
@@ -141,7 +141,7 @@ function toMethodOptions<Args extends readonly unknown[], Value, Choice>(
 ): CachedMethodOptions<Args, Value, Choice> {
   const resolved = typeof options === 'number' || typeof options === 'string' ? { ttlSeconds: options } : options
   requireOptions('@Cached', resolved)
-  checkOptions('@Cached', resolved, OPTION_NAMES, OPTION_HINTS)
+  checkOptions('@Cached', resolved, { names: OPTION_NAMES, hints: OPTION_HINTS })
   const { key, tags, condition, unless, cache: _, ...loading } = resolved
   requireSync('@Cached', { key, tags: functionOf(tags), condition, unless })
   requireTags('@Cached', tags)
@@ -185,6 +185,9 @@ type ResultOf<Method> = Method extends (...args: never[]) => Promise<infer Value
 /**
  * Returns the cached results of a method with `@Cached`, by its arguments, regardless of the decorators above and below
  * it.
+ *
+ * @example
+ *   await cacheOf(cities, 'find').delete([42])
  *
  * @throws MemcacheOptionError if the method does not have `@Cached`.
  */

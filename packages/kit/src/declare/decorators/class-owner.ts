@@ -57,17 +57,16 @@ export function processMethodsOf(constructor: Function): readonly (string | symb
   return found
 }
 
-/**
- * Returns a class as the owner of its namespace.
- *
- * @param isNamed whether `@CacheConfig` of the class or a superclass sets the name.
- * @param method the method of a standard decorator, which does not know its class.
- */
-export function classOwner(
-  constructor: Function,
-  isNamed: boolean,
-  method: DeclaredMethod | undefined,
-): NamespaceOwner {
+/** Where the namespace of a class gets its name and its site from. */
+interface ClassNaming {
+  /** Whether `@CacheConfig` of the class or a superclass sets the name. */
+  readonly naming: NamespaceOwner['naming']
+  /** The method of a standard decorator, which does not know its class. */
+  readonly method: DeclaredMethod | undefined
+}
+
+/** Returns a class as the owner of its namespace. */
+export function classOwner(constructor: Function, { naming, method }: ClassNaming): NamespaceOwner {
   let owner = OWNERS.get(constructor)
   if (owner === undefined) {
     const prototype = constructor.prototype as object
@@ -76,7 +75,7 @@ export function classOwner(
     owner = {
       title: constructor.name === '' ? 'a class without a name' : `class ${constructor.name}`,
       site: own ?? inheritedSite(prototype) ?? method?.site,
-      naming: isNamed ? 'written' : 'implied',
+      naming,
       isInherited: own === undefined,
       methods: () => cachedMethodNames(constructor),
     }

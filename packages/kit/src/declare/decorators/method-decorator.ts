@@ -30,23 +30,25 @@ export interface DecoratedMethod {
   readonly onObject: (task: (self: object) => void) => void
 }
 
+/** A decorator of methods. */
+interface Decorator<Choice> {
+  /** Its name in messages: `@Cached`. */
+  readonly owner: string
+  readonly kind: DecoratorKind
+  /** Its `cache` option, for a source that registers methods. */
+  readonly choice: Choice | undefined
+}
+
 /** Returns the replacement of a method. */
 type Replace<Args extends readonly unknown[], Value> = (
   method: AsyncMethod<Args, Value>,
   about: DecoratedMethod,
 ) => AsyncMethod<Args, Value>
 
-/**
- * Returns a decorator of both kinds from the replacement of a method; name, length and Reflect metadata are kept.
- *
- * @param owner the decorator's name in messages: `@Cached`.
- * @param choice the decorator's `cache` option, for a source that registers methods.
- */
+/** Returns a decorator of both kinds from the replacement of a method; name, length and Reflect metadata are kept. */
 export function decorateMethod<Args extends readonly unknown[], Value, Choice>(
-  owner: string,
-  kind: DecoratorKind,
+  { owner, kind, choice }: Decorator<Choice>,
   source: CacheSource<Choice>,
-  choice: Choice | undefined,
   replace: Replace<Args, Value>,
 ): MethodDecoratorOf<Args, Value> {
   const decorator = (
@@ -78,7 +80,7 @@ export function decorateMethod<Args extends readonly unknown[], Value, Choice>(
     }
     const method = requireMethod<Args, Value>(owner, context, descriptor?.value)
     if (typeof target === 'function') throw staticMethod(owner, context)
-    source.decorated?.(target, context, choice, kind)
+    source.decorated?.(target, { name: context, choice, kind })
     const site = declareClass(target, decorator)
     if (source.decorated === undefined && choice === undefined) declareProcessMethod(target, context)
     const parameters = countParameters(method, target, context)

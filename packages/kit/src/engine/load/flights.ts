@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import { Abandonment } from './abandonment.ts'
+import { Abandonment, reasonOf } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
 import { onAbort } from './waiting.ts'
 
@@ -49,7 +49,11 @@ export class Flights<Result> {
     return flight
   }
 
-  /** Waits for the result. @throws the signal's reason if the signal is aborted first. */
+  /**
+   * Waits for the result.
+   *
+   * @throws the signal's reason if the signal is aborted first.
+   */
   wait(key: string, flight: Flight<Result>, signal: StopSource | undefined): Promise<Result> {
     const waiting = flight.node === undefined ? undefined : currentLoad()?.waitFor(flight.node)
     const result = this.#wait(key, flight, signal)
@@ -66,9 +70,9 @@ export class Flights<Result> {
         if (flight.waiters === 0 && !flight.background) {
           // The next caller starts new work instead of joining aborted work.
           this.#forget(key, flight)
-          flight.stop.abort(signal.reason)
+          flight.stop.abort(reasonOf(signal))
         }
-        reject(signal.reason)
+        reject(reasonOf(signal))
       }
       if (signal.aborted) return leave()
       const unwatch = onAbort(signal, leave)
@@ -210,8 +214,9 @@ export class LoadNode {
   }
 
   /**
-   * Counts a load that runs alone within a load that it would have to wait for. @throws MemcacheOptionError if such
-   * loads do not end.
+   * Counts a load that runs alone within a load that it would have to wait for.
+   *
+   * @throws MemcacheOptionError if such loads do not end.
    */
   checkNesting(): void {
     const [name] = this.#names

@@ -177,17 +177,25 @@ export interface ResolvedLoading {
   readonly l1: boolean
 }
 
-/** Returns a lifetime or options as options. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns a lifetime or options as options.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function toGetOrSetOptions(options: Ttl | GetOrSetOptions | undefined): GetOrSetOptions {
   if (options === undefined) return {}
   if (typeof options !== 'object') return { ttlSeconds: options }
   checkObject('getOrSet', options)
-  checkOptions('getOrSet', options, GET_OR_SET_OPTIONS, OPTION_HINTS)
+  checkOptions('getOrSet', options, { names: GET_OR_SET_OPTIONS, hints: OPTION_HINTS })
   checkCallOptions(options)
   return options
 }
 
-/** Checks the options that belong to one caller. @throws MemcacheOptionError if one is invalid. */
+/**
+ * Checks the options that belong to one caller.
+ *
+ * @throws MemcacheOptionError if one is invalid.
+ */
 export function checkCallOptions({ tags, signal, forceFresh }: Partial<GetOrSetOptions>): void {
   if (tags !== undefined) checkTags(tags)
   if (signal !== undefined && typeof signal?.addEventListener !== 'function') {
@@ -255,7 +263,7 @@ export function resolveLoading(options: LoadingOptions, defaults: Ttl | LoadingD
   return {
     ttlSeconds,
     vary: (seconds) => (seconds === Infinity ? seconds : shortened(seconds, jitter)),
-    // An infinite stale time is cut to the longest finite one: the remaining time of an item tells whether it is fresh.
+    // An infinite stale time is cut to the longest finite one: an item is fresh or stale by its remaining time.
     staleSeconds: staleSeconds === 0 ? 0 : Math.min(MAX_FINITE_SECONDS, ttlToSeconds(staleSeconds, 'staleSeconds')),
     nullTtlSeconds: ttlToSeconds(nullTtlSeconds, 'nullTtlSeconds'),
     softTimeoutMs,
@@ -268,7 +276,7 @@ export function resolveLoading(options: LoadingOptions, defaults: Ttl | LoadingD
 function betaOf(earlyRefresh: boolean | EarlyRefreshOptions): number {
   if (typeof earlyRefresh !== 'object' || earlyRefresh === null)
     return booleanOption('earlyRefresh', earlyRefresh) ? 1 : 0
-  checkOptions('earlyRefresh', earlyRefresh, ['beta'])
+  checkOptions('earlyRefresh', earlyRefresh, { names: ['beta'] })
   const { beta = 1 } = earlyRefresh
   if (!(positiveOption('earlyRefresh.beta', beta) < Infinity)) {
     throw new MemcacheOptionError('earlyRefresh.beta must be finite, since with Infinity every call would load')

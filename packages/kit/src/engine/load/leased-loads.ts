@@ -97,7 +97,11 @@ export class LeasedLoads {
     return this.#underWay
   }
 
-  /** Waits for a running load. @throws the signal's reason if the signal is aborted first. */
+  /**
+   * Waits for a running load.
+   *
+   * @throws the signal's reason if the signal is aborted first.
+   */
   wait(name: string, flight: Flight<LoadOutcome>, signal: StopSource | undefined): Promise<LoadOutcome> {
     return this.running.wait(name, flight, signal).then((outcome) => {
       // A value that is not confirmed goes only to the caller that loaded it.
@@ -250,7 +254,7 @@ export class LeasedLoads {
     lease: HeldLease,
     { value, encoded, facts, lifetime: { freshSeconds, keptSeconds } }: LoadedItem,
   ): Promise<LoadOutcome> {
-    const { store, codec, report, tags, memory } = this.#context
+    const { store, codec, report, tags, memory, ambiguous } = this.#context
     const generations = facts.tags ?? NO_GENERATIONS
     const isBare = facts.tags === undefined && facts.freshUntilMs === undefined
     const item = isBare ? encoded : codec.entry(encoded, facts)
@@ -259,7 +263,7 @@ export class LeasedLoads {
     const stamp = memory?.stamp()
     const { casUnique } = lease
     const filling = store.fill<typeof UNAVAILABLE>(name, { item, casUnique, ttlSeconds: keptSeconds }, (error) =>
-      unavailable(error, report),
+      unavailable(error, report, () => ambiguous.notFilled(name)),
     )
     const filled = (given: Filled | typeof UNAVAILABLE, current: Generations | typeof UNAVAILABLE): LoadOutcome => {
       if (given === UNAVAILABLE) return { value, confirmed: false }

@@ -6,8 +6,8 @@ import type { AdaptiveStore } from '../store/adaptive-store.ts'
 const MAX_WATCHED = 10_000
 
 /**
- * Stale values that another process has claimed to reload. memcached grants that right once: if the process dies,
- * nobody reloads the value until it expires. A caller that sees the same claim for longer than a lease lasts therefore
+ * Stale values that another process has claimed to reload. memcached grants that right once: if the process dies, no
+ * process reloads the value until it expires. A caller that sees the same claim for longer than a lease lasts therefore
  * lets the next caller try. After a loader's error the same rule allows one attempt per lease.
  */
 export class AbandonedClaims {
@@ -40,9 +40,9 @@ const MAX_KEYS = 10_000
 
 /**
  * Leases that this process may hold without knowing: the request was sent, and no response came. A slow server may
- * grant a lease after the client timed out; until it is released, other callers wait for a value that nobody loads. The
- * unfilled item is therefore deleted, at once (behind the request on the same connection) and again when the server is
- * back.
+ * grant a lease after the client timed out; until it is released, other callers wait for a value that no process loads.
+ * The unfilled item is therefore deleted, at once (behind the request on the same connection) and again when the server
+ * is back.
  */
 export class AmbiguousLeases {
   readonly #store: AdaptiveStore
@@ -55,7 +55,12 @@ export class AmbiguousLeases {
   /** Notes a lookup that failed and may have been granted a lease. */
   add(key: string, error: unknown): void {
     // A request that was never sent was granted nothing.
-    if (!(error instanceof MemcacheError) || !error.ambiguous || this.#keys.size >= MAX_KEYS) return
+    if (error instanceof MemcacheError && error.ambiguous) this.notFilled(key)
+  }
+
+  /** Notes a lease that this process holds and could not fill: nobody will fill it. */
+  notFilled(key: string): void {
+    if (this.#keys.size >= MAX_KEYS) return
     this.#keys.add(key)
     this.#free(key)
   }

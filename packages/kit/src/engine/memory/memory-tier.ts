@@ -94,7 +94,10 @@ export class MemoryTier {
 
   /** @throws MemcacheOptionError if an option is unknown or invalid. */
   constructor(options: MemoryOptions, clock: Clock) {
-    checkOptions('l1', options, OPTION_NAMES, { ttl: 'ttlSeconds', max: 'maxItems', maxSize: 'maxBytes' })
+    checkOptions('l1', options, {
+      names: OPTION_NAMES,
+      hints: { ttl: 'ttlSeconds', max: 'maxItems', maxSize: 'maxBytes' },
+    })
     const { ttlSeconds = 5, maxItems = 10_000, maxBytes = 64e6, values = 'copied' } = options
     if (!Number.isSafeInteger(maxItems) || maxItems < 1)
       throw mustBe('maxItems', 'a whole number greater than 0', maxItems)

@@ -129,7 +129,7 @@ export class CacheReport {
 
   hit(key: string): void {
     this.stats.hits++
-    this.#tell('hit', key)
+    this.#emit('hit', key)
   }
 
   memoryHit(key: string): void {
@@ -139,38 +139,38 @@ export class CacheReport {
 
   miss(key: string): void {
     this.stats.misses++
-    this.#tell('miss', key)
+    this.#emit('miss', key)
   }
 
   stale(key: string): void {
     this.stats.stale++
-    this.#tell('stale', key)
+    this.#emit('stale', key)
   }
 
   loaded(key: string, milliseconds: number): void {
     this.stats.loadMs += milliseconds
-    this.#tell('load', key, milliseconds)
+    this.#emit('load', key, milliseconds)
   }
 
   loadFailed(key: string, milliseconds: number, error: unknown): void {
     this.stats.loadMs += milliseconds
     this.stats.loadErrors++
-    this.#tell('loadError', key, error, milliseconds)
+    this.#emit('loadError', key, error, milliseconds)
   }
 
   set(key: string): void {
     this.stats.sets++
-    this.#tell('set', key)
+    this.#emit('set', key)
   }
 
   deleted(key: string): void {
     this.stats.invalidations++
-    this.#tell('delete', key)
+    this.#emit('delete', key)
   }
 
   invalidated(tags: readonly string[]): void {
     this.stats.invalidations++
-    this.#tell('invalidate', tags)
+    this.#emit('invalidate', tags)
   }
 
   limited(): void {
@@ -203,26 +203,26 @@ export class CacheReport {
 
   failed(error: unknown): void {
     this.stats.cacheErrors++
-    this.#tell('cacheError', error)
+    this.#emit('cacheError', error)
   }
 
   degraded(error: unknown): void {
-    this.#tell('degraded', error)
+    this.#emit('degraded', error)
   }
 
   recovered(server: string): void {
-    this.#tell('recovered', server)
+    this.#emit('recovered', server)
   }
 
   away(error: unknown): void {
-    this.#tell('away', error)
+    this.#emit('away', error)
   }
 
   back(server: string): void {
-    this.#tell('back', server)
+    this.#emit('back', server)
   }
 
-  #tell<Name extends keyof MemcacheEvents>(name: Name, ...details: MemcacheEvents[Name]): void {
+  #emit<Name extends keyof MemcacheEvents>(name: Name, ...details: MemcacheEvents[Name]): void {
     const listened = CHANNELS[name]
     if (listened.hasSubscribers) listened.publish({ cache: this.#emitter, details })
     const emitter = this.#emitter as EventEmitter

@@ -54,7 +54,7 @@ export class ServerHealth implements CacheHealth {
       this.#down.delete(server)
       log.info(`memcache-ts: the cache works again: ${server}`)
       report.recovered(server)
-      this.#tell('over', server)
+      this.#notify('over', server)
       this.#settle()
     })
     client.on('discoveryError', (error) => {
@@ -66,7 +66,7 @@ export class ServerHealth implements CacheHealth {
       for (const server of this.#down.keys()) {
         if (servers.includes(server)) continue
         this.#down.delete(server)
-        this.#tell('over', server)
+        this.#notify('over', server)
       }
       this.#settle()
     })
@@ -98,17 +98,17 @@ export class ServerHealth implements CacheHealth {
     this.#isAway = isAway
     if (isAway) {
       const error = this.#down.values().next().value
-      this.#tell('away', error)
+      this.#notify('away', error)
       this.#report.away(error)
     } else {
-      this.#tell('back', up ?? '')
+      this.#notify('back', up ?? '')
       this.#report.back(up ?? '')
     }
   }
 
-  #tell(name: 'back' | 'over', server: string): void
-  #tell(name: 'away', error: unknown): void
-  #tell(name: keyof OutageListener, detail: unknown): void {
+  #notify(name: 'back' | 'over', server: string): void
+  #notify(name: 'away', error: unknown): void
+  #notify(name: keyof OutageListener, detail: unknown): void {
     for (const listener of this.#listeners) {
       try {
         listener[name]?.(detail as string)

@@ -56,8 +56,9 @@ export class AtomicWrites {
   }
 
   /**
-   * Stores a value if there is none, and resolves to whether that is confirmed. @throws MemcacheOptionError if the
-   * value cannot be stored.
+   * Stores a value if there is none, and resolves to whether that is confirmed.
+   *
+   * @throws MemcacheOptionError if the value cannot be stored.
    */
   async add(target: AtomicTarget, given: unknown): Promise<boolean> {
     const { name, ttlSeconds } = target
@@ -115,7 +116,9 @@ export class AtomicWrites {
 
   /**
    * Adds to a number; a missing number counts as 0. Resolves to the new number, or to `undefined` if the cache does not
-   * answer. @throws MemcacheOptionError if the stored value is not a number.
+   * answer.
+   *
+   * @throws MemcacheOptionError if the stored value is not a number.
    */
   async increment(target: AtomicTarget, by: number): Promise<number | undefined> {
     const { name } = target
@@ -169,7 +172,7 @@ export class AtomicWrites {
           throw new MemcacheOptionError(`${name} holds ${kindOf(value)}: only a number can be incremented`)
         }
         if (item.casUnique === undefined) return undefined
-        // It keeps its remaining lifetime, if the server tells it.
+        // It keeps its remaining lifetime, if the server reports it.
         const reportsTtl = this.#context.store.reportsTtl(name)
         return {
           value: sum(name, value, by),
@@ -197,14 +200,14 @@ export class AtomicWrites {
 
   async #change(name: string, change: Change): Promise<boolean> {
     const { value, casUnique, generations, keptSeconds, freshUntilMs } = change
-    const { codec, store, report } = this.#context
+    const { codec, store, report, ambiguous } = this.#context
     const encoded = codec.encode(value)
     const hasTags = Object.keys(generations).length > 0
     const isBare = !hasTags && freshUntilMs === undefined
     const item = isBare ? encoded : codec.entry(encoded, { tags: generations, freshUntilMs })
     this.#forget(name)
     const filled = await store.fill(name, { item, casUnique, ttlSeconds: keptSeconds }, (error) =>
-      unavailable(error, report),
+      unavailable(error, report, () => ambiguous.notFilled(name)),
     )
     this.#forget(name)
     if (filled === UNAVAILABLE || filled === undefined) return false

@@ -7,9 +7,9 @@ export interface StoredItem {
   readonly stored: unknown
   /** The value's bytes. */
   readonly size: number
-  /** `undefined` if the server does not tell it. */
+  /** `undefined` if the server does not report it. */
   readonly casUnique: bigint | undefined
-  /** The remaining lifetime; `Infinity` if the item does not expire, or the server does not tell it. */
+  /** The remaining lifetime; `Infinity` if the item does not expire, or the server does not report it. */
   readonly ttlSeconds: number
 }
 
@@ -53,7 +53,7 @@ export interface Filling {
 }
 
 /**
- * The new cas unique of a filled item, if the server tells it; `undefined` if nothing was stored, since the item was
+ * The new cas unique of a filled item, if the server reports it; `undefined` if nothing was stored, since the item was
  * changed or deleted.
  */
 export type Filled = { readonly casUnique?: bigint } | undefined
@@ -63,7 +63,7 @@ export interface TagGeneration {
   readonly generation: number
   /** Whether this request created it. */
   readonly made: boolean
-  /** Seconds since it was created or last raised, by the server's clock; `undefined` if the server does not tell it. */
+  /** Seconds since it was created or last raised, by the server's clock; `undefined` if the server does not report it. */
   readonly ageSeconds: number | undefined
 }
 
@@ -80,7 +80,7 @@ export interface TagGeneration {
  * ```
  */
 export interface CacheStore {
-  /** Whether the server tells the remaining lifetime of items. */
+  /** Whether the server reports the remaining lifetime of items. */
   readonly reportsTtl: boolean
   /** Looks up a key, and takes its lease on a miss. `failed` turns an error into a result. */
   fetch<Failed>(

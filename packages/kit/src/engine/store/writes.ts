@@ -32,8 +32,9 @@ export class Writes {
   }
 
   /**
-   * Stores a value, and resolves to whether that is confirmed. @throws MemcacheOptionError if the value cannot be
-   * stored.
+   * Stores a value, and resolves to whether that is confirmed.
+   *
+   * @throws MemcacheOptionError if the value cannot be stored.
    */
   async set(
     name: string,

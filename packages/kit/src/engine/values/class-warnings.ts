@@ -33,7 +33,7 @@ export class UnrevivableValue {
 /** Warns once per class that its instances come back as plain objects. */
 export class ClassWarnings {
   readonly #logger: Logger
-  readonly #told = new Set<Function>()
+  readonly #warned = new Set<Function>()
   /** The classes that were checked for each reviver: it creates them, or a warning was logged. */
   readonly #checked = new WeakMap<Reviver, Set<Function>>()
 
@@ -43,7 +43,7 @@ export class ClassWarnings {
 
   /** Returns a loaded value as all callers get it. */
   ofLoad(key: string, value: unknown): unknown {
-    return toPlainData(value, (constructor) => this.#tell(constructor, key))
+    return toPlainData(value, (constructor) => this.#warnUnlessWarned(constructor, key))
   }
 
   /**
@@ -53,7 +53,7 @@ export class ClassWarnings {
   ofSet(key: string, value: unknown): unknown {
     const classes: Function[] = []
     const plain = toPlainData(value, (constructor) => classes.push(constructor))
-    if (!classes.some(isRevived)) for (const constructor of classes) this.#tell(constructor, key)
+    if (!classes.some(isRevived)) for (const constructor of classes) this.#warnUnlessWarned(constructor, key)
     return plain
   }
 
@@ -100,9 +100,9 @@ export class ClassWarnings {
     return plain
   }
 
-  #tell(constructor: Function, key: string): void {
-    if (this.#told.has(constructor) || this.#told.size >= MAX_WARNINGS) return
-    this.#told.add(constructor)
+  #warnUnlessWarned(constructor: Function, key: string): void {
+    if (this.#warned.has(constructor) || this.#warned.size >= MAX_WARNINGS) return
+    this.#warned.add(constructor)
     const name = constructor.name === '' ? 'an instance of a class' : `an instance of ${constructor.name}`
     this.#warn(
       `${key}: ${name} is stored as plain data, and every caller gets a plain object, on a miss as on a hit: set the option type: ${constructor.name || 'the class'}, or revive, or return plain data`,

@@ -46,6 +46,8 @@ export function isPastEnd({ freshUntilMs }: EntryFacts, clock: Clock, staleSecon
 }
 
 const NEWLINE = 10
+/** For `read`: the codec may keep the bytes. */
+const OWNED = true
 /** The maximum number of tags of a value, including those of its namespaces: each tag is read when the value is read. */
 export const MAX_TAGS = 1000
 const TAG_SPACE = `${KeyPrefix.tag}:`
@@ -136,7 +138,7 @@ export class KitCodec implements ValueCodec {
   readonly readsLeases = true
 
   decode(bytes: Buffer, clientFlags: number): unknown {
-    return this.read(bytes, 0, bytes.length, clientFlags, true)
+    return this.read(bytes, 0, bytes.length, clientFlags, OWNED)
   }
 
   /** Returns whether a decoded value shares no bytes with the response. The value of an entry may share them. */
@@ -168,8 +170,9 @@ function isEmpty(tags: Readonly<Record<string, number>>): boolean {
 }
 
 /**
- * Parses the header of an entry. @throws MemcacheDecodeError if the kit did not write it: foreign content must not be
- * trusted, nor cost much.
+ * Parses the header of an entry.
+ *
+ * @throws MemcacheDecodeError if the kit did not write it: foreign content must not be trusted, nor cost much.
  */
 function parseHeader(text: string, prefix: string): Header {
   try {

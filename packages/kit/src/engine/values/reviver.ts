@@ -51,10 +51,14 @@ export function reviverOf({ type, revive }: RevivingOptions): Reviver | undefine
   return isClass(type) ? reviverOfClass(type) : reviverBy(type)
 }
 
-/** Returns the reviver of a call's options. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns the reviver of a call's options.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function toReviver(owner: string, options: RevivingOptions): Reviver | undefined {
   requireOptions(owner, options)
-  checkOptions(owner, options, ['type', 'revive'], { class: 'type', transform: 'revive' })
+  checkOptions(owner, options, { names: ['type', 'revive'], hints: { class: 'type', transform: 'revive' } })
   return reviverOf(options)
 }
 

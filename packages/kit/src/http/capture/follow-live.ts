@@ -1,6 +1,5 @@
-import type { ServerResponse } from 'node:http'
 import { UNAVAILABLE } from '../../engine/engine.ts'
-import type { CacheEngine, Generations, StopSource } from '../../engine/engine.ts'
+import type { Generations, StopSource } from '../../engine/engine.ts'
 import { groupTags } from '../policy/response-tags.ts'
 import { cacheStatusField } from '../cache-status.ts'
 import { isNotModified } from '../policy/conditional.ts'
@@ -32,13 +31,12 @@ export type Followed = 'sent' | NotShared
  * @param vary the request fields that are in every key.
  */
 export async function followLive(
-  engine: CacheEngine,
   lookup: ResponseLookup,
   run: LiveRun,
   { signal, vary, nowMs }: { signal: StopSource; vary: readonly string[]; nowMs: () => number },
 ): Promise<Followed> {
-  const { response, request } = lookup.exchange
-  const { tags, host } = engine
+  const { response } = lookup.exchange
+  const { tags, host } = lookup.engine
   host.report.stats.coalesced++
   const reading = tags.read(Object.keys(run.generations))
   const head = await run.response.head(signal)
@@ -48,8 +46,9 @@ export async function followLive(
   // A response that was invalidated after its handler began must not reach a client that sent its request after the
   // invalidation.
   if (current === UNAVAILABLE || !tags.areSame(run.generations, current)) return 'alone'
-  if (!(await areGroupsUnchanged(engine, run, head))) return 'alone'
-  if (!isSameVariant(head, lookup, run, vary)) return head.length === undefined ? 'alone' : 'retry'
+  if (!(await areGroupsUnchanged(run, head))) return 'alone'
+  const names = head.names.filter((name) => !vary.includes(name))
+  if (!isSameVariant(names, lookup, run.lookup)) return head.length === undefined ? 'alone' : 'retry'
   if (lookup.isAuthorized && !head.lifetimes.isShared) return 'alone'
   // The key was made by a rule that this response no longer has.
   if (lookup.searchRule !== undefined && !isSameRule(searchRuleOf(head.fields), lookup.searchRule)) return 'alone'
@@ -57,8 +56,8 @@ export async function followLive(
   // The call may have failed or become too large meanwhile; from here to `follow` everything is synchronous.
   const still = run.response.now
   if (typeof still === 'string') return still
-  sendHead(response, head, lookup, nowMs())
-  if (isNotModified(request.headers, head.status, sentValidators(response, head), head.receivedMs)) {
+  sendHead(head, lookup, nowMs())
+  if (isKnownTo(lookup, head)) {
     sendBy(response)(304, undefined)
     return 'sent'
   }
@@ -69,31 +68,35 @@ export async function followLive(
 }
 
 /** Returns whether no group in the head was invalidated since the handler began. */
-async function areGroupsUnchanged(engine: CacheEngine, run: LiveRun, head: LiveHead): Promise<boolean> {
-  const { request } = run.lookup.exchange
-  const groups = groupTags(request, head.fields, 'cache-groups')
+async function areGroupsUnchanged({ lookup }: LiveRun, head: LiveHead): Promise<boolean> {
+  const { engine, exchange, startedMs } = lookup
+  const groups = groupTags(exchange.request, head.fields, 'cache-groups')
   if (groups.length === 0) return true
   const keys = groups.map((group) => engine.tagKey(group))
-  return engine.tags.areUnchangedSince(keys, run.lookup.startedMs)
+  return engine.tags.areUnchangedSince(keys, startedMs)
 }
 
-function isSameVariant({ names }: LiveHead, lookup: ResponseLookup, run: LiveRun, vary: readonly string[]): boolean {
-  const selecting = names.filter((name) => !vary.includes(name))
-  if (selecting.length === 0) return true
-  const [own, others] = [lookup, run.lookup].map(({ exchange }) =>
-    variantOf(selecting, exchange.request.headers, lookup.varyRules),
+/** Returns whether two requests have the same values of the fields that a response varies by. */
+function isSameVariant(names: readonly string[], lookup: ResponseLookup, other: ResponseLookup): boolean {
+  if (names.length === 0) return true
+  const [own, others] = [lookup, other].map(({ exchange }) =>
+    variantOf(names, exchange.request.headers, lookup.varyRules),
   )
   return own === others
 }
 
-function sendHead(response: ServerResponse, head: LiveHead, lookup: ResponseLookup, nowMs: number): void {
-  const { headers } = lookup.exchange.request
-  const isKnown = isNotModified(headers, head.status, sentValidators(response, head), head.receivedMs)
+/** Returns whether the client of a request already has the response. */
+function isKnownTo({ exchange: { request, response } }: ResponseLookup, head: LiveHead): boolean {
+  const { status, receivedMs } = head
+  return isNotModified(request.headers, { status, fields: sentValidators(response, head), receivedMs })
+}
+
+function sendHead(head: LiveHead, lookup: ResponseLookup, nowMs: number): void {
   const cacheStatus = cacheStatusField({
     hit: false,
     forward: forwardReason(lookup, undefined),
     ttlSeconds: remainingSeconds(head, nowMs),
     collapsed: true,
   })
-  setStoredFields(response, head, { isKnown, cacheStatus, nowMs })
+  setStoredFields(lookup.exchange.response, head, { isKnown: isKnownTo(lookup, head), cacheStatus, nowMs })
 }

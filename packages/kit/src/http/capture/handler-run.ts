@@ -262,7 +262,7 @@ export class HandlerRun implements CaptureObserver {
       'Cache-Status',
       cacheStatusField({ hit: false, forward, stored }, lineOf(fields, 'cache-status')),
     )
-    const isKnown = isNotModified(this.#clientHeaders, status, fields, clock.ownMs())
+    const isKnown = isNotModified(this.#clientHeaders, { status, fields, receivedMs: clock.ownMs() })
     return { action: isKnown ? 'notModified' : 'send', isBodyWanted }
   }
 
@@ -352,8 +352,8 @@ export class HandlerRun implements CaptureObserver {
     if (part === undefined) return this.#fail('refused', 'its body does not fit its Content-Range')
     this.live.fail('retry')
     const combined = combineParts(partial, { fields, receivedMs: fresh.receivedMs, part, body }, maxBytes)
-    const told = combined.part === undefined ? { status: 200, reason: undefined } : {}
-    this.#resolve({ ...fresh, ...told, fields, ...combined })
+    const whole = combined.part === undefined ? { status: 200, reason: undefined } : {}
+    this.#resolve({ ...fresh, ...whole, fields, ...combined })
   }
 
   /** Sends the client the stored part and the handler's missing part as one response. */
@@ -368,9 +368,9 @@ export class HandlerRun implements CaptureObserver {
       this.#conditions.onIncomplete?.(this.#capture!.takeOver())
       return
     }
-    const { kind: _, part: __, ...told } = partial!
+    const { kind: _, part: __, ...head } = partial!
     const base: StoredResponse = {
-      ...told,
+      ...head,
       kind: 'response',
       status: 200,
       reason: undefined,
@@ -444,7 +444,8 @@ export class HandlerRun implements CaptureObserver {
       ttlSeconds: remainingSeconds(kept, nowMs),
       stored: this.#conditions.stores && this.#conditions.hasLease && isGood,
     }
-    sendStored(response, kept, body, {
+    sendStored(response, kept, {
+      body,
       headers: this.#clientHeaders,
       isHead: this.#conditions.purpose === 'head',
       cacheStatus: cacheStatusField(about),
@@ -466,11 +467,9 @@ export class HandlerRun implements CaptureObserver {
   #freshen(stale: StoredResponse, fields: Fields, body: Buffer): StoredResponse {
     const { clock } = this.#conditions
     const receivedMs = clock.nowMs()
-    const told = Object.entries(storableFields(fields, [])).filter(
-      ([name, value]) => !NOT_UPDATED.has(name) && !sameValue(value, this.#before[name]),
-    )
-    const news: Fields = Object.fromEntries(told)
-    const updated: Fields = { ...stale.fields, date: toHttpDate(clock.ownMs()), ...news }
+    const told = Object.entries(storableFields(fields, [])).filter(([name]) => !NOT_UPDATED.has(name))
+    const renewed: Fields = Object.fromEntries(told.filter(([name, value]) => !sameValue(value, this.#before[name])))
+    const updated: Fields = { ...stale.fields, date: toHttpDate(clock.ownMs()), ...renewed }
     // Middleware that compresses adds its part of `Vary` to a whole response only.
     if (updated['vary'] !== undefined) updated['vary'] = joinedVary(stale.fields, updated)
     const evaluated: Fields = { ...this.#before, ...updated }
@@ -493,7 +492,7 @@ export class HandlerRun implements CaptureObserver {
       this.#fail('refused', unstorable)
       return { ...stale, fields: updated }
     }
-    const appended = freshenedAppended(stale.appended, news, this.#before)
+    const appended = freshenedAppended(stale.appended, renewed, this.#before)
     this.#resolve({ ...stored, appended, names: variedFields(evaluated), body })
     return { ...stale, ...stored, appended }
   }

@@ -120,10 +120,10 @@ export class LiveResponse {
   }
 
   /** Called when the response cannot be shared, or will not be complete: a started body must not look complete. */
-  fail(told: NotShared): void {
+  fail(reason: NotShared): void {
     if (this.#isOver) return
     this.#isOver = true
-    this.#notShared = told
+    this.#notShared = reason
     for (const follower of this.#followers) follower.destroy()
     this.#followers.clear()
     this.#settle()

@@ -18,14 +18,12 @@ export const CONDITIONAL_FIELDS = [
  * Returns whether a client already has this response, so that it gets 304 (RFC 9110, section 13.2.2; RFC 9111, section
  * 4.3.2).
  *
- * @param receivedMs the time when the response was received, which is used if it has neither `Last-Modified` nor
- *   `Date`.
+ * @param response.receivedMs the time when the response was received, which is used if it has neither `Last-Modified`
+ *   nor `Date`.
  */
 export function isNotModified(
   request: IncomingHttpHeaders,
-  status: number,
-  fields: Fields,
-  receivedMs: number,
+  { status, fields, receivedMs }: Pick<StoredResponse, 'status' | 'fields' | 'receivedMs'>,
 ): boolean {
   if (status < 200 || status > 299) return false
   const noneMatch = lineOf(request, 'if-none-match')

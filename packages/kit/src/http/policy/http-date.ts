@@ -17,11 +17,11 @@ const NEAREST_YEARS = 50
 export function parseHttpDate(text: string | undefined, nowMs: number): number | undefined {
   if (text === undefined) return undefined
   const fixed = IMF_FIXDATE.exec(text)
-  if (fixed !== null) return dateOf(fixed[3]!, fixed[2]!, fixed[1]!, fixed.slice(4))
+  if (fixed !== null) return dateOf([fixed[3]!, fixed[2]!, fixed[1]!], fixed.slice(4))
   const old = RFC_850.exec(text)
-  if (old !== null) return dateOf(fullYear(Number(old[3]), nowMs), old[2]!, old[1]!, old.slice(4))
+  if (old !== null) return dateOf([fullYear(Number(old[3]), nowMs), old[2]!, old[1]!], old.slice(4))
   const c = ASCTIME.exec(text)
-  return c === null ? undefined : dateOf(c[6]!, c[1]!, c[2]!, c.slice(3, 6))
+  return c === null ? undefined : dateOf([c[6]!, c[1]!, c[2]!], c.slice(3, 6))
 }
 
 /** Formats a time as an HTTP date. */
@@ -35,7 +35,9 @@ function fullYear(twoDigits: number, nowMs: number): number {
   return year > thisYear + NEAREST_YEARS ? year - 100 : year
 }
 
-function dateOf(year: string | number, month: string, day: string, time: readonly string[]): number | undefined {
+type CalendarDate = readonly [year: string | number, month: string, day: string]
+
+function dateOf([year, month, day]: CalendarDate, time: readonly string[]): number | undefined {
   const index = MONTHS.indexOf(month.toLowerCase())
   if (index === -1) return undefined
   const [hours, minutes, seconds] = time.map(Number)

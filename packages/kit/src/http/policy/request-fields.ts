@@ -84,9 +84,9 @@ export function hasCredentials(headers: IncomingHttpHeaders, vary: readonly stri
 }
 
 /**
- * Words in the names of fields by which applications commonly tell clients apart: `X-Tenant-Id`, `X-Customer-Email`,
+ * Words in the names of fields by which applications commonly distinguish clients: `X-Tenant-Id`, `X-Customer-Email`,
  * `Client-Cert`. Unlike a credential field, such a field need not identify a single user, so that `vary` with its name
- * does not tell users apart.
+ * does not distinguish users.
  */
 const CLIENT_WORD = new RegExp(
   `(?:^|[-_])(?:${[

@@ -17,7 +17,7 @@ export function urlTags(url: string): string[] {
 /**
  * Returns a path in a form that is the same for all paths that a router may treat alike: decoded, in lower case,
  * without parameters after `;`, without `.` and `..`, and without a slash that is repeated or at the end. Paths that a
- * stricter router tells apart are then invalidated together, which costs a miss.
+ * stricter router distinguishes are then invalidated together, which costs a miss.
  */
 export function routedPath(path: string): string {
   if (path === '/' || (PLAIN_PATH.test(path) && !DOTS.test(path))) return path

@@ -93,7 +93,7 @@ export function storageOf(head: ResponseHead, conditions: PolicyConditions): Sto
     !isDefault && (directives.has('public') || directives.has('s-maxage') || directives.has('must-revalidate'))
   if (conditions.isAuthorized && !isShared) return { refused: 'Authorization' }
   if (hasNonce(fields) && !isShared) return { refused: 'nonce' }
-  const freshSeconds = lifetimeOf(head, directives, targeted === undefined, conditions)
+  const freshSeconds = lifetimeOf(head, { directives, isTargeted: targeted !== undefined }, conditions)
   if (freshSeconds === undefined) return { refused: 'no lifetime' }
   const alwaysRevalidate = directives.coversMessage('no-cache') || (targeted === undefined && isPragmaNoCache(fields))
   const mustRevalidate =
@@ -120,17 +120,23 @@ function targetedDirectives(fields: Fields, names: readonly string[]): CacheDire
   return undefined
 }
 
+/** The directives that apply to a response. */
+interface StatedPolicy {
+  readonly directives: CacheDirectives
+  /** Whether they are from a field for this kind of cache, so that `Expires` does not count (RFC 9213, section 2.2). */
+  readonly isTargeted: boolean
+}
+
 /** Returns how long a response is fresh, in seconds; `undefined` if nothing states it. */
 function lifetimeOf(
   { status, fields, receivedMs }: ResponseHead,
-  directives: CacheDirectives,
-  countsExpires: boolean,
+  { directives, isTargeted }: StatedPolicy,
   { defaultSeconds, allowsHeuristics = true }: PolicyConditions,
 ): number | undefined {
   const stated = directives.seconds('s-maxage') ?? directives.seconds('max-age')
   if (stated !== undefined) return stated
   const dateMs = parseHttpDate(lineOf(fields, 'date'), receivedMs) ?? receivedMs
-  const expires = countsExpires ? lineOf(fields, 'expires') : undefined
+  const expires = isTargeted ? undefined : lineOf(fields, 'expires')
   if (expires !== undefined) {
     // An invalid date is in the past (RFC 9111, section 5.3).
     const expiresMs = parseHttpDate(expires, receivedMs) ?? 0

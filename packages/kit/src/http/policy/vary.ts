@@ -44,14 +44,14 @@ function impliedFields(fields: Fields): string[] {
  * Returns the id of the variant that a request selects by its values of these fields: a hash, so that no value can be
  * chosen to match another value's id.
  *
- * @param language the language of the wanted response, in place of the client's preferences.
+ * @param rules.language the language of the wanted response, in place of the client's preferences.
  */
 export function variantOf(
   names: readonly string[],
   headers: IncomingHttpHeaders,
-  rules: VaryRules,
-  language?: string,
+  rules: VaryRules & { readonly language?: string },
 ): string {
+  const { language } = rules
   const values = names.map((name) => [
     name,
     name === 'accept-language' && language !== undefined

@@ -40,8 +40,8 @@ function isSameRepresentation(one: BodyPart, other: BodyPart): boolean {
   if (validator === undefined || validator !== strongValidator(other.fields, other.receivedMs)) return false
   // Also compares a weak tag and the coding, since a strong date does not distinguish them.
   if (['etag', 'content-encoding'].some((name) => lineOf(one.fields, name) !== lineOf(other.fields, name))) return false
-  const [known, told] = [one.part.total, other.part.total]
-  return known !== undefined && known === told
+  const [total, otherTotal] = [one.part.total, other.part.total]
+  return total !== undefined && total === otherTotal
 }
 
 function wholeIfComplete({ part, body }: Pick<BodyPart, 'part' | 'body'>): CombinedBody {

@@ -1,5 +1,5 @@
 import { UNAVAILABLE } from '../../engine/engine.ts'
-import type { CacheEngine, Generations } from '../../engine/engine.ts'
+import type { Generations } from '../../engine/engine.ts'
 import type { HandlerRun } from '../capture/handler-run.ts'
 import { lineOf } from '../fields.ts'
 import { freshSecondsLeft } from '../policy/freshness.ts'
@@ -30,22 +30,21 @@ export function isStorablePost({ exchange, isAuthorized }: ResponseLookup): bool
  * @param invalidated resolves when the POST has invalidated the stored responses of its URL.
  */
 export async function storePosted(
-  engine: CacheEngine,
   lookup: ResponseLookup,
   { run, before, invalidated }: { run: HandlerRun; before: Generations; invalidated: () => Promise<unknown> },
 ): Promise<void> {
   const fresh = await run.outcome
   if (!isForGet(fresh, lookup)) return
   await invalidated()
-  const { key, name, tagKeys, exchange } = lookup
+  const { engine, key, name, tagKeys, exchange } = lookup
   const now = await engine.tags.read(tagKeys)
   if (now === UNAVAILABLE) return
   const raised = urlTags(exchange.url).map((tag) => engine.tagKey(tag))
   if (!engine.tags.areInvalidatedOnce(before, now, raised)) return
   const { status, reason, fields, appended, removed, receivedMs, lifetimes } = fresh
   const packed = await packBody(fields, fresh.body)
-  const told = { key, status, reason, fields, appended, removed, receivedMs, lifetimes }
-  const value = encodeRecord({ kind: 'response', ...told, ...packed })
+  const head = { key, status, reason, fields, appended, removed, receivedMs, lifetimes }
+  const value = encodeRecord({ kind: 'response', ...head, ...packed })
   await engine.set(name, {
     value,
     ttlSeconds: `${freshSecondsLeft(lifetimes) + KEPT_STALE_SECONDS}s`,

@@ -19,14 +19,14 @@ export function asRecord(head: unknown, key: string, body: Buffer): StoredRecord
   if (!isObject(head) || head['key'] !== key) return undefined
   switch (head['kind']) {
     case 'response': {
-      const told = asResponse(head, body)
+      const response = asResponse(head, body)
       // A 206 is not a response to a request for the whole.
-      return told === undefined || told.status === 206 ? undefined : { kind: 'response', key, ...told }
+      return response === undefined || response.status === 206 ? undefined : { kind: 'response', key, ...response }
     }
     case 'partial': {
-      const told = asResponse(head, body)
-      const part = told && asPart(head['part'], told.length)
-      return part === undefined || told?.status !== 206 ? undefined : { kind: 'partial', key, ...told, part }
+      const response = asResponse(head, body)
+      const part = response && asPart(head['part'], response.length)
+      return part === undefined || response?.status !== 206 ? undefined : { kind: 'partial', key, ...response, part }
     }
     case 'variants': {
       const { names, id } = head

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { secondsToTtl } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
-import type { CacheEngine, LoadContext } from '../../engine/engine.ts'
+import type { LoadContext } from '../../engine/engine.ts'
 import { lineOf, listOf } from '../fields.ts'
 import { PASS_SECONDS } from '../calls-under-way.ts'
 import { variantKey } from '../response-lookup.ts'
@@ -34,22 +34,17 @@ export class ResponseStore {
     this.#nowMs = nowMs
   }
 
-  async response(
-    engine: CacheEngine,
-    lookup: ResponseLookup,
-    fresh: FreshResponse,
-    context: LoadContext,
-  ): Promise<Buffer> {
-    const { key, variants, tagKeys } = lookup
+  async response(lookup: ResponseLookup, fresh: FreshResponse, context: LoadContext): Promise<Buffer> {
+    const { engine, key, variants, tagKeys } = lookup
     const { status, reason, fields, appended, removed, receivedMs, lifetimes } = fresh
     const packed = await packBody(fields, fresh.body)
-    const told = { key, status, reason, fields, appended, removed, receivedMs, lifetimes, ...packed }
+    const head = { key, status, reason, fields, appended, removed, receivedMs, lifetimes, ...packed }
     const { part } = fresh
     const stored: StoredResponse | StoredPartial =
-      part === undefined ? { kind: 'response', ...told } : { kind: 'partial', ...told, part }
+      part === undefined ? { kind: 'response', ...head } : { kind: 'partial', ...head, part }
     const seconds = freshSecondsLeft(lifetimes) + GRAIN_SECONDS
     const known = variants?.names ?? []
-    if (variants !== undefined) await this.#storeByLanguage(engine, { ...lookup, key: variants.key }, variants, stored)
+    if (variants !== undefined) await this.#storeByLanguage({ ...lookup, key: variants.key }, variants, stored)
     const names = fresh.names.filter((name) => !this.#vary.includes(name))
     if (names.every((name) => known.includes(name))) {
       context.setTtlSeconds(secondsToTtl(seconds))
@@ -68,14 +63,13 @@ export class ResponseStore {
     const own = variantKey(lookup, { id, names: all })
     const kept = secondsToTtl(seconds + KEPT_STALE_SECONDS)
     await engine.set(engine.storedKey(own), { value: encodeRecord({ ...stored, key: own }), ttlSeconds: kept, tagKeys })
-    await this.#storeByLanguage(engine, lookup, { id, names: all }, stored)
+    await this.#storeByLanguage(lookup, { id, names: all }, stored)
     context.setTtlSeconds(VARIANTS_TTL)
     return list
   }
 
   /** Also stores a response for clients that prefer its language, whatever else they accept. */
   async #storeByLanguage(
-    engine: CacheEngine,
     lookup: ResponseLookup,
     list: { readonly id: string; readonly names: readonly string[] },
     stored: StoredResponse | StoredPartial,
@@ -83,6 +77,7 @@ export class ResponseStore {
     const languages = listOf(lineOf(stored.fields, 'content-language'))
     const isOneOf = languages.length === 1 && lookup.varyRules.languages?.includes(languages[0]!) === true
     if (!isOneOf || stored.kind !== 'response' || !list.names.includes('accept-language')) return
+    const { engine } = lookup
     const key = variantKey(lookup, list, languages[0])
     const seconds = freshSecondsLeft(stored.lifetimes)
     if (seconds > 0) {
