@@ -3,6 +3,7 @@ import { sessionNames } from '../../request-sessions.ts'
 import {
   hasIdentity,
   IDENTITY_PROPERTIES,
+  inheritedNames,
   isMessageName,
   isOrdinaryName,
   isPresent,
@@ -181,6 +182,8 @@ function usedNames(holder: object): Set<string> {
       if (typeof value === 'function' ? isUserName(name) : isSession(value)) names.add(name)
     }
   }
+  for (const name of inheritedNames(holder))
+    if (isStateName(name) || typeof inheritedProperty(holder, name)?.value === 'function') names.add(name)
   return names
 }
 
