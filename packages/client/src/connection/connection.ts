@@ -16,7 +16,13 @@ import type { LinesRequest } from '../operations/lines-operation.ts'
 import { PendingOperations } from '../operations/operation.ts'
 import type { Operation } from '../operations/operation.ts'
 import type { ServerAddress } from '../server-address.ts'
-import type { ConnectionObserver, ConnectionOptions, ConnectionState, ConnectionReport } from './connection-contract.ts'
+import type {
+  ConnectionObserver,
+  ConnectionOptions,
+  ConnectionReport,
+  ConnectionState,
+  Retirement,
+} from './connection-contract.ts'
 import { redactorOf } from './credentials.ts'
 import { ConnectAttempt, Retries } from './connect-attempt.ts'
 import type { AttemptHost, FailedAttempt } from './connect-attempt.ts'
@@ -248,7 +254,7 @@ export class Connection implements ResponseSink {
   /** Tries another handshake on a new stream while operations continue to wait, or marks the connection as down. */
   #connectingFailed({ failure, error, isRefused }: FailedAttempt): void {
     if (!this.#plan.mayTryAnother(failure, error)) {
-      this.#fail(this.#plan.reason ?? error, isRefused)
+      this.#fail(this.#plan.reason ?? error, { isRefused })
       return
     }
     this.#dropLink()
@@ -306,7 +312,7 @@ export class Connection implements ResponseSink {
     this.#dropLink()
     this.#state = 'idle'
     if (this.#closing) this.#failAll(error)
-    else this.#pending.repeatReads(error, isMidResponse)
+    else this.#pending.repeatReads(error, { isMidResponse })
     this.#observer.disconnected(wasAwaited || cause !== undefined ? error : undefined)
     if (this.#state === 'idle' && this.#pending.callers > 0) this.#connect()
   }
@@ -330,7 +336,7 @@ export class Connection implements ResponseSink {
    *
    * @param isRefused whether the server refused this connection alone.
    */
-  #fail(error: MemcacheError, isRefused = false): void {
+  #fail(error: MemcacheError, { isRefused = false } = {}): void {
     if (this.#state === 'closed') return
     const wasDown = this.#state === 'down'
     this.#dropLink()
@@ -363,10 +369,11 @@ export class Connection implements ResponseSink {
    * Retires the connection after a timeout: operations with longer limits continue to wait on it, and new operations
    * use another one.
    */
-  #giveUp({ reason, isSilent }: { readonly reason: MemcacheError; readonly isSilent: boolean }): void {
+  #giveUp(retirement: Retirement): void {
+    const { reason, isSilent } = retirement
     if (this.#isAwaited) {
       this.#closing = true
-      this.#observer.retired(reason, isSilent)
+      this.#observer.retired(retirement)
     } else if (isSilent) {
       this.#fail(reason)
       this.#observer.silent()

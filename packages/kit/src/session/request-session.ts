@@ -1,5 +1,6 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { attended } from './attended-promise.ts'
+import { explained } from './cache-down.ts'
 import { clearedCookie, idCookie, readId } from './id-cookie.ts'
 import type { Secret } from './id-cookie.ts'
 import { HeldSession } from './held-session.ts'
@@ -21,9 +22,8 @@ import type {
   StoredData,
 } from './session.ts'
 import { textOf } from './session-codec.ts'
-import { PendingWrites, STEPS } from './session-writes.ts'
+import { always, NO_CALLER, PendingWrites, STEPS } from './session-writes.ts'
 import type { WriteCaller, WriteKind } from './session-writes.ts'
-import type { SessionStep } from './session-errors.ts'
 
 /**
  * The session of one request, from its cookie to the last write, in any framework. It decides what to store and which
@@ -148,7 +148,7 @@ export class RequestSession implements SessionActions {
   reload(session: Session, callback: Callback): void {
     const { holder } = this
     loadInto(holder, session.id, (cause) => {
-      const error = this.#explained(cause, 'read')
+      const error = explained(this.#settings, cause, 'read')
       if (!isError(error)) {
         const loaded = holder.session
         this.#expose()
@@ -186,7 +186,7 @@ export class RequestSession implements SessionActions {
     return this.#locks.take(id, {
       acquire: () =>
         store.lock(id, options).catch((error: unknown) => {
-          throw this.#explained(error, 'locked')
+          throw explained(this.#settings, error, 'locked')
         }),
       // Other requests do not know a session that was not stored yet.
       reload: () =>
@@ -405,12 +405,6 @@ export class RequestSession implements SessionActions {
     done()
   }
 
-  /** Returns the error that the application receives. Errors of another kind of store are returned as they are. */
-  #explained(error: unknown, step: SessionStep): unknown {
-    const { down } = this.#settings
-    return down === undefined || !isError(error) ? error : down.explain(error, step)
-  }
-
   /**
    * Returns whether data has no cookie, so that another program must have stored it. With another kind of store that is
    * an error, as in express-session.
@@ -459,7 +453,7 @@ export class RequestSession implements SessionActions {
       start: (done) =>
         start((cause) => {
           if (kind === 'save') this.#hasFailed = isError(cause)
-          done(this.#explained(cause, STEPS[kind]))
+          done(explained(this.#settings, cause, STEPS[kind]))
         }),
       callback,
       isAttended: callback === undefined || this.#isSavingAtEnd ? never : isAttended,
@@ -503,7 +497,4 @@ export class RequestSession implements SessionActions {
   }
 }
 
-const always = (): boolean => true
 const never = (): boolean => false
-/** For writes that the application has not requested: every failure is reported to the response. */
-const NO_CALLER: WriteCaller = { callback: undefined, isAttended: always }

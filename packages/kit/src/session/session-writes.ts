@@ -19,6 +19,10 @@ export interface WriteCaller {
   readonly isAttended: () => boolean
 }
 
+export const always = (): boolean => true
+/** For writes that the application has not requested: every failure is reported to the response. */
+export const NO_CALLER: WriteCaller = { callback: undefined, isAttended: always }
+
 /** A pending write, or one that has failed without its caller handling the error. */
 interface PendingWrite {
   readonly kind: WriteKind
