@@ -99,7 +99,7 @@ describe('the packages as they are published', () => {
     }
   })
 
-  it('run in a bundle of any format: no file that an entry loads asks where it is', async () => {
+  it('run in a bundle of any format: no file that an entry loads reads its own path', async () => {
     const files = publicEntryFiles().flatMap((file) => Array.from(filesLoadedBy(file)))
     expect(files.length).toBeGreaterThan(20)
     const asking = files.filter((file) =>
@@ -164,7 +164,7 @@ describe('the packages as they are published', () => {
     expect(stdout).toBe('true\n')
   })
 
-  it('npx memcache-ts-server starts a memcached that answers', async () => {
+  it('npx memcache-ts-server starts a memcached that responds', async () => {
     const asRoot = process.getuid?.() === 0 ? ['-u', 'root'] : []
     const server = spawn('npx', ['--no-install', 'memcache-ts-server', '-p', '-1', ...asRoot], {
       cwd: project,

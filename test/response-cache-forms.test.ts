@@ -224,7 +224,7 @@ describe.each(FORM_NAMES)('%s', (name) => {
     }
   })
 
-  it('invalidates by an unsafe request whatever a router may treat alike, and what its Location names', async () => {
+  it('invalidates all paths that a router may treat alike by an unsafe request, and its Location', async () => {
     let calls = 0
     await using site = await openForm(name, ({ method }) => {
       if (method === 'POST') return { status: 201, fields: { Location: '/moved' }, body: '' }

@@ -111,7 +111,7 @@ function twoProcesses(launch: () => Promise<LaunchedServer>): void {
     }
   })
 
-  it('go on without it when memcached is away', async () => {
+  it('continue without it when memcached is away', async () => {
     await server.kill()
     const city = await one.get(`/api/cities/${PARIS}`)
     expect(city.status).toBe(200)
@@ -122,7 +122,7 @@ function twoProcesses(launch: () => Promise<LaunchedServer>): void {
     expect(await statistics.json()).toMatchObject({ servers: {} })
   })
 
-  it('end cleanly when they are told to', async () => {
+  it('end cleanly on a signal', async () => {
     expect(await Promise.all([one.stop(), other.stop()])).toEqual([0, 0])
   })
 }

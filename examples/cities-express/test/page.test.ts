@@ -81,7 +81,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(complaints).toEqual([])
   })
 
-  it('shows that the first answer comes from the database and the second from the cache', async () => {
+  it('shows that the first response comes from the database and the second from the cache', async () => {
     expect(await text('#answer-text')).toBe('Answered by the database')
     expect(await text('#answer-ms')).toMatch(/^[\d.]+ ms$/)
     await page.getByRole('button', { name: 'Ask again' }).click()
@@ -90,7 +90,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(await text('#answers-say')).toMatch(/^The database took [\d.]+ ms, .*; the cache took [\d.]+ ms/)
   })
 
-  it('says so where a city has more neighbours than an answer holds, and where it has none', async () => {
+  it('reports if a city has more neighbours than a response holds, and if it has none', async () => {
     await goTo('Naples')
     await expect.poll(() => text('#chart-says')).toMatch(/^The 199 places nearest to Naples, up to \d+ km away$/)
     await goTo('Hanga Roa')
@@ -122,7 +122,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     await expect.poll(() => text('#name')).toBe('Lisbon')
   })
 
-  it.each(['abc', '1,5', '-3'])('changes nothing for %s people, and says what a number is', async (people) => {
+  it.each(['abc', '1,5', '-3'])('changes nothing for %s people, and explains valid numbers', async (people) => {
     await page.getByLabel('People', { exact: true }).fill(people)
     await page.getByRole('button', { name: 'Change' }).click()
     await expect.poll(() => text('#notice')).toContain('People is a whole number')
@@ -130,7 +130,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     await expect.poll(() => page.locator('#notice').isVisible()).toBe(false)
   })
 
-  it('says that the service does not answer only as long as it does not', async () => {
+  it('reports that the service does not respond only as long as it does not', async () => {
     await context.setOffline(true)
     await page.getByRole('button', { name: 'Ask again' }).click()
     await expect.poll(() => text('#notice')).toContain('does not answer')
@@ -159,7 +159,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(await other.locator('#visited').innerText()).toMatch(/^Kyoto\s+Lisbon$/)
   })
 
-  it('shows the limit counting down, and says so when it is reached', async () => {
+  it('shows the remaining requests, and a message when the limit is reached', async () => {
     const left = async () => Number(await text('#left'))
     await expect.poll(left).toBeLessThan(100)
     expect(await page.locator('#ticks .spent').count()).toBeGreaterThan(0)
@@ -192,7 +192,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect((await table.find(LISBON))?.population).toBe(600_000)
   })
 
-  it('shows names as text, whatever they are', async () => {
+  it('shows names as text, even if they contain HTML', async () => {
     const name = '<img src=x onerror=alert(1)><b>Lisbon</b>'
     await page.evaluate(
       async ([id, name]) => {

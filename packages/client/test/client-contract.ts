@@ -154,7 +154,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       await expect(client.incr('n', -1)).rejects.toThrow(MemcacheOptionError)
     })
 
-    test('answers each of a thousand pipelined calls with its own value', async () => {
+    test('returns its own value to each of a thousand pipelined calls', async () => {
       const keys = Array.from({ length: 1000 }, (_, index) => `key:${index}`)
       await Promise.all(keys.map((key) => client.set(key, { key })))
       const values = await Promise.all(keys.map((key) => client.get<{ key: string }>(key)))
@@ -197,7 +197,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       },
     )
 
-    test('asks for a key of a tick once, and gives every caller a value of his own', async () => {
+    test('requests a key once per tick, and gives every caller its own value', async () => {
       await client.set('k', { list: [1] })
       const [one, two, other] = await Promise.all([
         client.get<{ list: number[] }>('k'),
@@ -210,7 +210,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect(await Promise.all([client.get('missing'), client.get('missing')])).toEqual([undefined, undefined])
     })
 
-    test('keeps the order of what is asked in one tick', async () => {
+    test('keeps the order of the requests of one tick', async () => {
       const asked = [client.set('k', 1), client.get('k'), client.set('k', 2), client.get('k'), client.delete('k')]
       expect(await Promise.all([...asked, client.get('k')])).toEqual([undefined, 1, undefined, 2, true, undefined])
     })
@@ -222,18 +222,18 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect([...(await client.getMulti([key])).keys()]).toEqual([key])
     })
 
-    test('says so when a value is too large, and goes on', async () => {
+    test('rejects a value that is too large, and continues', async () => {
       await expect(client.set('k', Buffer.alloc(2 * 1024 * 1024))).rejects.toThrow(MemcacheTooLargeError)
       await client.set('k', 'small')
       expect(await client.get('k')).toBe('small')
     })
 
-    test('tells versions', async () => {
+    test('returns versions', async () => {
       const [version] = (await client.version()).values()
       expect(version).toMatch(/^\d+\.\d+\.\d+$/)
     })
 
-    test('tells statistics', async () => {
+    test('returns statistics', async () => {
       await client.get('miss')
       const [stats] = (await client.stats()).values()
       expect(stats!['get_misses']).toBeGreaterThan(0)
@@ -241,7 +241,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect((await client.stats('settings')).size).toBe(1)
     })
 
-    test('takes every form of stats, of one line or of none, and goes on', async () => {
+    test('accepts every form of stats, with one line or none, and continues', async () => {
       let ejected = 0
       const count = (): void => void ejected++
       client.on('eject', count)
@@ -275,7 +275,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect((await Promise.all(keys.map((key) => client.get(key)))).length).toBe(600)
     })
 
-    test('ends a wait by the caller’s signal, and keeps the answers in order', async () => {
+    test('ends a wait by the caller’s signal, and keeps the responses in order', async () => {
       const controller = new AbortController()
       await client.set('k', 'v')
       const waiting = client.get('k', { signal: controller.signal })
@@ -350,7 +350,7 @@ export function describeMetaCommands(open: () => Promise<OpenedServer>): void {
       expect(await client.meta.arithmetic('none')).toBeUndefined()
     })
 
-    it('tells what the server knows of an item, and answers a noop', async () => {
+    it('returns the metadata of an item, and responds to a noop', async () => {
       expect(await client.meta.debug('k')).toBeUndefined()
       await client.set('k', 'v', 60)
       expect(await client.meta.debug('k')).toMatchObject({
@@ -376,7 +376,7 @@ export function describeMetaCommands(open: () => Promise<OpenedServer>): void {
       expect(await ttlSeconds()).toBeLessThanOrEqual(30)
     })
 
-    it('tells whether and when an item was accessed, and leaves it alone where told', async () => {
+    it('returns whether and when an item was accessed, and does not bump it with noBump', async () => {
       await client.set('k', 'v')
       expect(await client.meta.get('k')).toMatchObject({ hitBefore: undefined, lastAccessSeconds: undefined })
       await client.set('k', 'v')
@@ -388,7 +388,7 @@ export function describeMetaCommands(open: () => Promise<OpenedServer>): void {
       expect(await client.meta.get('k', { access: true })).toMatchObject({ hitBefore: true })
     })
 
-    it('tells a lease that nobody has filled from an empty value', async () => {
+    it('distinguishes an unfilled lease from an empty value', async () => {
       await client.meta.get('lease', { vivifySeconds: 30 })
       await client.set('empty', Buffer.alloc(0))
       const [lease, empty] = await Promise.all([client.get('lease'), client.get('empty')])
@@ -398,7 +398,7 @@ export function describeMetaCommands(open: () => Promise<OpenedServer>): void {
       expect([...many.keys()]).toEqual(['empty'])
     })
 
-    it('leaves the right to recache to those who ask for it', async () => {
+    it('gives the right to recache only to calls that request it', async () => {
       await client.set('k', 'old', 100)
       await client.meta.delete('k', { invalidate: true, ttl: 30 })
       expect(await client.get('k')).toBe('old')

@@ -67,7 +67,7 @@ describe('memjs', () => {
     expect(stats).toEqual([address, '2'])
   })
 
-  it('tells errors that memjs would swallow', async () => {
+  it('reports errors that memjs ignores', async () => {
     const away = Client.create(`127.0.0.1:${await freePort()}`)
     await expect(away.get('k')).rejects.toThrow('ECONNREFUSED')
     const error = await new Promise((resolve) => away.set('k', 'v', {}, resolve))
@@ -150,7 +150,7 @@ describe('memjs’s own ways', () => {
     json.close()
   })
 
-  it('flush tells of each server, and of the last that failed', async () => {
+  it('flush reports the result of each server, and the last failure', async () => {
     const port = await freePort()
     const two = Client.create(`${address},127.0.0.1:${port}`)
     const [error, results] = await new Promise<[unknown, Record<string, unknown>]>((resolve) =>
@@ -177,7 +177,7 @@ describe('memcached', () => {
   const called = <Result>(call: (callback: (error: Error | Error[] | undefined, result: Result) => void) => unknown) =>
     new Promise<unknown[]>((resolve) => call((...results) => resolve(results)))
 
-  it('has its callbacks, values and answers', async () => {
+  it('has its callbacks, values and results', async () => {
     expect(await called((done) => memcached.get('k', done))).toEqual([undefined, undefined])
     expect(await called((done) => memcached.set('k', { a: [1] }, 60, done))).toEqual([undefined, true])
     expect(await called((done) => memcached.get('k', done))).toEqual([undefined, { a: [1] }])
@@ -232,7 +232,7 @@ describe('memcached', () => {
     expect(await memcached.get(long)).toBe(1)
   })
 
-  it('tells a callback that takes the place of an argument that was forgotten', async () => {
+  it('passes an error to a callback in the place of a missing argument', async () => {
     const dropped: unknown[] = []
     const listen = (error: unknown): void => void dropped.push(error)
     process.on('unhandledRejection', listen)
@@ -297,7 +297,7 @@ describe('memcached', () => {
     expect([typeof call.start, typeof call.execution]).toEqual(['number', 'number'])
   })
 
-  it('goes on after a callback that throws, which is uncaught as with memcached', async () => {
+  it('continues after a callback that throws, whose exception is uncaught as with memcached', async () => {
     const script = `
       import { Memcached } from 'memcache-ts-client/compat/memcached'
       const memcached = new Memcached('${address}')
@@ -315,7 +315,7 @@ describe('memcached', () => {
     expect(ran.stdout, ran.stderr).toBe('[["mine"],null,1]\n')
   })
 
-  it('tells of servers by slab class, and dumps their keys', async () => {
+  it('returns items by slab class, and dumps keys', async () => {
     await memcached.set('one', 'v', 60)
     const [settings] = await memcached.settings()
     expect(settings).toMatchObject({ server: address, maxbytes: expect.any(Number) })
@@ -355,7 +355,7 @@ describe('memcached', () => {
     dumping.close()
   })
 
-  it('tells what some servers answered while others are away', async () => {
+  it('returns the responses of some servers while others are away', async () => {
     const away = `127.0.0.1:${await freePort()}`
     const two = new Memcached([address, away])
     for (const method of ['version', 'stats', 'settings', 'items', 'flush'] as const) {

@@ -211,7 +211,7 @@ it.each(Object.entries(READS))('%s is not asked again once a byte of its answer 
   expect(test.proxy.connections).toBe(1)
 })
 
-it('a read that is asked again keeps its limit', async () => {
+it('a repeated read keeps its time limit', async () => {
   await using test = await behindProxy({ poolSize: 1, timeoutMs: 100, connectTimeoutMs: 60_000 })
   await test.client.set('k', 'v')
   test.proxy.faultOf = (connection) => ({ kind: connection === 1 ? 'closeOnRequest' : 'silent' })

@@ -203,7 +203,7 @@ describe('the item limit', () => {
     expect(server.sent).toBe(sent)
   })
 
-  it('is what the server refuses, if that is less than it tells', async () => {
+  it('is the size that the server refuses, if that is less than it reports', async () => {
     const server = new FakeServer()
     server.settings = (end) => void end.write(`STAT item_size_max ${1 << 20}\r\nEND\r\n`)
     await using client = clientOf(server)

@@ -11,7 +11,7 @@ import { MemcacheConnectionError, MemcachedClient } from '../src/index.ts'
 const keys = Array.from({ length: 300 }, (_, index) => `key:${index}`)
 
 describe('many servers', () => {
-  it('share the keys, and a multi-get asks each once', async () => {
+  it('share the keys, and a multi-get sends one request to each', async () => {
     const servers = [1, 2, 3].map(() => new MemcachedServer({ port: 0 }))
     const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
     await using client = new MemcachedClient({ servers: ports.map((port) => `127.0.0.1:${port}`), timeoutMs: 20_000 })
@@ -26,7 +26,7 @@ describe('many servers', () => {
     await Promise.all(servers.map((server) => server.close()))
   })
 
-  it('give what the others have while one is away, and say which is; keys go to the next one', async () => {
+  it('return the results of the others while one is away, and report which; keys go to the next one', async () => {
     await using first = await launchServer()
     await using second = await launchServer()
     await using client = new MemcachedClient({ servers: [first.address, second.address], timeoutMs: 2000 })
@@ -48,7 +48,7 @@ describe('many servers', () => {
     expect((await client.stats()).get(second.address)!['curr_items']).toBeGreaterThan(30)
   })
 
-  it('are asked one by one whether they answer', async () => {
+  it('are pinged one by one', async () => {
     await using first = await launchServer()
     await using second = await launchServer()
     await using client = new MemcachedClient({ servers: [first.address, second.address], timeoutMs: 2000 })

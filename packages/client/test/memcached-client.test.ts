@@ -55,7 +55,7 @@ describe('on our server over TCP', () => {
   describeMetaCommands(ourServer)
 
   // Debian's memcached is older than this flag.
-  it('makes an item on append, when told', async () => {
+  it('creates an item on append, if requested', async () => {
     const { options, stop } = await ourServer()
     await using client = new MemcachedClient({ timeoutMs: 20_000, ...options })
     expect((await client.meta.set('list', 'a', { mode: 'append' })).status).toBe('notStored')

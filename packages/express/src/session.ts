@@ -11,6 +11,7 @@ import type {
 } from 'memcache-ts/session'
 import type { Request, RequestHandler } from 'express'
 import { MemcacheOptionError } from 'memcache-ts'
+import { requireOptions } from 'memcache-ts/adapter'
 import { shareShapes } from './shared-shape.ts'
 
 /** A session with its id, as `all` returns it. */
@@ -140,6 +141,7 @@ declare module 'express-session' {
  * @throws MemcacheOptionError if an option is unknown or invalid, or a required secret is missing.
  */
 export function memcacheSession(options: MemcacheSessionOptions = {}): MemcacheSessionHandler {
+  requireOptions('memcacheSession', options)
   const { property = 'session', ...rest } = options
   if (typeof property !== 'string' || property === '')
     throw new MemcacheOptionError("property must be the name of a property of the request, such as 'session'")

@@ -177,7 +177,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
       await request(server).get('/fine').expect(429)
     })
 
-    it('as failed if the client left while it waited for the limiter or the response', async () => {
+    it('as failed if the client disconnected while it waited for the limiter or the response', async () => {
       await using fleet = new TestFleet()
       const gate = new Gate()
       const limiting = rateLimit({
@@ -324,7 +324,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
 })
 
 describe('rateLimit on HTTP/2', () => {
-  it('gives failed requests back, and requests whose client has left', async () => {
+  it('gives failed requests back, and requests whose client has disconnected', async () => {
     await using fleet = new TestFleet()
     const limiting = rateLimit({ perMinute: 3, key: () => 'k', skipFailedRequests: true, cache: fleet.cache() })
     const server = createHttp2Server((req, res) => {

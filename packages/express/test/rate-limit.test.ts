@@ -215,7 +215,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     expect((await limited.limiter.peek('k')).remaining).toBe(1)
   })
 
-  it('treats a request whose client left as failed', async () => {
+  it('treats a request whose client disconnected as failed', async () => {
     await using fleet = new TestFleet()
     const gate = new Gate()
     const made = express()

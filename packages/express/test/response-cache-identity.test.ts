@@ -86,7 +86,7 @@ const STEP = fc.record({
 })
 
 describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
-  it('never get a response that was made for another client, whatever handlers send and however users are identified', async () => {
+  it('never get a response that was made for another client, for any handler and means of identification', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(STEP, { minLength: 2, maxLength: 12 }),

@@ -120,7 +120,7 @@ describe.each(EXPRESSES)('a user that middleware before the cache knows, on %s',
     expect((await site.get('/')).isHit).toBe(true)
   })
 
-  it('is not answered by another session in a second property', async () => {
+  it('is not replaced by another session in a second property', async () => {
     await using fleet = new TestFleet()
     const sessions = memcacheSession({ secret: 'of the tests', property: 'zed', name: 'zed', cache: fleet.cache() })
     const know: RequestHandler = (request, _response, next) => {

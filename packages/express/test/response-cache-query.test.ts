@@ -146,7 +146,7 @@ describe.each(EXPRESSES)('QUERY in %s', (_name, create) => {
     expect(two.calls).toHaveLength(1)
   })
 
-  it('belongs to whom it is for: credentials, cookies and preconditions count as for GET', async () => {
+  it('respects credentials, cookies and preconditions as for GET', async () => {
     await using site = await open({})
     for (const fields of [
       { Cookie: 'a=1' },

@@ -93,7 +93,7 @@ describe('a value that another program has stored under the key of a response', 
     expect((await other.get()).body).toBe('right')
   })
 
-  it('is a miss, whatever bytes it has', async () => {
+  it('is a miss, with any bytes', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.oneof(

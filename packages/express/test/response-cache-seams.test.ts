@@ -46,7 +46,7 @@ describe.each(EXPRESSES)('changes that middleware made to a request before the c
     },
   )
 
-  it('leaves an application the listeners that Node allows without a warning', async () => {
+  it('uses none of the listeners that Node allows an application without a warning', async () => {
     await using fleet = new TestFleet()
     const cache = fleet.cache()
     const others = (app: Express): unknown =>

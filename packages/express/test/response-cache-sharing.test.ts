@@ -111,7 +111,7 @@ describe.each(EXPRESSES)('requests that come at once, on %s', (_, create) => {
     expect((await Promise.all(asked)).map(({ body }) => body)).toEqual(['1', '2', '3'])
   })
 
-  it('runs another handler if the first handler’s client leaves', async () => {
+  it('runs another handler if the first handler’s client disconnects', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     const gate = new Gate()
     const { port } = site.server.address() as { port: number }

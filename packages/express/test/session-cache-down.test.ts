@@ -165,7 +165,7 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
     await request(server).get('/page').set('Cookie', cookie).expect({ user: 'ann' })
   })
 
-  it('skip: there is no req.session, and the visitor’s cookie is left alone', async () => {
+  it('skip: there is no req.session, and the visitor’s cookie stays', async () => {
     await using test = await testMemcache()
     await using server = await listen(site(express, { cache: test.cache, onCacheDown: 'skip', unset: 'destroy' }))
     const cookie = await login(server)

@@ -107,7 +107,7 @@ export function describeSessionEngine(launch: () => Promise<ContractServer>): vo
       await visit(server, '/data', cookie).expect({})
     })
 
-    it('reload: what is stored, whatever the request has changed; an error where there is nothing', async () => {
+    it("reload: reads the stored session, regardless of the request's changes; fails if there is none", async () => {
       const reload: Routes = {
         '/reload': async (req, res) => {
           req.session.views = 99

@@ -548,7 +548,7 @@ describe('a new id for a session', () => {
     }
   })
 
-  it('is not the only one in a store of another kind either, if its client has left', async () => {
+  it('is not the only one in a store of another kind either, if its client has disconnected', async () => {
     const store = new session.MemoryStore()
     let left!: () => void
     const over = new Promise<void>((resolve) => (left = resolve))

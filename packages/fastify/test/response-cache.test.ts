@@ -64,7 +64,7 @@ describe('cacheResponses', () => {
     expect(calls).toBe(1)
   })
 
-  it('leaves HEAD to the handler where nothing is stored', async () => {
+  it('passes HEAD to the handler if nothing is stored', async () => {
     await using site = await open((app) => {
       app.get('/text', () => Promise.resolve('text'))
       app.get('/stream', (_request, reply) => reply.send(Readable.from(['a', 'b'])))

@@ -346,7 +346,7 @@ describe('memcacheSession of Fastify', () => {
     ).rejects.toThrow(/secret/)
   })
 
-  it('saves the session of a request whose client leaves', async () => {
+  it('saves the session of a request whose client disconnects', async () => {
     let handlerRuns!: () => void
     const running = new Promise<void>((resolve) => (handlerRuns = resolve))
     const app = await open((app) => {

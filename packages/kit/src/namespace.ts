@@ -13,6 +13,7 @@ import type { ReadThroughRequest } from './engine/load/read-through.ts'
 import { toLockOptions, toManyOptions, toSetOptions } from './call-options.ts'
 import type { GetOrSetManyOptions, LockOptions, SetOptions } from './call-options.ts'
 import { requireList, syncResult } from './option-types.ts'
+import { copyValue } from './engine/values/copy-value.ts'
 import { revivedBatchLoader, revivedValue, revivedValues } from './engine/values/revived-loader.ts'
 import { reviveWithin } from './engine/values/revive-limit.ts'
 import type { ReviveLimit } from './engine/values/revive-limit.ts'
@@ -168,12 +169,16 @@ export class CacheNamespace implements CacheMethods {
     requireList('getMany', keys)
     const names = keys.map((key) => this.key(key))
     const revive = options === undefined ? undefined : toReviver('getMany', options)
-    const found = await this.#engine.getMany([...new Set(names)], this.#tagKeys)
+    const different = [...new Set(names)]
+    // Two keys may be spellings of one, such as 1 and '1'; each of them gets its own value.
+    const areRepeated = different.length < names.length
+    const found = await this.#engine.getMany(different, this.#tagKeys)
     const hits = new Map<Given, Value>()
     for (const [index, key] of keys.entries()) {
       const name = names[index]!
       if (!found.has(name)) continue
-      const value = revive === undefined ? found.get(name) : await this.#revived(name, found.get(name), revive)
+      const stored = areRepeated ? copyValue(found.get(name)) : found.get(name)
+      const value = revive === undefined ? stored : await this.#revived(name, stored, revive)
       if (value !== undefined) hits.set(key, value as Value)
     }
     return hits

@@ -1,4 +1,4 @@
-import { kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
+import { isOptionsRecord, kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 
 type Kind = 'function' | 'boolean'
 
@@ -59,7 +59,7 @@ export function syncResult<Result>(name: string, result: Result): Result {
  * @throws MemcacheOptionError if they are not an object, for example a list or a function.
  */
 export function requireOptions(owner: string, options: unknown, example?: string): asserts options is object {
-  if (typeof options === 'object' && options !== null && !Array.isArray(options)) return
+  if (isOptionsRecord(options)) return
   const advice = example === undefined ? '' : `: write ${example}`
   throw new MemcacheOptionError(`${owner} takes its options as an object, got ${describeValue(options)}${advice}`)
 }

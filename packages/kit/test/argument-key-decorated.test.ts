@@ -98,7 +98,7 @@ describe('an argument that holds more than its content', () => {
     expect(argumentParts([argument], 'find')).toEqual(argumentParts([argument], 'find'))
   })
 
-  it('is told apart by where its holes are, however many', () => {
+  it('is distinguished by the places of its holes', () => {
     const sparse = (items: object, length: number): unknown[] => Object.assign([], items, { length })
     const arrays = [{ 1: 'a' }, { 2: 'a' }, { 0: 'a', 2: 'a' }, { 1: 'a', 2: 'a' }, {}]
       .flatMap((items) => [3, 4, 2 ** 32 - 1].map((length) => sparse(items, length)))

@@ -25,7 +25,7 @@ describe('when memcached is away', () => {
     expect(await test.cache.get('k')).toBe('again')
   })
 
-  it('leaves no lease behind that a slow server took for a question which was given up', async () => {
+  it('releases a lease that a slow server granted for a request that had timed out', async () => {
     await using server = await launchServer()
     await using cache = memcache({ servers: server.address, logger: false, timeoutMs: 250, leaseSeconds: 600 })
     await using other = memcache({ servers: server.address, logger: false, timeoutMs: 5000 })

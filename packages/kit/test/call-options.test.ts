@@ -2,7 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { cacheFetch } from '../src/http/index.ts'
 import { cached, defineCache, memcache, rateLimiter } from '../src/index.ts'
 import { concurrency, limited } from '../src/rate-limit/index.ts'
-import { fetchSession } from '../src/session/index.ts'
+import { fetchSession, MemcacheStore } from '../src/session/index.ts'
 import { testMemcache } from '../src/testing/index.ts'
 import { openCache } from './open-cache.ts'
 import type { TestCaches } from './open-cache.ts'
@@ -39,7 +39,18 @@ const CALLS: Readonly<Record<string, (options: any) => unknown>> = {
   'getOrSetMany with its loader': (options) => passive().getOrSetMany([1], () => [1], options),
   warm: (options) => declared().warm([1], options),
   'warm of a function': (options) => called().cache.warm([[]], options),
+  consume: (options) => rateLimiter({ name: `l${round++}`, perMinute: 9 }).consume('id', options),
+  penalty: (options) => rateLimiter({ name: `l${round++}`, perMinute: 9 }).penalty('id', options),
+  acquire: (options) => concurrency({ name: `l${round++}`, max: 9 }).acquire('id', options),
+  run: (options) => concurrency({ name: `l${round++}`, max: 9 }).run('id', load, options),
+  'lock of a session': (options) => new MemcacheStore().lock(`s${round++}`, options),
+  destroySessionsOf: (options) => new MemcacheStore({ userId: () => 'ann' }).destroySessionsOf('ann', options),
+  MemcacheStore: (options) => new MemcacheStore(options),
+  fetchSession: (options) => fetchSession(options),
 }
+
+/** Objects that have no options, such as a promise that was not awaited. */
+const OBJECTS = [new Map(), new Date(0), Promise.resolve({}), /x/, new Number(5), new String('5m')]
 
 /** Whatever a call makes of it: its error. */
 async function errorOf(call: () => unknown): Promise<unknown> {
@@ -54,6 +65,10 @@ const refused = expect.objectContaining({ code: 'ERR_MEMCACHE_OPTION' })
 describe.each(Object.entries(CALLS))('%s', (_, call) => {
   it.each([null, [], true, { tll: 60 }])('refuses %j as its options', async (options) => {
     expect(await errorOf(() => call(options))).toEqual(refused)
+  })
+
+  it('refuses objects that are no records of options', async () => {
+    for (const options of OBJECTS) expect(await errorOf(() => call(options))).toEqual(refused)
   })
 })
 
@@ -85,7 +100,7 @@ describe('ids and arguments', () => {
 })
 
 it.each<[string, () => unknown]>([
-  ['a signal that is none', () => declared().warm([1], { signal: {} })],
+  ['an invalid signal', () => declared().warm([1], { signal: {} })],
   ['progress as a text', () => declared().warm([1], { progress: 'true' })],
   ['onProgress as a text', () => declared().warm([1], { onProgress: 'log' })],
   ['a name with half of a character', () => defineCache({ name: 'a\uD800', load })],
@@ -166,7 +181,7 @@ describe('functions that take options', () => {
   it.each<[string, (signal: any) => unknown]>([
     ['blockUntilReady', (signal) => rateLimiter({ perMinute: 5 }).blockUntilReady('a', { signal })],
     ['acquire', (signal) => concurrency({ max: 1 }).acquire('a', { signal })],
-  ])('%s refuses a signal that is none', async (_, call) => {
+  ])('%s refuses an invalid signal', async (_, call) => {
     for (const signal of [{}, null, 5, new AbortController()])
       expect(await errorOf(() => call(signal))).toEqual(refused)
   })

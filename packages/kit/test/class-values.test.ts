@@ -126,7 +126,7 @@ describe.each(Object.keys(WAYS))('%s', (way) => {
     expect(said).toEqual([])
   })
 
-  it('makes instances in arrays, Maps and Sets, and leaves null', async () => {
+  it('creates instances in arrays, Maps and Sets, and keeps null', async () => {
     const lists = async () => [new User(1), null, new Map([['a', new User(2)]]), new Set([new User(3)])]
     const all = (await answers(way, lists, { type: User })) as Awaited<ReturnType<typeof lists>>[]
     for (const one of all) expect(one).toStrictEqual(await lists())

@@ -69,7 +69,7 @@ describe('concurrency', () => {
     expect(order).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
   })
 
-  it('stops waiting after waitMs or when its signal is aborted, and leaves no place in the queue', async () => {
+  it('stops waiting after waitMs or when its signal is aborted, and frees its place in the queue', async () => {
     await using test = await openCache()
     const limiter = concurrency({ max: 1, waitMs: 5000, cache: test.cache })
     const first = await limiter.acquire('id')

@@ -74,7 +74,7 @@ describe('health', () => {
     expect(await cache.get('k')).toBeUndefined()
   })
 
-  it('emits each outage once, however often a server fails and comes back', async () => {
+  it('emits each outage once, even if a server fails and returns repeatedly', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { cache, server } = test
     const news = told(cache)

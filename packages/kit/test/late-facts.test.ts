@@ -85,7 +85,7 @@ describe.each(Object.entries(WAYS))('tags that are known at the call of %s', (_,
     expect(await stored()).toBeUndefined()
   })
 
-  it.each([undefined, null])('and are %s are none', async (tags) => {
+  it.each([undefined, null])('and are %s count as no tags', async (tags) => {
     const { load, stored } = way(tags)
     await load()
     expect(await stored()).toBe('value 1')
@@ -120,7 +120,7 @@ describe('a lifetime that comes with a value', () => {
     expect([...(await tokens.getMany([1, 2, 3])).keys()]).toEqual([1, 2, 3])
   })
 
-  it.each([0, -5])('of %d seconds stores nothing, and leaves no older value', async (seconds) => {
+  it.each([0, -5])('of %d seconds stores nothing, and deletes an older value', async (seconds) => {
     const tokens = declared((() => seconds) as never)
     expect(await tokens.getOrSet(1)).toBe('token')
     expect(await tokens.get(1)).toBeUndefined()

@@ -21,7 +21,7 @@ describe('the time limits of loads', () => {
     }
   }
 
-  it('end each load at its own time, in whatever order they were added', () => {
+  it('end each load at its own time, in any order of addition', () => {
     const deadlines = new LoadDeadlines()
     const expired: number[] = []
     const loads = [500, 100, 300, 100].map((afterMs) => new Load(afterMs, expired))

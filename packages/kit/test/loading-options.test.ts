@@ -50,7 +50,7 @@ describe('forceFresh', () => {
     expect(await test.cache.get('k')).toBe('new')
   })
 
-  it('leaves the old value to others while it loads, and where it fails', async () => {
+  it('serves the old value to others while it loads, and if it fails', async () => {
     await using test = await openCache()
     const options = { ttlSeconds: 60, staleSeconds: 60 }
     await test.cache.getOrSet('k', () => 'old', options)

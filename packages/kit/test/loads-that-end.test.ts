@@ -9,6 +9,7 @@ import type { Memcache } from '../src/index.ts'
 import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
 import type { TestCaches } from './open-cache.ts'
+import { storeForeign } from './store-foreign.ts'
 
 let test: TestCaches
 beforeEach(async () => {
@@ -112,7 +113,7 @@ describe('loads of two processes that wait for each other', () => {
 })
 
 describe('a loader that never settles', () => {
-  it('blocks no later caller once its callers have left', async () => {
+  it('blocks no later caller after its callers have ended', async () => {
     const { cache } = test
     const controller = new AbortController()
     const given = cache.getOrSet('k', never, { signal: controller.signal })
@@ -213,9 +214,7 @@ describe('values that other programs have stored', () => {
     await fc.assert(
       fc.asyncProperty(STORED, async ({ clientFlags, bytes }) => {
         const { cache } = test
-        const raw = { bytes, clientFlags }
-        await cache.client.set('k', raw, 600)
-        await cache.client.set('~tag:t', raw, 600)
+        for (const key of ['k', '~tag:t']) await storeForeign(test.server, key, { clientFlags, bytes })
         const first = await cache.getOrSet('k', () => 'loaded', { tags: ['t'] })
         if (first !== 'loaded') return
         expect(await cache.getOrSet('k', () => 'loaded again', { tags: ['t'] })).toBe('loaded')
@@ -228,7 +227,7 @@ describe('values that other programs have stored', () => {
 })
 
 describe('listeners and loggers that throw', () => {
-  it('change no result and leave no lease, and Node reports their errors', async () => {
+  it('change no result, keep no lease, and are reported by Node', async () => {
     const thrown: unknown[] = []
     const listeners = process.listeners('uncaughtException')
     process.removeAllListeners('uncaughtException')

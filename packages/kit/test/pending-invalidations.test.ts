@@ -190,7 +190,7 @@ describe('the generations of tags', () => {
       ['another one, just created', { generation: 7, made: true, ageSeconds: 0 }, true],
       ['another one, raised before the load', { generation: STEP + 1, ageSeconds: 13 }, true],
       ['another one, raised perhaps before the load', { generation: STEP + 1, ageSeconds: 12 }, false],
-      ['another one, and the server does not tell its age', { generation: STEP + 1 }, false],
+      ['another one, and the server does not report its age', { generation: STEP + 1 }, false],
     ] as const) {
       const { tags, respond } = openTags()
       const before = tags.read(['t'])

@@ -370,7 +370,7 @@ describe('QUERY that is broken off', () => {
     await new Promise((resolve) => server.close(resolve))
   })
 
-  it('leaves a client that waits for 100 to its handler', async () => {
+  it('passes a client that waits for 100 to its handler', async () => {
     await using fixture = await openCache()
     const server = createServer()
     server.on(

@@ -54,7 +54,7 @@ describe('a session repository', () => {
     expect((await new SessionRepository({ cache: other }).read('b'))?.data).toEqual({ n: 1 })
   })
 
-  it('restores a generation that the server lost, so that no user is logged out and no cleared session comes back', async () => {
+  it('restores a generation that the server lost, so that no user is logged out and no cleared session is valid again', async () => {
     await using test = await testMemcache()
     const { cache, clock } = test
     const sessions = new SessionRepository({ cache })
@@ -166,7 +166,7 @@ describe('a session repository', () => {
     await Promise.all(caches.map(async (cache) => cache.close()))
   })
 
-  it('keeps a destroyed session destroyed, whatever is read and written afterwards, and however short sessions live', async () => {
+  it('keeps a destroyed session destroyed, after any reads and writes, and with any lifetime', async () => {
     const step = fc.record({ afterSeconds: fc.integer({ min: 0, max: 400 }), kind: fc.constantFrom('read', 'write') })
     await fc.assert(
       fc.asyncProperty(fc.constantFrom(5, 60, 3600), fc.array(step, { maxLength: 8 }), async (ttl, steps) => {
@@ -212,7 +212,7 @@ describe('a session repository', () => {
     expect(Number(test.server.memcached.stats()['cmd_set'])).toBeLessThan(5)
   })
 
-  it('keeps an id in the list of its user while its session is on its way to memcached', async () => {
+  it('keeps an id in the list of its user while its session is being stored', async () => {
     await using test = await testMemcache()
     const sessions = new SessionRepository({ cache: test.cache })
     await sessions.index.add('ann', 'a')

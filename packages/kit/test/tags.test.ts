@@ -2,8 +2,36 @@ import { duplexPair } from 'node:stream'
 import { until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { memcache } from '../src/index.ts'
+import type { Memcache } from '../src/index.ts'
 import { deferred } from './deferred.ts'
 import { openCache } from './open-cache.ts'
+
+describe('calls of one tick on one key', () => {
+  const calls: Readonly<Record<string, (cache: Memcache, tags: readonly string[]) => Promise<unknown>>> = {
+    getOrSet: (cache, tags) => cache.getOrSet('k', () => tags, { tags }),
+    'getOrSet with forceFresh': (cache, tags) => cache.getOrSet('k', () => tags, { tags, forceFresh: true }),
+    getOrSetMany: (cache, tags) => cache.getOrSetMany(['k'], (ids) => ids.map(() => tags), { tags }),
+    add: (cache, tags) => cache.add('k', tags, { tags }),
+    has: (cache) => cache.has('k'),
+  }
+
+  it('store a value with all tags of the call that has loaded it, whatever the others’ are', async () => {
+    for (const one of Object.values(calls)) {
+      for (const other of Object.values(calls)) {
+        for (const tags of [[], ['a'], ['a', 'b']]) {
+          for (const at of [0, -1]) {
+            await using test = await openCache()
+            await Promise.all([one(test.cache, tags), other(test.cache, ['b', 'c'])])
+            const tag = (await test.cache.get<string[]>('k'))?.at(at)
+            if (tag === undefined) continue
+            await test.cache.invalidateTags(tag)
+            expect(await test.cache.get('k')).toBeUndefined()
+          }
+        }
+      }
+    }
+  })
+})
 
 describe('invalidateTags', () => {
   it('makes all that carries a tag invalid, in one operation and for all processes', async () => {

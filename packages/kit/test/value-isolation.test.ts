@@ -178,3 +178,25 @@ describe('a value that memcached would not bring back as it is', () => {
     })
   })
 })
+
+it('two spellings of one key have a value each, however many values are read', async () => {
+  await using test = await openCache()
+  const { cache } = test
+  await cache.set(['spelt', 1], { list: [1] })
+  const keys = [
+    ['spelt', 1],
+    ['spelt', '1'],
+  ]
+  const taken = (value: unknown): unknown => (value as { list: number[] }).list.pop()
+  const ways = [
+    await cache.getMany(keys),
+    await cache.getMany(keys, { revive: (value: unknown) => ({ list: [taken(value)] }) }),
+    await cache.getOrSetMany(keys, () => []),
+  ]
+  for (const found of ways) {
+    const [first, second] = [...found.values()]
+    expect(first).toEqual({ list: [1] })
+    expect(second).toEqual(first)
+    expect(second).not.toBe(first)
+  }
+})

@@ -95,7 +95,7 @@ describe('warming', () => {
     expect(await mapped.getOrSet(2)).toBe('2')
   })
 
-  it('counts values that could not be loaded, and leaves no lease behind', async () => {
+  it('counts values that could not be loaded, and releases their leases', async () => {
     await using test = await openCache()
     const broken = defineCache({
       name: 'b',

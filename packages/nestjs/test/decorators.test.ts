@@ -54,7 +54,7 @@ describe('on a provider', () => {
     expect(other.cache.stats().loads).toBe(1)
   })
 
-  it('leaves nothing to be seen on the object', async () => {
+  it('adds no visible property to the object', async () => {
     await using test = await openApp({ providers: [Cities] })
     expect(test.get(Cities)).toEqual(new Cities())
     expect(Reflect.ownKeys(test.get(Cities))).toEqual(['finds'])

@@ -246,7 +246,7 @@ describe('an object that Nest does not create', () => {
     expect(said).toEqual([expect.stringMatching(/^a Cities that Nest has not created is called/)])
   })
 
-  it('causes a warning that says what it does not do, if it cannot have the cache', async () => {
+  it('causes a warning with the consequences, if it cannot get the cache', async () => {
     const [Shared, Named] = [cities(), cities()]
     CacheConfig({ cache: 'reports' })(Named)
     const value = new Shared()

@@ -81,6 +81,7 @@ export {
   rangeOption,
   refuseSecondOptions,
   textOption,
+  isOptionsRecord,
 } from './option-checks.ts'
 export type { OptionRange } from './option-checks.ts'
 export { ClientFlags } from './client-flags.ts'

@@ -135,6 +135,9 @@ export function checkOptions(owner: string, options: object, { names: known, hin
   if ((given.constructor as { prototype?: unknown } | undefined)?.prototype === given) {
     throw new MemcacheOptionError(`${owner} was given a class as its options: call it first, as in ${owner}({ … })`)
   }
+  if (!isOptionsRecord(given)) {
+    throw new MemcacheOptionError(`${owner} takes its options as an object, { … }, got ${kindOf(given)}`)
+  }
   for (const name of Object.keys(options)) {
     if (known.includes(name)) continue
     if (isInstance(given)) {
@@ -144,6 +147,18 @@ export function checkOptions(owner: string, options: object, { names: known, hin
     const advice = meant === undefined ? `it knows ${known.join(', ')}` : `\`${name}\` is \`${meant}\` here`
     throw new MemcacheOptionError(`${owner} has no option '${name}': ${advice}`)
   }
+}
+
+/**
+ * Returns whether a value is an object that may have options as its properties. An array, a Map, a Date, a boxed number
+ * or a promise that was not awaited has none, so that all defaults would be used silently.
+ */
+export function isOptionsRecord(value: unknown): value is object {
+  if (typeof value !== 'object' || value === null) return false
+  if (Object.getPrototypeOf(value) === Object.prototype) return true
+  const tag = Object.prototype.toString.call(value)
+  // A namespace object, of `import * as options`, is a record too.
+  return tag === '[object Object]' || tag === '[object Module]'
 }
 
 /** Returns whether an object is of a class, as a client or a cache in place of options that name it. */

@@ -79,7 +79,7 @@ describe('FrameReader', () => {
     ])
   })
 
-  it('reads length + 2 bytes of a data block that is longer than it said, and a command behind them', () => {
+  it('reads length + 2 bytes of a data block that is longer than stated, and the command after them', () => {
     expect(read(Buffer.from('block 3\r\nabcdef\r\n'), []).events).toEqual(['line block 3', 'data abc false', 'line f'])
   })
 

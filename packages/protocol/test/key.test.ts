@@ -95,7 +95,7 @@ describe('joinKey', () => {
     expect(keys.size).toBe(1 + values.length * 2)
   })
 
-  it('leaves what is readable readable', () => {
+  it('keeps readable parts readable', () => {
     expect(joinKey(['city', 42])).toBe('city:42')
     expect(joinKey(['city', '42'])).toBe('city:42')
     expect(joinKey(['a:b', '~c~', 'ü', '50%'])).toBe('a%3Ab:%7Ec~:ü:50%25')
@@ -153,7 +153,7 @@ describe('joinKey', () => {
     },
   )
 
-  it('escapes each unsafe character wherever it stands, and no other one', () => {
+  it('escapes each unsafe character at any position, and no other character', () => {
     for (let code = 0; code < 128; code++) {
       const character = String.fromCharCode(code)
       const escaped = `%${code.toString(16).toUpperCase().padStart(2, '0')}`

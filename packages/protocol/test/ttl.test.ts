@@ -22,7 +22,7 @@ describe('ttlToSeconds', () => {
     expect(() => ttlToSeconds(ttl)).toThrow(MemcacheOptionError)
   })
 
-  it('says what to write instead of milliseconds', () => {
+  it('names the seconds to write instead of milliseconds', () => {
     expect(() => ttlToSeconds(3_600_000)).toThrow("ttlSeconds is in seconds and 3600000 is over 30 days; write '42d'")
   })
 
@@ -40,13 +40,13 @@ describe('exptimeOf', () => {
     expect(exptimeOf(Infinity, 1_000_000_000_000)).toBe(0)
   })
 
-  it('rounds up, so that nothing lives shorter than asked', () => {
+  it('rounds up, so that no item expires early', () => {
     expect(exptimeOf(0.2, 0)).toBe(1)
   })
 })
 
 describe('seconds as a lifetime', () => {
-  it('come back as the same seconds, whatever they are', () => {
+  it('are converted back to the same seconds', () => {
     fc.assert(
       fc.property(fc.oneof(fc.integer({ min: 1, max: 10 ** 9 }), fc.constant(Infinity)), (seconds) => {
         expect(ttlToSeconds(secondsToTtl(seconds))).toBe(seconds)

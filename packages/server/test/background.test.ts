@@ -206,7 +206,7 @@ describe('PageMover', () => {
     expect(driver.lostChunks()).toBe(0)
   })
 
-  it('evicts the oldest for them when there are none free', () => {
+  it('evicts the oldest for them if there are no free ones', () => {
     const { driver, mover, source } = fill(4)
     mover.order({ source, target: 0, evicts: true })
     finish(mover)
@@ -267,7 +267,7 @@ describe('PageMover', () => {
 })
 
 describe('Maintenance', () => {
-  it('removes expired items by itself, and comes back before many more have', () => {
+  it('removes expired items without requests, and runs again before many more have expired', () => {
     const { driver, maintenance } = maintained(64)
     for (let index = 0; index < 500; index++) driver.set(`immortal${index}`, Buffer.from('v'))
     for (let index = 0; index < 3000; index++)
@@ -395,7 +395,7 @@ describe('a dump', () => {
     },
   )
 
-  it('goes on for as long as its reader takes a thousand items a second', () => {
+  it('continues as long as its reader takes a thousand items a second', () => {
     const { driver, maintenance } = maintained(64)
     for (let index = 0; index < 100_000; index++) driver.set(`k${index}`, Buffer.from('v'))
     const reader = new Reader()

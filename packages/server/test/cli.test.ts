@@ -55,7 +55,7 @@ function run(...args: string[]): { out: string; errors: string; status: number |
 }
 
 describe('memcache-ts-server', () => {
-  it('serves until it is told to end', async () => {
+  it('serves until it gets a signal', async () => {
     await using server = await launchServer({ memoryLimitMb: 8, args: ['-c', '5'] })
     const socket = connect(server.port, '127.0.0.1')
     await once(socket, 'connect')
@@ -78,7 +78,7 @@ describe('memcache-ts-server', () => {
     expect(store(4294967328).stats()['limit_maxbytes']).toBe(4098 * 1024 * 1024)
   })
 
-  it('tells its version and its flags', () => {
+  it('prints its version and its flags', () => {
     expect(run('-V')).toMatchObject({ status: 0, errors: '' })
     expect(run('-V').out).toMatch(/^memcache-ts-server \d+\.\d+\.\d+ \(memcached 1\.6\.45 compatible\)\n$/)
     expect(run('-h')).toMatchObject({ status: 0, errors: '' })
@@ -151,7 +151,7 @@ describe('memcache-ts-server', () => {
     expect(run(...tooMany, '--debug-commands').errors).toMatch(/^memcache-ts-server: warning: -c 9.+\n.+cannot listen/)
   })
 
-  it('tells that a port is taken', async () => {
+  it('reports that a port is in use', async () => {
     await using server = await launchServer()
     expect(run('-p', String(server.port)).errors).toContain(
       `cannot listen on 127.0.0.1:${server.port}: the port is in use`,
@@ -197,7 +197,7 @@ describe('where it listens', () => {
     return answer
   }
 
-  it('takes a free port with -p -1 and writes it where MEMCACHED_PORT_FILENAME says', async () => {
+  it('takes a free port with -p -1 and writes it to the file of MEMCACHED_PORT_FILENAME', async () => {
     await using server = await start('-p', '-1')
     expect(server.ports).toMatch(/^TCP INET: \d+\n$/)
     expect(await ask({ port: Number(server.ports.slice(10)) }, 'version\r\n')).toBe('VERSION 1.6.45\r\n')
@@ -262,7 +262,7 @@ describe('where it listens', () => {
     process.kill(pid, 'SIGKILL')
   })
 
-  it('serves on though its pid file cannot be written, and says so', async () => {
+  it('continues to serve if its pid file cannot be written, and reports it', async () => {
     const server = await start('-p', '-1', '-P', '/nonexistent/pid')
     let said = ''
     server.child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()))
@@ -325,7 +325,7 @@ describe('where it listens', () => {
     },
   )
 
-  it('reads the certificates again on SIGHUP, and says in one line if it cannot', async () => {
+  it('reads the certificates again on SIGHUP, and logs one line if it cannot', async () => {
     const certificates = new TestCertificates()
     try {
       const { cert, key } = certificates.issue('server')
@@ -393,7 +393,7 @@ describe('where it listens', () => {
     socket.destroy()
   })
 
-  it('says in one line what has no effect', async () => {
+  it('logs in one line which options have no effect', async () => {
     const args = ['-p', '-1', '-U', '0', '-k', '-L', '-r', '-t', '4', '-o', 'modern,hash_algorithm=xxh3,ext_threads=2']
     const server = await start(...args)
     let said = ''
@@ -456,7 +456,7 @@ describe('readCommandLine', () => {
     expect(readCommandLine(line.split(' ')).action).toBe('serve')
   })
 
-  it('knows every flag by its long name too, and tells of it in the help', () => {
+  it('accepts every flag by its long name too, and lists it in the help', () => {
     const help = run('--help').out
     for (const { long } of Object.values(FLAGS)) expect(help).toContain(`--${long}`)
     expect(help).toContain('unix-socket')

@@ -35,7 +35,7 @@ async function differences(recording: string): Promise<{ sent: string; recorded:
  * `conformance/fuzz-requests.js`, seed 45: numbers on both sides of every limit, flags that are none, words too many
  * and too few. Exchanges whose answer does not end, since a data block is waited for, were left out.
  */
-it('answers random requests of all text and meta commands as memcached 1.6.45 does', async () => {
+it('responds to random requests of all text and meta commands like memcached 1.6.45', async () => {
   expect(await differences('fuzz.memcached-1.6.45.txt')).toEqual([])
 })
 

@@ -156,7 +156,7 @@ describe('a server that is sent anything', () => {
     600_000,
   )
 
-  it('lets nobody in by chance', async () => {
+  it('accepts no credentials by chance', async () => {
     expect(Opcode.saslAuth).toBe(0x21)
     const stats = (await converse(server.port, Buffer.from('stats\r\n'))).toString()
     expect(stats).toContain('STAT auth_cmds 0\r\n')

@@ -125,7 +125,7 @@ describe('TLS', () => {
     expect(await attempt(port, {})).toBe('MN\r\n')
   })
 
-  it('refuses what cannot be at once, and says what', () => {
+  it('refuses invalid arguments immediately, and names them', () => {
     const make = (options: object): MemcachedServer => new MemcachedServer({ tls: options as ServerTlsOptions })
     expect(() => make({})).toThrow(new MemcacheOptionError('tls.chainCertFile must name the certificate file'))
     expect(() => make({ cert: 'a' })).toThrow("tls has no option 'cert': `cert` is `chainCertFile` here")
@@ -265,7 +265,7 @@ describe('new certificates', () => {
     old.destroy()
   })
 
-  it('change nothing if a file cannot be used, whichever, and the answer and one line of the log say why', async () => {
+  it('change nothing if any file cannot be used, and the response and one line of the log give the reason', async () => {
     install(files)
     const clock = new FakeClock()
     const { server, port } = await serve({ tls: live, clock })
@@ -370,7 +370,7 @@ describe('statistics of TLS', () => {
     socket.destroy()
   })
 
-  it('tell watchers of connevents about handshakes that fail', async () => {
+  it('report failed handshakes to watchers of connevents', async () => {
     const { server, port } = await serve()
     await using _ = server
     const watcher = await secure(port)
@@ -460,7 +460,7 @@ describe('connections over TLS', () => {
 })
 
 describe('clients that speak no TLS, or not all of it', () => {
-  it('are closed, whatever they send first, and others are served', async () => {
+  it('are closed, after any first bytes, and others are served', async () => {
     const { server, port } = await serve()
     await using _ = server
     const other = await secure(port)
@@ -496,7 +496,7 @@ describe('clients that speak no TLS, or not all of it', () => {
     other.destroy()
   })
 
-  it('have handshakeTimeoutSeconds, however slowly they go on', async () => {
+  it('have handshakeTimeoutSeconds, even if they make slow progress', async () => {
     vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
     const clock = new FakeClock()
     const { server, port } = await serve({ tls: { ...tls, handshakeTimeoutSeconds: 3 }, clock })

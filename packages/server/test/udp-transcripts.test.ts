@@ -41,7 +41,7 @@ describe.each([
     await server.close()
   })
 
-  it('and leaves the server as TCP does', async () => {
+  it('and has the same effect on the server as by TCP', async () => {
     let count = 0
     const differences: { sent: string; udp: string; tcp: string }[] = []
     await using other = new MemcachedServer({ clock })
@@ -76,7 +76,7 @@ function comparable(answer: string): string {
   return answer.replaceAll(/(VALUE \S+ \d+ \d+ )\d+/g, '$1<cas>').replaceAll(/\bc\d+/g, 'c<cas>')
 }
 
-it('binary requests by UDP have the answers of the recording', async () => {
+it('binary requests by UDP have the recorded responses', async () => {
   await using server = new MemcachedServer({ port: 0, udpPort: 0, clock: new FakeClock() })
   await server.listen()
   await using client = await UdpClient.open(Number(/UDP INET: (\d+)/.exec(server.portLines)![1]))

@@ -7,7 +7,7 @@ import {
   MemcacheTimeoutError,
 } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
-import { messageOf, requestError } from '../errors.ts'
+import { asError, messageOf, requestError } from '../errors.ts'
 import { GetBatch } from '../operations/key-list-operation.ts'
 import type { GetCall, GetReading } from '../operations/key-list-operation.ts'
 import type { Protocol, ResponseReader, ResponseSink } from '../protocols/protocol.ts'
@@ -450,7 +450,7 @@ export class Connection implements ResponseSink {
       this.#link?.flush()
     } catch (error) {
       // A custom stream may throw.
-      this.#lost(error instanceof Error ? error : new Error(messageOf(error)))
+      this.#lost(asError(error))
     }
   }
 

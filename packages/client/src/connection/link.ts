@@ -11,6 +11,7 @@ import {
   MemcacheOptionError,
   writeLineEnd,
 } from 'memcache-ts-protocol'
+import { asError } from '../errors.ts'
 import type { ServerAddress } from '../server-address.ts'
 import { tlsConnectOptions, tlsProblem } from './tls.ts'
 
@@ -51,7 +52,8 @@ export class Link {
     const gone = (cause?: Error): void => {
       if (!this.#isEnded) events.gone(cause)
     }
-    stream.once('error', gone)
+    // A custom stream may give anything as its error, such as null.
+    stream.once('error', (cause: unknown) => gone(asError(cause)))
     // A second error of a stream that was already given up must not crash the process.
     stream.on('error', () => {})
     stream.once('end', () => gone())
@@ -83,10 +85,18 @@ export class Link {
     try {
       if (stream instanceof Socket) stream.destroy()
       // A stream in memory notifies its other end when it ends, but not when it is destroyed.
-      else stream.end(() => stream.destroy())
+      else stream.end(() => destroySafely(stream))
     } catch {
       // A custom stream may throw; it is no longer needed.
     }
+  }
+}
+
+function destroySafely(stream: Duplex): void {
+  try {
+    stream.destroy()
+  } catch {
+    // As in `Link.end`.
   }
 }
 
@@ -98,6 +108,8 @@ function openStream(
   if (address.stream !== undefined) {
     const stream = address.stream.connect()
     if (typeof (stream as Partial<Duplex> | null | undefined)?.on !== 'function') {
+      // No other code handles its rejection.
+      if (types.isPromise(stream)) stream.catch(() => {})
       throw new MemcacheOptionError(`connect() must return a stream, got ${kindOf(stream)}`)
     }
     stream.on('data', (chunk: unknown) => {

@@ -32,7 +32,7 @@ describe('If-None-Match', () => {
       gets: 200,
     },
   ])
-  scenario('is answered here where nothing is stored: the handler gives all of the response', [
+  scenario('is served here if nothing is stored: the handler sends the whole response', [
     {
       ...fresh({ ETag: '"a"', 'Content-Type': 'text/css', 'Content-Language': 'en', 'Content-Length': '4' }),
       asks: { 'If-None-Match': '"a"' },

@@ -21,7 +21,7 @@ import type { ClassWarnings } from './values/class-warnings.ts'
 // The contract in one place: features (http, rate limits, sessions …) import the engine from here only.
 export { KeyPrefix, ownKeyText } from './cache-key.ts'
 export type { Generations } from './invalidate/tags.ts'
-export { Abandonment } from './load/abandonment.ts'
+export { Abandonment, reasonOf, throwIfAborted } from './load/abandonment.ts'
 export type { StopSource } from './load/abandonment.ts'
 export { onAbort } from './load/waiting.ts'
 export { lateTags, resolveLoading } from './load/get-or-set-options.ts'
@@ -32,6 +32,7 @@ export { CACHE_EVENTS, READ_CHANNEL } from './observe/cache-report.ts'
 export type { ReadContext } from './observe/cache-report.ts'
 export type { CacheStats } from './observe/cache-stats.ts'
 export { isUsageError, UNAVAILABLE } from './or-unavailable.ts'
+export { dropForeign, dropForeignLock, dropUnchanged, isForeign } from './store/foreign-items.ts'
 export { EncodedItem, JsonText } from './values/kit-codec.ts'
 
 /** The surroundings of a cache: its log, its clock, its counters, the state of its servers, and its end. */

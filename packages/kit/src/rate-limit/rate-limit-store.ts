@@ -1,4 +1,5 @@
 import type { MemcachedClient } from 'memcache-ts-client'
+import { dropForeign, isForeign } from '../engine/engine.ts'
 import type { Ttl } from 'memcache-ts-protocol'
 
 /** A stored key, and the key that selects the server for all keys of its group. */
@@ -56,7 +57,10 @@ export interface StoredWord {
   readonly casUnique: bigint
 }
 
-/** Counts in memcached, in one round trip with meta commands; without them, a new counter takes two. */
+/**
+ * Counts in memcached, in one round trip with meta commands; without them, a new counter takes two. What another
+ * program has stored under a key of a limit counts as nothing, and is replaced.
+ */
 export class MemcachedCounters implements RateLimitStore {
   readonly #client: MemcachedClient
 
@@ -64,30 +68,33 @@ export class MemcachedCounters implements RateLimitStore {
     this.#client = client
   }
 
-  incr({ key, groupKey }: GroupedKey, amount: number, ttl: Ttl): Promise<number> {
-    return this.#client.incr(key, amount, { initial: amount, ttl, groupKey }) as Promise<number>
+  incr(at: GroupedKey, amount: number, ttl: Ttl): Promise<number> {
+    const { key, groupKey } = at
+    const adding = (): Promise<number | undefined> => this.#client.incr(key, amount, { initial: amount, ttl, groupKey })
+    return this.#replacing(at, adding) as Promise<number>
   }
 
-  async decr({ key, groupKey }: GroupedKey, amount: number): Promise<number> {
-    return (await this.#client.decr(key, amount, { groupKey })) ?? 0
+  async decr(at: GroupedKey, amount: number): Promise<number> {
+    const { key, groupKey } = at
+    return (await this.#replacing(at, () => this.#client.decr(key, amount, { groupKey }))) ?? 0
   }
 
-  async count({ key, groupKey }: GroupedKey): Promise<number> {
-    // A counter has client flags 0, like bytes, and may be padded with spaces.
-    const digits = await this.#client.get(key, { groupKey })
-    return Buffer.isBuffer(digits) ? Number(digits.toString('latin1')) : 0
+  async count(at: GroupedKey): Promise<number> {
+    return Number(digitsOf(await this.get(at)) ?? 0)
   }
 
-  get({ key, groupKey }: GroupedKey): Promise<unknown> {
-    return this.#client.get(key, { groupKey })
+  get(at: GroupedKey): Promise<unknown> {
+    const { key, groupKey } = at
+    return this.#replacing(at, () => this.#client.get(key, { groupKey }))
   }
 
   set({ key, groupKey }: GroupedKey, value: unknown, ttl: Ttl): Promise<void> {
     return this.#client.set(key, value, ttl, { groupKey })
   }
 
-  gets({ key, groupKey }: GroupedKey): Promise<{ readonly value: unknown; readonly casUnique: bigint } | undefined> {
-    return this.#client.gets(key, { groupKey })
+  gets(at: GroupedKey): Promise<{ readonly value: unknown; readonly casUnique: bigint } | undefined> {
+    const { key, groupKey } = at
+    return this.#replacing(at, () => this.#client.gets(key, { groupKey }))
   }
 
   async swap({ key, groupKey }: GroupedKey, { value, casUnique }: SwappedValue, ttl: Ttl): Promise<boolean> {
@@ -95,18 +102,21 @@ export class MemcachedCounters implements RateLimitStore {
     return (await this.#client.cas(key, value, casUnique, ttl, { groupKey })) === 'stored'
   }
 
-  addToWord(key: GroupedKey, change: WordChange, ttl: Ttl): Promise<bigint | undefined>
-  addToWord(key: GroupedKey, change: WordChange & { readonly initial: bigint }, ttl: Ttl): Promise<bigint>
-  addToWord({ key, groupKey }: GroupedKey, { delta, initial }: WordChange, ttl: Ttl): Promise<bigint | undefined> {
-    if (delta < 0n) return this.#client.decr(key, -delta, { groupKey })
-    return this.#client.incr(key, delta, { initial, ttl, groupKey })
+  addToWord(at: GroupedKey, change: WordChange, ttl: Ttl): Promise<bigint | undefined>
+  addToWord(at: GroupedKey, change: WordChange & { readonly initial: bigint }, ttl: Ttl): Promise<bigint>
+  addToWord(at: GroupedKey, { delta, initial }: WordChange, ttl: Ttl): Promise<bigint | undefined> {
+    const { key, groupKey } = at
+    return this.#replacing(at, () =>
+      delta < 0n
+        ? this.#client.decr(key, -delta, { groupKey })
+        : this.#client.incr(key, delta, { initial, ttl, groupKey }),
+    )
   }
 
-  async getsWord({ key, groupKey }: GroupedKey): Promise<StoredWord | undefined> {
-    const item = await this.#client.gets(key, { groupKey })
-    if (!Buffer.isBuffer(item?.value)) return undefined
-    const digits = item.value.toString('latin1').trim()
-    return /^\d+$/.test(digits) ? { word: BigInt(digits), casUnique: item.casUnique } : undefined
+  async getsWord(at: GroupedKey): Promise<StoredWord | undefined> {
+    const item = await this.gets(at)
+    const digits = digitsOf(item?.value)
+    return item === undefined || digits === undefined ? undefined : { word: BigInt(digits), casUnique: item.casUnique }
   }
 
   async swapWord({ key, groupKey }: GroupedKey, { word, casUnique }: StoredWord, ttl: Ttl): Promise<boolean> {
@@ -117,4 +127,26 @@ export class MemcachedCounters implements RateLimitStore {
   async delete({ key, groupKey }: GroupedKey): Promise<void> {
     await this.#client.delete(key, { groupKey })
   }
+
+  /** Carries out a command, and again without the item if another program has stored it. */
+  async #replacing<Result>({ key, groupKey }: GroupedKey, command: () => Promise<Result>): Promise<Result> {
+    try {
+      return await command()
+    } catch (error) {
+      if (!isForeign(error)) throw error
+    }
+    await dropForeign(this.#client, key, { groupKey })
+    return command()
+  }
+}
+
+/**
+ * Returns the digits of a counter; `undefined` for anything else. A counter has client flags 0, like bytes, and may be
+ * padded with spaces; memcached also counts in text that another program has stored.
+ */
+function digitsOf(value: unknown): string | undefined {
+  const isText = typeof value === 'string' || typeof value === 'number'
+  if (!isText && !Buffer.isBuffer(value)) return undefined
+  const digits = (isText ? String(value) : value.toString('latin1')).trim()
+  return /^\d+$/.test(digits) ? digits : undefined
 }

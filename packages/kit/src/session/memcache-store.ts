@@ -1,5 +1,5 @@
 // oxlint-disable typescript/no-misused-promises -- the methods of express-session's Store take callbacks; without a callback they return a promise
-import { MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError, textOption } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { engineOf } from '../engine/engine.ts'
 import { HeldSession } from './held-session.ts'
@@ -13,6 +13,7 @@ import { differsAsJson } from './session-merge.ts'
 import type { SessionData } from './session-merge.ts'
 import { SessionRepository } from './session-repository.ts'
 import { inBatches } from './session-index.ts'
+import { toLockTimes } from './session-locks.ts'
 import type { Retirement, SessionSnapshot } from './session-item.ts'
 import { resolveStoreOptions } from './store-options.ts'
 import type { MemcacheStoreOptions } from './store-options.ts'
@@ -27,7 +28,6 @@ type TouchKind = 'nothing' | 'renewal' | 'write'
 
 /** The maximum number of times that `destroySessionsOf` searches for further sessions. */
 const MAX_LOOKS = 16
-const DEFAULT_LOCK = { waitMs: 10_000, leaseSeconds: 30 }
 
 /**
  * Stores sessions in memcached, for `memcacheSession` and express-session. No write is lost: each is merged, by path,
@@ -194,7 +194,10 @@ export class MemcacheStore extends Store {
    * Destroys the sessions of one user, except the session with the id `except` ("log out everywhere else"). Returns the
    * number of destroyed sessions.
    */
-  async destroySessionsOf(userId: string | number, { except }: { except?: string | undefined } = {}): Promise<number> {
+  async destroySessionsOf(userId: string | number, options: { except?: string | undefined } = {}): Promise<number> {
+    checkOptions('destroySessionsOf', options, { names: ['except'], hints: { keep: 'except', exclude: 'except' } })
+    const { except } = options
+    if (except !== undefined) textOption('except', except)
     const name = this.#indexName(userId)
     const ended = new Set<string>()
     // A session may get a new id meanwhile. The new id is in the list, and its session is stored, before the old
@@ -215,12 +218,7 @@ export class MemcacheStore extends Store {
    * @throws MemcacheServerError if others hold the lock for longer than `waitMs`.
    */
   async lock(id: string, options: LockOptions = {}): Promise<SessionLock> {
-    const { waitMs = DEFAULT_LOCK.waitMs, leaseSeconds = DEFAULT_LOCK.leaseSeconds } = options
-    if (!(waitMs >= 0)) throw new MemcacheOptionError(`waitMs must be a number of at least 0, got ${waitMs}`)
-    const release = await this.#sessions.locks.take(id, {
-      waitMs,
-      leaseSeconds: ttlToSeconds(leaseSeconds, 'leaseSeconds'),
-    })
+    const release = await this.#sessions.locks.take(id, toLockTimes(options))
     return { release, [Symbol.asyncDispose]: release }
   }
 

@@ -209,6 +209,8 @@ export class RequestSession implements SessionActions {
     const session = this.#current
     // After `abandon` there is no id.
     const isAsSent = this.#cookieId !== undefined && this.#cookieId === holder.sessionID
+    // The cookie may have changed since the application saved the session, which express-session does not store.
+    const isKept = isAsSent || (this.isStored && this.#memcacheStore !== undefined)
     if (session === undefined || session === null) {
       if (isEnd && unsetDestroys && !this.#isDestroyed && typeof holder.sessionID === 'string') {
         const id = holder.sessionID
@@ -228,7 +230,7 @@ export class RequestSession implements SessionActions {
       } finally {
         this.#isSavingAtEnd = false
       }
-    } else if (isEnd && !this.#isSaved && store.touch !== undefined && isAsSent) {
+    } else if (isEnd && !this.#isSaved && store.touch !== undefined && isKept) {
       this.#write('renewal', (done) => store.touch!(session.id, session, done), NO_CALLER)
     }
   }

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import type { MemcachedClient } from 'memcache-ts-client'
 import { MemcacheServerError } from 'memcache-ts-protocol'
+import { dropForeign, isForeign } from '../engine/engine.ts'
 import { withoutKey } from './session-errors.ts'
 
 const MAX_ATTEMPTS = 256
@@ -51,7 +52,8 @@ export class SessionIndex {
 
   /** Returns the ids in a list; an empty array if there is no list. */
   async idsOf(name: string): Promise<string[]> {
-    return toEntries(await withoutKey(this.#items.client().get(this.#key(name)))).map(([id]) => id)
+    const found = await this.#fetch(this.#key(name))
+    return toEntries(found?.value).map(([id]) => id)
   }
 
   /** Adds an id to a list. From a long list, ids of ended sessions are removed. */
@@ -121,7 +123,7 @@ export class SessionIndex {
     const key = this.#key(name)
     for (let attempt = 0; attempt < MAX_ATTEMPTS; attempt++) {
       if (attempt > 0) await delay(Math.random() * Math.min(2 ** attempt, MAX_PAUSE_MS))
-      const found = await withoutKey(client.gets(key))
+      const found = await this.#fetch(key)
       const before = toEntries(found?.value)
       let entries: readonly Entry[] = before
       for (const apply of changes) entries = (await apply(entries)) ?? entries
@@ -136,6 +138,18 @@ export class SessionIndex {
     throw new MemcacheServerError('too many requests change the list of sessions of one user at once: try again', {
       retryable: true,
     })
+  }
+
+  /** Returns the item of a list. What another program has stored there is deleted: the list begins again. */
+  async #fetch(key: string): Promise<{ readonly value: unknown; readonly casUnique: bigint } | undefined> {
+    const client = this.#items.client()
+    try {
+      return await withoutKey(client.gets(key))
+    } catch (error) {
+      if (!isForeign(error)) throw error
+      await withoutKey(dropForeign(client, key))
+      return undefined
+    }
   }
 
   async #living(entries: readonly Entry[]): Promise<Entry[]> {

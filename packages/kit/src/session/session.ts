@@ -1,3 +1,4 @@
+import { booleanOption, checkOptions } from 'memcache-ts-protocol'
 import { Cookie } from './cookie.ts'
 
 /** A Node callback. */
@@ -21,6 +22,8 @@ export interface AnyStore {
   touch?(id: string, session: object, callback?: Callback): void
   createSession?(request: SessionHolder, data: StoredData): Session
   generate?(request: SessionHolder): void
+  /** Destroys the session of a request and gives it a new one, by `generate`. */
+  regenerate?(request: SessionHolder, callback: Callback): void
   /** Whether its `createSession` returns sessions of this package. */
   readonly makesSessions?: boolean
   on?(event: string, listener: () => void): unknown
@@ -207,15 +210,16 @@ const METHODS = {
 
   regenerate(this: Session, ...[first, second]: [Callback] | [{ keep?: boolean }, Callback?]): unknown {
     const actions = actionsOf(this.req)
-    if (actions === undefined)
-      throw new TypeError(
-        'this session belongs to no request, so it cannot be regenerated: call regenerate on req.session',
-      )
+    const keeps = first !== undefined && typeof first !== 'function' && keepsData(first)
+    if (actions === undefined) {
+      regenerateOutside(this.req, typeof first === 'function' ? first : undefined)
+      return this
+    }
     if (typeof first === 'function') {
       actions.regenerate(this, first)
       return this
     }
-    const kind = first?.keep === true ? 'rotate' : 'regenerate'
+    const kind = keeps ? 'rotate' : 'regenerate'
     if (second === undefined) return actions.promiseOf((done, isAttended) => actions[kind](this, done, isAttended))
     actions[kind](this, (error) => process.nextTick(second, error))
     return this
@@ -226,6 +230,33 @@ const METHODS = {
     if (actions === undefined) throw new TypeError('this session belongs to no request: lock it by store.lock(id)')
     return unlessAttended(actions.lock(this, options))
   },
+}
+
+/** @throws MemcacheOptionError if an option is unknown or invalid: a misspelt `keep` would lose the data. */
+function keepsData(options: { keep?: boolean | undefined }): boolean {
+  checkOptions('regenerate', options, { names: ['keep'], hints: { keepData: 'keep', preserve: 'keep' } })
+  return options.keep !== undefined && booleanOption('keep', options.keep)
+}
+
+/**
+ * Regenerates a session that express-session manages: its middleware has set the `generate` of the store.
+ *
+ * @throws TypeError if there is no such middleware, or `regenerate` was not called with a callback alone, which is the
+ *   only form that express-session has.
+ */
+function regenerateOutside(request: SessionHolder, callback: Callback | undefined): void {
+  const { sessionStore } = request
+  if (sessionStore?.generate === undefined || sessionStore.generate === generateFor) {
+    throw new TypeError(
+      'this session belongs to no request, so it cannot be regenerated: call regenerate on req.session',
+    )
+  }
+  if (callback === undefined) {
+    throw new TypeError(
+      'express-session regenerates a session only by a callback, and without its data: use memcacheSession for promises and keep',
+    )
+  }
+  sessionStore.regenerate!(request, callback)
 }
 
 for (const [name, value] of Object.entries(METHODS)) {

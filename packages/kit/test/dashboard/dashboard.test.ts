@@ -305,7 +305,7 @@ describe('the middleware', () => {
     expect([answer.status, answer.headers.get('location')]).toEqual([302, location])
   })
 
-  it('leaves other paths to the application', async () => {
+  it('passes other paths to the application', async () => {
     await using test = await openCache()
     await using mounted = await mount(dashboard({ caches: test.cache }), '/admin')
     const answer = await fetch(`${mounted.origin}/admin/other`)

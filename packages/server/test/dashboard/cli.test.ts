@@ -45,7 +45,7 @@ describe('--dashboard', () => {
     expect(options.dashboard).toBe(dashboard)
   })
 
-  it('says where it is', async () => {
+  it('reports its address', async () => {
     const [, line = ''] = await linesOf(['--dashboard', ':0'], {}, 2)
     expect(line).toMatch(/^dashboard on http:\/\/127\.0\.0\.1:\d+\/$/)
   })

@@ -52,7 +52,7 @@ describe('the dashboard over HTTP', () => {
   }
   const set = (key: string, value = 'v') => tell(`set ${key} 0 0 ${value.length}`, value)
 
-  it('serves a page that may run and load nothing but its own parts, in less than 60 kB', async () => {
+  it('serves a page that runs and loads only its own parts, in less than 60 kB', async () => {
     const { status, headers, text } = await ask(url)
     expect(status).toBe(200)
     expect(Buffer.byteLength(text)).toBeLessThan(60_000)
@@ -110,7 +110,7 @@ describe('the dashboard over HTTP', () => {
     await expect.poll(() => server.stats()['curr_connections']).toBe(0)
   })
 
-  it('lists keys for several who look at once', async () => {
+  it('lists keys for several viewers at the same time', async () => {
     await set('a:1')
     const answers = await Promise.all([1, 2, 3].map(() => ask(`${url}keys`, 'GET', BEARER)))
     for (const { text } of answers) expect(JSON.parse(text)).toMatchObject({ keys: [{ key: 'a:1' }] })
@@ -202,11 +202,11 @@ describe('the dashboard over HTTP', () => {
     expect(JSON.parse(answer.text)).toHaveProperty('error')
   })
 
-  it('tells that it is well', async () => {
+  it('reports its health', async () => {
     expect((await ask(`${url}healthz`)).text).toBe('{"status":"ok","up":1,"servers":1}\n')
   })
 
-  it('reads nothing and holds no connection while nobody looks', async () => {
+  it('reads nothing and has no connection without viewers', async () => {
     const before = server.stats()['curr_connections']
     expect(before).toBe(0)
     const looking = request(`${url}events`, { agent: false })
@@ -232,12 +232,12 @@ describe('the dashboard over HTTP', () => {
 })
 
 describe('where the dashboard listens', () => {
-  it.each(['0.0.0.0:0', '[::]:0', '*:0'])('refuses %s without a token, and says what to do', async (dashboard) => {
+  it.each(['0.0.0.0:0', '[::]:0', '*:0'])('refuses %s without a token, with advice', async (dashboard) => {
     await using server = new MemcachedServer({ port: 0, dashboard })
     await expect(server.listen()).rejects.toThrow(/open to every client that reaches .*: set a token/)
   })
 
-  it('asks for the token before anything there', async () => {
+  it('requires the token for everything there', async () => {
     await using server = new MemcachedServer({ port: 0, dashboard: '0.0.0.0:0', dashboardToken: TOKEN })
     await server.listen()
     const url = server.dashboardUrl!.replace('0.0.0.0', '127.0.0.1')
@@ -284,7 +284,7 @@ describe('where the dashboard listens', () => {
     await expect(listen()).rejects.toThrow(message)
   })
 
-  it('says that the port is in use, and leaves no server behind', async () => {
+  it('reports that the port is in use, and leaves no server running', async () => {
     await using first = new MemcachedServer({ port: 0, dashboard: ':0' })
     await first.listen()
     const dashboard = new URL(first.dashboardUrl!).host

@@ -88,7 +88,7 @@ describe('/metrics', () => {
     expect(Object.fromEntries(ours)).toEqual(Object.fromEntries(documented))
   })
 
-  it('tells what stats tells', () => {
+  it('has the figures of stats', () => {
     const stats = server.stats()
     const value = (name: string, labels = '') => metrics.get(`memcached_${name}`)!.samples.get(labels)
     for (const [name, statistic] of [
@@ -160,7 +160,7 @@ describe('the metrics of several servers', () => {
     rest: () => {},
   })
 
-  it('have a label that tells them apart, and say which is away', async () => {
+  it('have a label for the server, and report which server is away', async () => {
     const text = await metricsText([fake('a:1', { version: '1' }), fake('b:2', undefined)])
     expect(parse(text).get('memcached_up')!.samples).toEqual(
       new Map([
@@ -170,7 +170,7 @@ describe('the metrics of several servers', () => {
     )
   })
 
-  it('escape what a server says', async () => {
+  it('escape the text of a server', async () => {
     const text = await metricsText([fake('a', { version: '1"\\\n2' })])
     expect(text).toContain(String.raw`memcached_version{version="1\"\\\n2"} 1`)
   })

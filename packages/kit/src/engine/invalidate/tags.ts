@@ -1,8 +1,9 @@
-import { MemcacheConnectionError, MemcacheDecodeError, MemcacheServerError } from 'memcache-ts-protocol'
+import { MemcacheConnectionError } from 'memcache-ts-protocol'
 import { BoundedMap } from '../../bounded-map.ts'
 import { MAX_ROUNDING_SECONDS } from '../lifetime.ts'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { AdaptiveStore } from '../store/adaptive-store.ts'
+import { isForeign } from '../store/foreign-items.ts'
 import type { CacheReport } from '../observe/cache-report.ts'
 import type { CacheStore, TagGeneration } from '../store/cache-store.ts'
 import { compareGenerations, HARD_STEP, SOFT_STEP } from '../store/cache-store.ts'
@@ -118,25 +119,30 @@ export class Tags {
     }
   }
 
-  raise(tagKey: string, by: number): Promise<number> {
-    return this.#readable(tagKey, (store) => store.raise(tagKey, by))
+  async raise(tagKey: string, by: number): Promise<number> {
+    const { generation } = await this.#readable(tagKey, async (store) => ({
+      generation: await store.raise(tagKey, by),
+    }))
+    return generation
   }
 
   /**
-   * Runs a counter command on a tag. If another program stored something there that is not a number, the item is
-   * deleted first and the tag created again, which invalidates the values that carry it.
+   * Runs a counter command on a tag. If another program stored something there that is not a number, or a number that
+   * no value could carry exactly, the item is deleted and the tag created again, which invalidates the values that
+   * carry it.
    */
-  async #readable<Result>(tagKey: string, task: (store: CacheStore) => Promise<Result>): Promise<Result> {
+  async #readable<Result extends Pick<TagGeneration, 'generation'>>(
+    tagKey: string,
+    task: (store: CacheStore) => Promise<Result>,
+  ): Promise<Result> {
     try {
-      return await this.#store.use(tagKey, task)
+      const result = await this.#store.use(tagKey, task)
+      if (Number.isSafeInteger(result.generation)) return result
     } catch (error) {
-      const isGarbage =
-        error instanceof MemcacheDecodeError ||
-        (error instanceof MemcacheServerError && error.message.includes('non-numeric'))
-      if (!isGarbage) throw error
-      await this.#store.use(tagKey, (store) => store.delete(tagKey))
-      return this.#store.use(tagKey, task)
+      if (!isForeign(error)) throw error
     }
+    await this.#store.use(tagKey, (store) => store.delete(tagKey))
+    return this.#store.use(tagKey, task)
   }
 
   #read(tagKey: string): Promise<TagGeneration> {

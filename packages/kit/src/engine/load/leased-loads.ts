@@ -254,7 +254,7 @@ export class LeasedLoads {
     lease: HeldLease,
     { value, encoded, facts, lifetime: { freshSeconds, keptSeconds } }: LoadedItem,
   ): Promise<LoadOutcome> {
-    const { store, codec, report, tags, memory } = this.#context
+    const { store, codec, report, tags, memory, ambiguous } = this.#context
     const generations = facts.tags ?? NO_GENERATIONS
     const isBare = facts.tags === undefined && facts.freshUntilMs === undefined
     const item = isBare ? encoded : codec.entry(encoded, facts)
@@ -263,7 +263,7 @@ export class LeasedLoads {
     const stamp = memory?.stamp()
     const { casUnique } = lease
     const filling = store.fill<typeof UNAVAILABLE>(name, { item, casUnique, ttlSeconds: keptSeconds }, (error) =>
-      unavailable(error, report),
+      unavailable(error, report, () => ambiguous.notFilled(name)),
     )
     const filled = (given: Filled | typeof UNAVAILABLE, current: Generations | typeof UNAVAILABLE): LoadOutcome => {
       if (given === UNAVAILABLE) return { value, confirmed: false }

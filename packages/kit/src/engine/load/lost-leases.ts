@@ -55,7 +55,12 @@ export class AmbiguousLeases {
   /** Notes a lookup that failed and may have been granted a lease. */
   add(key: string, error: unknown): void {
     // A request that was never sent was granted nothing.
-    if (!(error instanceof MemcacheError) || !error.ambiguous || this.#keys.size >= MAX_KEYS) return
+    if (error instanceof MemcacheError && error.ambiguous) this.notFilled(key)
+  }
+
+  /** Notes a lease that this process holds and could not fill: nobody will fill it. */
+  notFilled(key: string): void {
+    if (this.#keys.size >= MAX_KEYS) return
     this.#keys.add(key)
     this.#free(key)
   }

@@ -129,11 +129,30 @@ const MAX_ROUNDS = 5
 const CACHE_UNAVAILABLE: Lookup = { kind: 'miss-without-lease', isAway: true }
 export const NO_LEASE: Lookup = { kind: 'miss-without-lease', isAway: false }
 
+interface SharedLookup {
+  readonly request: LookupRequest
+  readonly lookup: Promise<Lookup>
+}
+
+/**
+ * Returns whether a caller may share another caller's lookup: the caller that gets the lease stores its value with the
+ * generations of that lookup, so they must include those of all of its own tags.
+ */
+function mayShare({ required, tagKeys }: LookupRequest, shared: LookupRequest): boolean {
+  return (
+    required.length === shared.required.length && isAmong(required, shared.required) && isAmong(tagKeys, shared.tagKeys)
+  )
+}
+
+function isAmong(some: readonly string[], all: readonly string[]): boolean {
+  return some === all || some.every((tagKey) => all.includes(tagKey))
+}
+
 /** Looks up keys together with their tags, in one pipeline. Lookups of the same key in one tick share one request. */
 export class Lookups {
   readonly #context: CacheContext
   /** The lookups of this tick, by key and stale time. */
-  #shared = new Map<string, Promise<Lookup>>()
+  #shared = new Map<string, SharedLookup>()
 
   constructor(context: CacheContext) {
     this.#context = context
@@ -146,13 +165,12 @@ export class Lookups {
     if (learning !== undefined) return learning.then(() => this.find(request))
     if (this.#context.pending.has(name)) return Promise.resolve(CACHE_UNAVAILABLE)
     const sharedKey = staleSeconds === 0 ? name : `${name} ${staleSeconds}`
-    let lookup = this.#shared.get(sharedKey)
-    if (lookup === undefined) {
-      // Later callers must not share a lookup that is already on the wire: the key may be deleted in between.
-      if (this.#shared.size === 0) process.nextTick(() => (this.#shared = new Map()))
-      lookup = this.#find(this.#withRoot(request), 0)
-      this.#shared.set(sharedKey, lookup)
-    }
+    const shared = this.#shared.get(sharedKey)
+    if (shared !== undefined && mayShare(request, shared.request)) return shared.lookup
+    const lookup = this.#find(this.#withRoot(request), 0)
+    // Later callers must not share a lookup that is already on the wire: the key may be deleted in between.
+    if (this.#shared.size === 0) process.nextTick(() => (this.#shared = new Map()))
+    if (shared === undefined) this.#shared.set(sharedKey, { request, lookup })
     return lookup
   }
 

@@ -130,7 +130,8 @@ class MetaStore implements CacheStore {
     failed: (error: unknown) => Failed | Promise<Failed | Fetched>,
   ): Promise<Fetched | Failed> {
     return this.#get(key, request).then(
-      (found) => (found === undefined ? this.#fetchAgain(key, request).catch(failed) : fetchedFrom(found)),
+      (found) =>
+        found === undefined ? this.#fetchAgain(key, request).catch(failed) : fetchedFrom(found, this.#leaseSeconds),
       (error: unknown) => unreadable(error) ?? failed(error),
     )
   }
@@ -232,7 +233,7 @@ class MetaStore implements CacheStore {
   async #fetchAgain(key: string, request: FetchRequest): Promise<Fetched> {
     await this.delete(key)
     const found = await this.#get(key, request)
-    return found === undefined ? { kind: 'miss-without-lease' } : fetchedFrom(found)
+    return found === undefined ? { kind: 'miss-without-lease' } : fetchedFrom(found, this.#leaseSeconds)
   }
 
   #get(key: string, { value }: FetchRequest): Promise<MetaItem<unknown> | undefined> {
@@ -240,11 +241,18 @@ class MetaStore implements CacheStore {
   }
 }
 
-function fetchedFrom(item: MetaItem<unknown>): Fetched {
+/**
+ * How many times as long as its own leases a process lets those of others be, which may have been started with another
+ * `leaseSeconds`.
+ */
+const MAX_LEASE_RATIO = 4
+
+function fetchedFrom(item: MetaItem<unknown>, leaseSeconds: number): Fetched {
   const { casUnique, won, lost, stale, size, ttlSeconds } = item
   if (item.clientFlags === 0 && size === 0) {
-    // Leases expire. An empty item that does not expire comes from another program, and is filled like a lease.
-    return won || ttlSeconds === Infinity ? { kind: 'miss-with-lease', casUnique } : { kind: 'miss-locked', casUnique }
+    // Leases expire soon. Another empty item comes from another program, and is filled like a lease.
+    const isForeign = ttlSeconds > leaseSeconds * MAX_LEASE_RATIO
+    return won || isForeign ? { kind: 'miss-with-lease', casUnique } : { kind: 'miss-locked', casUnique }
   }
   return {
     kind: 'found',

@@ -200,14 +200,14 @@ export class AtomicWrites {
 
   async #change(name: string, change: Change): Promise<boolean> {
     const { value, casUnique, generations, keptSeconds, freshUntilMs } = change
-    const { codec, store, report } = this.#context
+    const { codec, store, report, ambiguous } = this.#context
     const encoded = codec.encode(value)
     const hasTags = Object.keys(generations).length > 0
     const isBare = !hasTags && freshUntilMs === undefined
     const item = isBare ? encoded : codec.entry(encoded, { tags: generations, freshUntilMs })
     this.#forget(name)
     const filled = await store.fill(name, { item, casUnique, ttlSeconds: keptSeconds }, (error) =>
-      unavailable(error, report),
+      unavailable(error, report, () => ambiguous.notFilled(name)),
     )
     this.#forget(name)
     if (filled === UNAVAILABLE || filled === undefined) return false

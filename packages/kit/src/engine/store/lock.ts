@@ -3,7 +3,10 @@ import type { MemcachedClient } from 'memcache-ts-client'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
 import type { CacheContext } from '../context.ts'
 import { lifetime } from '../lifetime.ts'
+import { LEASE_STUB } from '../values/kit-codec.ts'
+import { dropForeignLock } from './foreign-items.ts'
 import { FIRST_POLL_MS, nextPollMs, pause, pollDelayMs } from '../load/waiting.ts'
+import { throwIfAborted } from '../load/abandonment.ts'
 
 /** The resolved options of a lock. */
 export interface LockRequest {
@@ -87,13 +90,25 @@ export async function acquireLock(
   const token = randomUUID()
   const lock = new MemcacheLock(client, context, { key, token, ttlSeconds })
   const deadline = performance.now() + waitMs
+  const isToken = (value: unknown): boolean =>
+    typeof value === 'string'
+      ? value.length === token.length
+      : // Without meta commands, a lock that is being released is empty.
+        value === LEASE_STUB && !context.store.reportsTtl(key)
+  let isChecked = false
   for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     const added = await orUnavailable(client.add(key, token, lifetime(ttlSeconds)), context.report)
     if (added === true) return lock
     // The response may have been lost: a lock that its holder does not know of must not block others.
     if (added === UNAVAILABLE) void lock.release()
-    if (added === UNAVAILABLE || performance.now() >= deadline) return undefined
+    if (added === UNAVAILABLE) return undefined
+    if (!isChecked) {
+      isChecked = true
+      const dropped = await orUnavailable(dropForeignLock(client, key, isToken), context.report)
+      if (dropped === true) continue
+    }
+    if (performance.now() >= deadline) return undefined
     await pause(Math.min(pollDelayMs(pauseMs), Math.max(0, deadline - performance.now())), signal)
   }
 }
