@@ -31,9 +31,6 @@ import { isFull, VERSION_REQUEST } from './handshake.ts'
 import { HandshakePlan } from './handshake-plan.ts'
 import { isReactionToResponse, isHangUp, Link, responseComes, streamError } from './link.ts'
 
-/** The time that `close` waits for operations without a time limit. */
-const CLOSE_LIMIT_MS = 5000
-
 /**
  * One pipelined connection to one server; `ConnectionState` draws its life. The requests of one turn of the event loop
  * are sent in one write, and responses belong to requests in their order: a caller that gave up keeps its place in the
@@ -197,7 +194,7 @@ export class Connection implements ResponseSink {
     if (this.#isAwaited && this.#state !== 'down') {
       const unwatch = this.#pending.watchSignals(() => this.#endDrainUnlessAwaited())
       // Operations end by their limits and signals; an operation without a limit must not delay `close` for ever.
-      await this.#drain.wait(CLOSE_LIMIT_MS, () => this.#pending.isAwaitedForEver(this.#state !== 'ready'))
+      await this.#drain.wait(() => this.#pending.isAwaitedForEver(this.#state !== 'ready'))
       unwatch()
     }
     this.#state = 'closed'

@@ -3,7 +3,6 @@ import { describeValue } from '../option-types.ts'
 import type { WriteKind } from './session-writes.ts'
 import { isDown, sessionUnavailable } from './session-errors.ts'
 import type { SessionStep } from './session-errors.ts'
-import { isError } from './session.ts'
 
 /**
  * The behaviour of a request while memcached does not answer:
@@ -73,13 +72,4 @@ export class CacheDown {
     }
     return true
   }
-}
-
-/** Returns the error that the application receives. Errors of another kind of store are returned as they are. */
-export function explained(
-  { down }: { readonly down: CacheDown | undefined },
-  error: unknown,
-  step: SessionStep,
-): unknown {
-  return down === undefined || !isError(error) ? error : down.explain(error, step)
 }

@@ -1,6 +1,5 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import { attended } from './attended-promise.ts'
-import { explained } from './cache-down.ts'
 import { clearedCookie, idCookie, readId } from './id-cookie.ts'
 import type { Secret } from './id-cookie.ts'
 import { HeldSession } from './held-session.ts'
@@ -22,7 +21,7 @@ import type {
   StoredData,
 } from './session.ts'
 import { textOf } from './session-codec.ts'
-import { always, NO_CALLER, PendingWrites, STEPS } from './session-writes.ts'
+import { always, explained, never, NO_CALLER, PendingWrites, STEPS } from './session-writes.ts'
 import type { WriteCaller, WriteKind } from './session-writes.ts'
 
 /**
@@ -498,5 +497,3 @@ export class RequestSession implements SessionActions {
     return this.#originalId !== session.id || this.#originalText !== textOf(session)
   }
 }
-
-const never = (): boolean => false
