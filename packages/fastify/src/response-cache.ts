@@ -6,6 +6,7 @@ import {
   RequestFunctions,
   ResponseCache,
   toHandlerOptions,
+  trustsFastifyProxy,
   VirtualResponse,
   writeBody,
 } from 'memcache-ts/http'
@@ -83,8 +84,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
       url: request.originalUrl,
       scheme: request.protocol,
       application: request,
-      // Fastify knows the addresses of the proxies if it trusts them.
-      trustsProxy: (request.ips as readonly string[] | undefined) !== undefined,
+      trustsProxy: trustsFastifyProxy(request),
       ...facts,
       isOutside: () => running.isInHooks,
       defer: (work) => response.waitFor(work),
