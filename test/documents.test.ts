@@ -30,7 +30,7 @@ function blocks(document: string, language: string): string[] {
   return [...read(document).matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map((match) => match[1]!)
 }
 
-/** The fences of examples, and what TypeScript is told for them: Nest's decorators are those that it had first. */
+/** The fences of examples, and their compiler options: Nest's decorators are TypeScript's legacy decorators. */
 const FENCES = {
   ts: {},
   'ts nest': { experimentalDecorators: true, emitDecoratorMetadata: true },

@@ -35,7 +35,7 @@ class Service {
     return fetch(this.origin + path, { headers: { cookie } })
   }
 
-  /** Ends it as a supervisor does, and tells how it went. */
+  /** Ends it as a supervisor does, and returns its exit status. */
   async stop(): Promise<number | null> {
     const exited = once(this.#process, 'exit')
     this.#process.kill('SIGTERM')

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execute, firstBlock, npmInstall, nameOfTarball, write } from './project.js'
 
-/** The READMEs whose first program is compiled and run, and what they tell to install. */
+/** The READMEs whose first program is compiled and run, and the packages that they say to install. */
 const READMES = [
   'README.md',
   ...['kit', 'client', 'server', 'express', 'fastify'].map((name) => `packages/${name}/README.md`),

@@ -163,7 +163,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     const left = async () => Number(await text('#left'))
     await expect.poll(left).toBeLessThan(100)
     expect(await page.locator('#ticks .spent').count()).toBeGreaterThan(0)
-    // Once over a minute's end there is a new hundred: so it is asked until there is none left.
+    // If a minute ends meanwhile, another hundred requests are allowed: requests are sent until none is left.
     await page.evaluate(async () => {
       while ((await fetch('/api/me')).status !== 429);
     })
@@ -171,7 +171,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     await page.getByRole('button', { name: 'Ask again' }).click()
     await expect.poll(() => text('#notice')).toContain("That was the last of this minute's requests.")
     expect(await left()).toBe(0)
-    // A process believes what it was told of a client for a second, though memcached has been emptied since.
+    // A process remembers the state of a client for a second, although memcached has been emptied since.
     await getDefaultMemcache().client.flushAll()
     const status = () => page.evaluate(async () => (await fetch('/api/me')).status)
     await expect.poll(status).toBe(200)

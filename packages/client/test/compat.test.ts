@@ -256,7 +256,7 @@ describe('memcached', () => {
       const results = await called((done) => lost[method]!.call(memcached, ...args, done))
       expect(results).toMatchObject([{ message, code: expect.stringMatching(/^ERR_MEMCACHE_/) }, undefined])
     }
-    // Promises that nobody looks at.
+    // Promises that are ignored.
     for (const method of ['set', 'get', 'touch', 'del', 'incr', 'append']) void lost[method]!.call(memcached, 'k')
     await called((done) => memcached.get('k', done))
     await new Promise(setImmediate)

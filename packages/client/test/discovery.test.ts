@@ -7,7 +7,7 @@ import { freePort, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcacheConnectionError, MemcacheError, MemcachedClient, MemcacheTimeoutError } from '../src/index.ts'
 
-/** A configuration endpoint as ElastiCache has it, which tells what it is told. */
+/** A configuration endpoint like ElastiCache's, which reports a given configuration. */
 class ConfigurationEndpoint implements AsyncDisposable {
   version = 1
   nodes: string[] = []
@@ -63,7 +63,7 @@ class ConfigurationEndpoint implements AsyncDisposable {
   }
 }
 
-/** Servers of a cluster, the endpoint that tells of them, and a client. */
+/** Servers of a cluster, the endpoint that reports them, and a client. */
 async function cluster(size: number, discoveryIntervalMs = 60_000) {
   const servers = Array.from({ length: size }, () => new MemcachedServer({ port: 0 }))
   const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))

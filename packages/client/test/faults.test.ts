@@ -18,7 +18,7 @@ import {
 } from '../src/index.ts'
 import { behindProxy, TIMEOUT_MS } from './behind-proxy.ts'
 
-/** Waits until a server that was given up has come back. */
+/** Waits until an ejected server is used again. */
 async function recovered(client: MemcachedClient): Promise<void> {
   await until(() =>
     client.get('probe').then(

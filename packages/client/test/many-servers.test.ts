@@ -36,7 +36,7 @@ describe('many servers', () => {
     expect(partial.size).toBeGreaterThan(30)
     expect(partial.size).toBeLessThan(270)
     expect([...partial.errors.keys()]).toEqual([second.address])
-    // The first to ask may still meet the broken connection; from then on it is known to be away.
+    // The first request may still use the broken connection; after that, the server is known to be away.
     await Promise.allSettled(keys.map((key) => client.get(key)))
     await Promise.all(keys.map((key) => client.set(key, 'after')))
     expect((await client.getMulti(keys)).size).toBe(300)

@@ -64,7 +64,7 @@ describe.each(EXPRESSES)('requests for a response that is being written, on %s',
     const leading = whole(await open(site))
     const following = whole(await open(site))
     stream!.write('b'.repeat(600))
-    // It is nobody's any more who comes now.
+    // No later request gets it.
     expect(await whole(await open(site))).toBe('a'.repeat(600))
     stream!.end('c'.repeat(600))
     const all = 'a'.repeat(600) + 'b'.repeat(600) + 'c'.repeat(600)

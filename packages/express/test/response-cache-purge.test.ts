@@ -173,7 +173,7 @@ describe('No-Vary-Search', () => {
   ])('%s makes the same of what it says, and of nothing else', async (field, first, same, others) => {
     await using site = await openSite({ ttlSeconds: 60 })
     site.answers((request, response) => response.set('No-Vary-Search', field).send(`for ${request.originalUrl}`))
-    // The first tells the rule, and the second is stored by it.
+    // The first response has the rule, and the second is stored by it.
     for (const _ of [1, 2]) await site.get(first, host)
     for (const url of same) expect(await site.get(url, host), url).toMatchObject({ isHit: true, body: `for ${first}` })
     for (const url of others) expect((await site.get(url, host)).body, url).toBe(`for ${url}`)

@@ -154,7 +154,7 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
       expect([status, headers['set-cookie']]).toEqual([200, undefined])
     }
     await request(server).get('/page').set('Cookie', cookie).expect({ user: 'nobody' })
-    // Who wants to be sure is told.
+    // A caller that waits for the write gets the error.
     await request(server).get('/save').set('Cookie', cookie).expect({ error: 'MemcacheConnectionError' })
     await request(server).get('/login').set('Cookie', cookie).expect(500)
     const stranger = await request(server).get('/note').expect(200, {})

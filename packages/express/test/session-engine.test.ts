@@ -39,7 +39,7 @@ interface Site extends AsyncDisposable {
   readonly server: Server
   readonly test: TestMemcache
   readonly sessions: MemcacheSessionHandler
-  /** The cookie of somebody who has logged in. */
+  /** The cookie of a user who has logged in. */
   login(user?: string): Promise<string>
   visit(path: string, cookie?: string): request.Test
 }
@@ -314,7 +314,7 @@ describe('sessions that are written at once', () => {
         const inner = await req.session.lock({ waitMs: 0 })
         req.session.n = (req.session.n ?? 0) + 1
         await inner.release()
-        // The inner one has let nobody in.
+        // Nobody has logged in to the inner one.
         const other = (req.sessionStore as MemcacheStore).lock(req.sessionID, { waitMs: 0 })
         const code = await other.then(
           () => 'let in',

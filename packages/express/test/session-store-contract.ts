@@ -461,7 +461,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
   })
 }
 
-/** express-session's Cookie takes options, of which its types do not tell. */
+/** express-session's Cookie takes options that its types do not have. */
 const CookieWith = Cookie as unknown as new (options: CookieOptions) => Cookie
 
 /** A session with nothing in it but a cookie; `expires` is set last, as an application does it. */

@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => test.close())
 beforeEach(() => void round++)
 
-/** Functions of an application that do not do what a decorator's option asks for. */
+/** Functions of an application that violate the contract of a decorator's option. */
 const FAULTS: Readonly<Record<string, () => never>> = {
   throws: () => {
     throw new Error(`a bug ${round}`)

@@ -34,7 +34,7 @@ describe('when memcached is away', () => {
     expect(await cache.getOrSet('k', () => 'alone')).toBe('alone')
     server.resume()
     await until(() => cache.stats().health === 'up')
-    // Gone when it has found out that the answer was to nobody.
+    // It is gone when the cache has found out that no caller waits for the response.
     await until(async () => (await other.client.meta.get('k', { value: false })) === undefined)
     expect(await other.getOrSet('k', () => 'loaded')).toBe('loaded')
   })

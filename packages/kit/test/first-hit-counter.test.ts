@@ -154,7 +154,7 @@ describe('FirstHitCounter', () => {
 })
 
 describeWithMemcached('FirstHitCounter on the real memcached', () => {
-  // Not shorter: memcached ends items by the time of the machine, whatever it is doing.
+  // Not shorter: memcached expires items by the time of the machine, even if it is busy.
   it.each([60_300, 61_000, 31 * DAY_MS])('is exact in windows of %i ms, by a clock of its own', async (window) => {
     await using memcached = await launchMemcached()
     const caches = [1, 2].map(() => memcache({ servers: memcached.address, logger: false, timeoutMs: 5000 }))

@@ -73,7 +73,7 @@ describe.each(Object.entries(WAYS))('tags that are known at the call of %s', (_,
     expect(await load()).toBe('value 1')
     expect(await stored()).toBeUndefined()
     expect(test.cache.stats().cacheErrors).toBe(errors + 1)
-    // A reason is told once.
+    // A reason is logged once.
     expect(warnings.slice(said).every((warning) => warning.includes('loaded but not stored'))).toBe(true)
   })
 

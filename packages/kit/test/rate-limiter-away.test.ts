@@ -44,7 +44,7 @@ describe.each(FAULTS)('a limiter whose memcached is away: %s', (fault) => {
       expect.stringMatching(/^memcache-ts: the rate limit 'api' is .* while memcached is away: /),
     ])
     expect(cache.stats()).toMatchObject({ health: 'down' })
-    // Who knows that it is away does not ask.
+    // A process that knows that it is away sends no request.
     expect(cache.stats().cacheErrors).toBe(100)
     await server.start()
     await server.resume()

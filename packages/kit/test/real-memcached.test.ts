@@ -59,7 +59,7 @@ describeWithMemcached('the kit on the real memcached', () => {
     },
   )
 
-  // Not shorter: memcached ends items by the time of the machine, whatever it is doing.
+  // Not shorter: memcached expires items by the time of the machine, even if it is busy.
   it.each([60_500, 31 * 86_400_000])('holds windows of %i ms, blocks, penalties and rewards', async (windowMs) => {
     const clock = new FakeClock(Date.now())
     await using cache = memcache({ servers: server.address, logger: false, timeoutMs: 5000, clock })

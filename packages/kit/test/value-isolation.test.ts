@@ -75,7 +75,7 @@ describe.each(['copied', 'frozen', undefined] as const)('with values in memory: 
         const seen = objectsIn(given)
         for (const one of got) {
           for (const object of objectsIn(one)) {
-            // Frozen plain data may be shared: nobody can change it.
+            // Frozen plain data may be shared: it cannot be changed.
             if (values === 'frozen' && Object.isFrozen(object)) continue
             expect(seen.has(object)).toBe(false)
             seen.add(object)

@@ -169,7 +169,7 @@ describe('warming again and longer', () => {
     await first.close()
     await second.close()
     const numbers = declare(test.cache)
-    // A count that was stored is halved by the next one who stores his.
+    // A stored count is halved when the next process stores its own.
     expect(await numbers.hotKeys()).toEqual([2, 6, 1])
     await numbers.clear()
     expect(await numbers.warm(await numbers.hotKeys())).toEqual({ loaded: 3, skipped: 0, failed: 0 })

@@ -26,7 +26,7 @@ async function oldServer(): Promise<OldServer> {
       await caches.close()
       close()
       await server.close()
-      // Its version has told the kit that there are none.
+      // By its version, the kit knows that there are none.
       expect(metaCommands).toEqual([])
     },
   }

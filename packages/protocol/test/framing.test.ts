@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { FrameReader, NONE, STOP } from '../src/framing.ts'
 import type { FrameHandler } from '../src/framing.ts'
 
-/** Writes down what it is handed; a line `block N` is followed by a data block, a line `stop` asks for a halt. */
+/** Records what it receives; a line `block N` is followed by a data block, and a line `stop` stops the reader. */
 class Recorder implements FrameHandler {
   readonly events: string[] = []
   #block: Buffer[] = []

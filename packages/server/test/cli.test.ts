@@ -46,7 +46,7 @@ const NO_MODERN = {
   },
 }
 
-/** It wants to be told to run as root, which tests in a container do. */
+/** It requires a user when started as root, as tests in a container are. */
 const AS_ROOT = process.getuid?.() === 0 ? ['-u', 'root'] : []
 
 function run(...args: string[]): { out: string; errors: string; status: number | null } {

@@ -72,7 +72,7 @@ describe.each(
         if (!sameAnswer(received[index]!, answer)) expect(answer).toBe(received[index])
       }
       exchange.end()
-      // While it was recorded, the delayed flush fired before the next exchange that asks for what it removed.
+      // During the recording, the delayed flush took effect before the next exchange that requests the removed item.
       if (sent.some((packet) => /flush_all [1-9]/.test(packet))) clock.advanceSeconds(3)
     },
     2 * GIVE_UP_MS,

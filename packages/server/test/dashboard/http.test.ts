@@ -105,7 +105,7 @@ describe('the dashboard over HTTP', () => {
     expect((await flush('')).status).toBe(400)
     expect(server.stats()['curr_items']).toBe(1)
     expect((await flush(name)).status).toBe(200)
-    // Flushed items are freed later, and are seen by nobody.
+    // Flushed items are freed later, and are not visible.
     expect(JSON.parse((await ask(`${url}keys`, 'GET', BEARER)).text)).toEqual({ keys: [], isComplete: true })
     await expect.poll(() => server.stats()['curr_connections']).toBe(0)
   })
