@@ -73,7 +73,7 @@ function inFunction(code: string): string {
 }
 
 /** Returns the lines that an example claims to print. */
-function saidBy(code: string): string[] {
+function documentedBy(code: string): string[] {
   return [...code.matchAll(/\/\/ => (.*)$/gm)].map((match) => match[1]!)
 }
 
@@ -152,14 +152,14 @@ describe('the examples in the documents', () => {
   it.each(examples)(
     '$name prints what it says, and ends, in a project of either kind',
     async ({ fence, file, code }) => {
-      const said = saidBy(code)
-      expect(said.length).toBeGreaterThan(0)
+      const documented = documentedBy(code)
+      expect(documented.length).toBeGreaterThan(0)
       const printed = Object.keys(PROJECTS).map((project) =>
         printedBy(join(folderOf(project, fence), 'dist', `${file}.js`)),
       )
       // A lifetime in `Cache-Status` has become shorter if a second has ended since the response was stored.
       const withoutTtl = (lines: unknown): unknown => JSON.parse(JSON.stringify(lines).replaceAll(/\bttl=\d+/g, 'ttl'))
-      expect(withoutTtl(await Promise.all(printed))).toEqual(withoutTtl([said, said]))
+      expect(withoutTtl(await Promise.all(printed))).toEqual(withoutTtl([documented, documented]))
     },
   )
 })

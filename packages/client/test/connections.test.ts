@@ -21,7 +21,7 @@ describe.each<[string, Fault]>([
   ['reset at once', { kind: 'reset' }],
   ['closed at its first request', { kind: 'closeOnRequest' }],
   ['met by silence', { kind: 'silent' }],
-  ['answered nonsense', { kind: 'answer', bytes: 'HELLO\r\nWORLD\r\n' }],
+  ['answered nonsense', { kind: 'respond', bytes: 'HELLO\r\nWORLD\r\n' }],
 ])('a second connection that is %s', (_, fault) => {
   it('costs no call, does not eject the server, and is made when it can be', async () => {
     // The first connection is made in this time, too, on a busy machine.

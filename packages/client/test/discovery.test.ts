@@ -166,9 +166,12 @@ describe('auto discovery', () => {
 
   it('never shows a password that an endpoint sends back', async () => {
     const password = 's3cr3t'
-    for (const said of [`${password}\r\nEND\r\n`, `CONFIG cluster 0 9\r\n1\n${password}|${password}|x\n\r\nEND\r\n`]) {
+    for (const configuration of [
+      `${password}\r\nEND\r\n`,
+      `CONFIG cluster 0 9\r\n1\n${password}|${password}|x\n\r\nEND\r\n`,
+    ]) {
       await using endpoint = await ConfigurationEndpoint.start()
-      endpoint.configuration = said
+      endpoint.configuration = configuration
       const credentials = { username: 'ann', password }
       const options = { servers: endpoint.address, discovery: true, timeoutMs: 20_000, ...credentials }
       await using client = new MemcachedClient(options)

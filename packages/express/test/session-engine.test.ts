@@ -696,7 +696,7 @@ describe('the sessions of a user', () => {
     }
   })
 
-  it('are found only where it was said whose they are', async () => {
+  it('are found only with the option userId', async () => {
     await using site = await openSite({})
     await expect(site.sessions.store.sessionsOf('ann')).rejects.toThrow(/userId/)
   })

@@ -77,7 +77,7 @@ describe('when memcached is away', () => {
     await using proxy = await FaultProxy.start({ host: '127.0.0.1', port: server.port })
     await using cache = memcache({ servers: proxy.address, logger: false, timeoutMs: 5000 })
     await cache.set('k', 'old')
-    proxy.fault = { kind: 'answer', bytes: 'SERVER_ERROR out of memory\r\n' }
+    proxy.fault = { kind: 'respond', bytes: 'SERVER_ERROR out of memory\r\n' }
     expect(await cache.delete('k')).toBe(false)
     proxy.fault = { kind: 'none' }
     await until(() => cache.stats().pending === 0)

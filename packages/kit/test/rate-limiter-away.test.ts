@@ -151,7 +151,7 @@ describe('a limiter whose memcached misbehaves', () => {
     await using cache = memcache({ servers: proxy.address, logger: false, timeoutMs: 250 })
     const limiter = rateLimiter({ limit: 10, windowMs: DAY_MS, algorithm, cache })
     await limiter.consume('other')
-    proxy.fault = { kind: 'answer', bytes: 'SERVER_ERROR out of memory storing object\r\n' }
+    proxy.fault = { kind: 'respond', bytes: 'SERVER_ERROR out of memory storing object\r\n' }
     expect(await allowedOf(limiter, 50)).toBe(10)
     proxy.fault = { kind: 'reset' }
     expect((await limiter.consume('somebody')).allowed).toBe(true)

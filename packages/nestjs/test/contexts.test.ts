@@ -216,12 +216,12 @@ describe('in a WebSocket gateway', () => {
     const socket = io(`http://127.0.0.1:${gateway.port}`, { transports: ['websocket'] })
     const answers: unknown[] = []
     for (let i = 0; i < 3; i++) {
-      const said = await new Promise((resolve) => {
+      const message = await new Promise((resolve) => {
         socket.once('hello', resolve)
         socket.once('exception', resolve)
         socket.emit('hello', {})
       })
-      answers.push(said)
+      answers.push(message)
     }
     socket.close()
     expect(answers).toEqual(['answered', 'answered', expect.objectContaining({ status: 429 })])

@@ -7,7 +7,7 @@ import {
   escapeBytes,
   FakeClock,
   readTranscript,
-  sameAnswer,
+  isSameResponse,
   TestCertificates,
   unescapeBytes,
 } from 'memcache-ts-testing'
@@ -67,9 +67,9 @@ describe.each(
       const exchange = open === undefined ? new Exchange(server) : new SocketExchange(open(port))
       for (const [index, packet] of sent.entries()) {
         const answerOf = (reply: string): string => `${escapeBytes(reply)}${exchange.closed ? ' [closed]' : ''}`
-        const isComplete = (reply: string): boolean => sameAnswer(received[index]!, answerOf(reply))
+        const isComplete = (reply: string): boolean => isSameResponse(received[index]!, answerOf(reply))
         const answer = answerOf(await exchange.send(unescapeBytes(packet), isComplete))
-        if (!sameAnswer(received[index]!, answer)) expect(answer).toBe(received[index])
+        if (!isSameResponse(received[index]!, answer)) expect(answer).toBe(received[index])
       }
       exchange.end()
       // During the recording, the delayed flush took effect before the next exchange that requests the removed item.
