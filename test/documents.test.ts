@@ -164,7 +164,7 @@ describe('the examples in the documents', () => {
   )
 })
 
-describe('what the documents name', () => {
+describe('the names in the documents', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
 
   it.each(documents)('%s: commands are scripts of the workspace', (document) => {

@@ -135,7 +135,7 @@ describe('programs of pymemcache and gomemcache on our server, and our client', 
     { command: [PYTHON, '-c', 'import pymemcache'], debianPackage: 'python3-pymemcache' },
     'Python',
     () => {
-      it('reads ours, and ours reads what it has written', async () => {
+      it('reads our values, and our client reads its values', async () => {
         await using server = await launch(false)
         await using client = ours(server, false)
         await client.set('session:ours', { user: 1 })
@@ -167,7 +167,7 @@ describe('programs of pymemcache and gomemcache on our server, and our client', 
     },
     'Go',
     () => {
-      it('reads ours, and ours reads what it has written', async () => {
+      it('reads our values, and our client reads its values', async () => {
         await using server = await launch(false)
         await using client = ours(server, false)
         await client.set('counter', '41')

@@ -65,7 +65,7 @@ describe('the packages as they are published', () => {
     }
   })
 
-  it('are one, however a process loads them: every export of every entry is the same value', async () => {
+  it('are one instance in all ways to load them: every export of every entry is the same value', async () => {
     const entries = publicEntries()
     const script = `
       const entries = ${JSON.stringify(entries)}

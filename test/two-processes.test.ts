@@ -75,7 +75,7 @@ function twoProcesses(launch: () => Promise<LaunchedServer>): void {
     expect(await second.json()).toEqual(await first.json())
   })
 
-  it('share what is evicted', async () => {
+  it('share the evictions', async () => {
     const path = '/api/search?q=lutetia'
     await other.get(path)
     expect(askedDatabase(await other.get(path))).toBe(false)

@@ -149,7 +149,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(await page.locator('#found').isVisible()).toBe(false)
   })
 
-  it('keeps where one has been, over a reload and in another tab', async () => {
+  it('keeps the visited cities across a reload and in another tab', async () => {
     await goTo('Kyoto')
     await expect.poll(() => text('#visited')).toMatch(/^Kyoto\s+Lisbon$/)
     await page.reload()
@@ -183,7 +183,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(await text('#server')).toContain('items')
   })
 
-  it('changes a city, which evicts what the cache had of it', async () => {
+  it('changes a city, which evicts its values from the cache', async () => {
     await page.getByRole('button', { name: 'Ask again' }).click()
     await expect.poll(() => text('#answer-text')).toBe('Answered by the cache')
     await page.getByLabel('People', { exact: true }).fill('600,000')

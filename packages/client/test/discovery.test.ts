@@ -192,7 +192,7 @@ describe('auto discovery', () => {
     await rejected
   })
 
-  it('keeps what it knows while the endpoint is away', async () => {
+  it('keeps the known servers while the endpoint is away', async () => {
     await using test = await cluster(2, 5)
     await test.client.set('k', 'v')
     await test.endpoint[Symbol.asyncDispose]()

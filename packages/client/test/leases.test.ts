@@ -85,7 +85,7 @@ describeWithMemcached('on memcached itself', () => {
   })
 })
 
-it('a server from before the leases has none: a value of no bytes that another program stored is returned', async () => {
+it('a server without leases: an empty value that another program stored is returned', async () => {
   const server = new MemcachedServer()
   const { address, close } = await listenAsOldServer(server)
   const [host, port] = address.split(':')

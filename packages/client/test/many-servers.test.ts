@@ -87,7 +87,7 @@ describe('many servers', () => {
     await Promise.all(servers.map((server) => server.close()))
   })
 
-  it('hold a value in chunks, wherever its key was sent to', async () => {
+  it('hold a value in chunks, on any server of its key', async () => {
     const servers = [1, 2, 3].map(() => new MemcachedServer({ port: 0 }))
     const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
     const addresses = ports.map((port) => `127.0.0.1:${port}`)

@@ -82,7 +82,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     for (let call = 0; call < 5; call++) await request(server).get('/?user=admin').expect(200)
   })
 
-  it('holds several windows, each a policy of its own', async () => {
+  it('applies several windows, each with its own policy', async () => {
     await using fleet = new TestFleet()
     await using server = await listen(
       app(fleet.cache(), { name: 'login', perMinute: 2, perHour: 3, algorithm: 'fixed' }),

@@ -71,7 +71,7 @@ describe.each(EXPRESSES)('requests for a response that is being written, on %s',
     expect(await Promise.all([leading, following])).toEqual([all, all])
   })
 
-  it('never look whole where the one that they follow was broken off', async () => {
+  it('never look complete if the response that they follow was cut off', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     let stream: Response | undefined
     site.answers((_request, response) => {

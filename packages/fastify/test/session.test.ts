@@ -315,7 +315,7 @@ describe('memcacheSession of Fastify', () => {
     expect((await visitor.get('/read')).json()).toEqual({ views: 5 })
   })
 
-  it('finds the sessions of a user by a store of its own', async () => {
+  it('finds the sessions of a user by a separate store', async () => {
     const store = new MemcacheStore({ cache: test.cache, userId: (session) => session['user'] as string })
     const app = await open(
       (app) => {

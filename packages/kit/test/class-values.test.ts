@@ -316,7 +316,7 @@ describe('an explicitly stored instance that type creates without the rules that
     expect(instanceToPlain(await service.find(1))).toEqual({ id: 1, owner: {} })
   })
 
-  it('is stored where no class has such rules, or the readers get plain data', async () => {
+  it('is stored if no class has such rules, or the readers get plain data', async () => {
     class Plain {
       owner = new Address('a')
     }
@@ -345,7 +345,7 @@ describe('a stored value that the reviver refuses', () => {
     }
   })
 
-  it('is missing where nothing is loaded', async () => {
+  it('is missing if nothing is loaded', async () => {
     const old = { id: 1 }
     await test.cache.set('old', old)
     await test.cache.set('new', await current(2))

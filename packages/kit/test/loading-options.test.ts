@@ -125,7 +125,7 @@ describe('notModified', () => {
     expect(asked).toBe(2)
   })
 
-  it('is refused where there is no old value', async () => {
+  it('is refused if there is no old value', async () => {
     await using test = await openCache()
     await expect(test.cache.getOrSet('k', ({ notModified }) => notModified())).rejects.toThrow(MemcacheOptionError)
   })
@@ -208,7 +208,7 @@ describe('options of memcache', () => {
 })
 
 describe('away and back', () => {
-  it('are emitted once each, however many calls fail', async () => {
+  it('are emitted once each, with any number of failed calls', async () => {
     await using test = await openCache({ timeoutMs: 100 })
     const told: string[] = []
     test.cache.on('away', () => told.push('away'))

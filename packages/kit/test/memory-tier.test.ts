@@ -45,7 +45,7 @@ describe('l1', () => {
     expect(cache.stats().memoryItems).toBe(Math.min(5, maxItems))
   })
 
-  it('keeps no more than its number of items, however large', () => {
+  it('keeps no more than its number of items, of any size', () => {
     const memory = new MemoryTier({ maxItems: 100_002 }, new FakeClock())
     const stamp = memory.stamp()
     const about = { facts: {}, casUnique: 1n, size: 1, freshSeconds: 60 }

@@ -101,7 +101,7 @@ describe('a name that was written down', () => {
 })
 
 describe('a cache that each object of a class declares', () => {
-  it('causes one warning, however many objects there are', async () => {
+  it('causes one warning, with any number of objects', async () => {
     class Service {
       readonly find = cached(load, { name: 'field' })
     }

@@ -162,7 +162,7 @@ describe('a limiter whose memcached misbehaves', () => {
     })
   })
 
-  it('adds no listener to its cache, however many limiters there are', async () => {
+  it('adds no listener to its cache, with any number of limiters', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     await test.server.stop()
     for (let index = 0; index < 20; index++) {
@@ -171,7 +171,7 @@ describe('a limiter whose memcached misbehaves', () => {
     expect(test.cache.listenerCount('recovered')).toBe(0)
   })
 
-  it('keeps no more of its own than it has room for', async () => {
+  it('keeps a limited number of local counters', async () => {
     const counters = new LocalCounters(new FakeClock())
     for (let id = 0; id <= 100_000; id++) await counters.incr(aloneKey(`id ${id}`), 1, 60)
     // The first has made room.

@@ -76,7 +76,7 @@ describeWithMemcached('the kit on the real memcached', () => {
     }
   })
 
-  it('warms each key once, however many processes warm it', async () => {
+  it('warms each key once, in any number of processes', async () => {
     const loaded: number[] = []
     const ids = Array.from({ length: 200 }, (_, index) => index)
     const load = (id: number) => (loaded.push(id), id)

@@ -185,7 +185,7 @@ describe('invalidateTags', () => {
 })
 
 describe('namespace', () => {
-  it('clears all that is in it, in one operation, and nothing else', async () => {
+  it('clears all its values in one operation, and no others', async () => {
     await using test = await openCache({ prefix: 'shop' })
     const imports = test.cache.namespace('import')
     const inner = imports.namespace('run')

@@ -179,7 +179,7 @@ describe('a value that memcached would not bring back as it is', () => {
   })
 })
 
-it('two spellings of one key have a value each, however many values are read', async () => {
+it('two spellings of one key have a value each, with any number of values', async () => {
   await using test = await openCache()
   const { cache } = test
   await cache.set(['spelt', 1], { list: [1] })

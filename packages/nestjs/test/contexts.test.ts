@@ -90,7 +90,7 @@ describe.each([
     expect((await post(test, '{ counted }')).data).toEqual({ counted: 2 })
   })
 
-  it('the limit of the application counts a request once, however many resolvers it runs', async () => {
+  it('the limit of the application counts a request once, with any number of resolvers', async () => {
     await using test = await open(MemcacheModule.forRoot({ rateLimit: { perMinute: 2 } }))
     expect((await post(test, '{ a: free b: free c: free }')).data).not.toBeNull()
     expect((await post(test, '{ free }')).data).not.toBeNull()

@@ -200,7 +200,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect(status(await test.fetch('/own'))).toBe('memcache-ts; hit; ttl=29')
   })
 
-  it('serves a stale response while it is loaded again, by a request of its own through the application', async () => {
+  it('serves a stale response while a separate request through the application loads it again', async () => {
     await using test = await open()
     await test.fetch('/stale')
     await test.pass(61)

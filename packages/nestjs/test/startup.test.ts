@@ -61,7 +61,7 @@ describe('two classes of one name', () => {
     )
   })
 
-  it('are refused for request-scoped providers, controllers, and where a factory makes one', async () => {
+  it('are refused for request-scoped providers, controllers, and objects of a factory', async () => {
     const PerRequest = repository('user')
     Injectable({ scope: Scope.REQUEST })(PerRequest)
     await expect(open({ providers: [PerRequest, repository('order')] })).rejects.toThrow('class Repository')
@@ -82,7 +82,7 @@ describe('two classes of one name', () => {
     await expect(late.get(Late).find(1)).rejects.toThrow('class Repository')
   })
 
-  it('are no trouble in different caches, or with a name of their own', async () => {
+  it('are allowed in different caches, or with separate names', async () => {
     const [One, Other] = [repository('user'), repository('order')]
     CacheConfig({ name: 'orders' })(Other)
     await using test = await open({ providers: [One, Other] })
@@ -329,7 +329,7 @@ describe('an object that Nest does not create', () => {
     )
   })
 
-  it('is quiet where no application runs', async () => {
+  it('logs nothing if no application runs', async () => {
     const Cities = cities()
     await (await open({ providers: [Cities] })).close()
     expect(await isCached(new Cities())).toBe(false)

@@ -66,7 +66,7 @@ describe('@Warm', () => {
     )
   })
 
-  it('warms in a cache with a name, once, also where that is the only one', async () => {
+  it('warms in a cache with a name, once, even if it is the only one', async () => {
     @Injectable()
     class Cities {
       loads = 0

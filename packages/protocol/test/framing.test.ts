@@ -57,7 +57,7 @@ const frame = fc.oneof(
 )
 
 describe('FrameReader', () => {
-  it('reads the same frames however the bytes are split', () => {
+  it('reads the same frames in pieces of any length', () => {
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 12 }), fc.array(fc.nat(400), { maxLength: 30 }), (frames, cuts) => {
         const input = Buffer.from(frames.join(''))
@@ -67,7 +67,7 @@ describe('FrameReader', () => {
     )
   })
 
-  it('reads byte by byte what it reads at once', () => {
+  it('reads byte by byte the same as at once', () => {
     const input = Buffer.from('get a\r\nblock 5\r\nab\r\nc\r\nversion\n\r\n')
     const everyByte = [...input.keys()]
     expect(read(input, everyByte).events).toEqual([

@@ -268,7 +268,7 @@ class ReplyRecorder implements FrameHandler {
   }
 }
 
-describe('what is formatted is what is parsed, however it is cut', () => {
+describe('formatted requests are parsed unchanged, cut at any place', () => {
   it('for requests', () => {
     fc.assert(
       fc.property(fc.array(request, { maxLength: 8 }), cuts, (requests, at) => {

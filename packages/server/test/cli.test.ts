@@ -165,7 +165,7 @@ async function readPorts(file: string): Promise<string> {
   return readFileSync(file, 'utf8')
 }
 
-describe('where it listens', () => {
+describe('the address that it listens on', () => {
   const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-server-'))
   afterAll(() => rmSync(folder, { recursive: true }))
   let files = 0

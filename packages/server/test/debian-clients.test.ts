@@ -38,7 +38,7 @@ describeWithCommand(
   { command: ['memccapable', '--version'], debianPackage: 'libmemcached-tools' },
   'libmemcached’s tools',
   () => {
-    it('memccapable finds every ASCII command, but for a delete with a time, as memcached 1.6.45 has it', async () => {
+    it('memccapable finds every ASCII command, except for a delete with a time, as with memcached 1.6.45', async () => {
       await using server = await launchServer()
       const { stdout } = spawnSync('memccapable', ['-a', '-h', '127.0.0.1', '-p', String(server.port)], {
         encoding: 'utf8',

@@ -39,6 +39,6 @@ it('responds to random requests of all text and meta commands like memcached 1.6
   expect(await differences('fuzz.memcached-1.6.45.txt')).toEqual([])
 })
 
-it('is silent after noreply where memcached 1.6.45 is: every command, every error, every place for the word', async () => {
+it('is silent after noreply if memcached 1.6.45 is: every command, every error, every place for the word', async () => {
   expect(await differences('noreply.memcached-1.6.45.txt')).toEqual([])
 })

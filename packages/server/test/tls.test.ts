@@ -208,25 +208,28 @@ describe('sessions of TLS', () => {
 })
 
 describe('new authorities', () => {
-  it.each(['TLSv1.2', 'TLSv1.3'] as const)('end the sessions that those before have verified (%s)', async (version) => {
-    const caFile = join(certificates.folder, 'changing-ca.pem')
-    copyFileSync(certificates.ca.cert, caFile)
-    const { server, port } = await serve({
-      tls: { ...tls, caCertFile: caFile, verifyMode: 'require', sessionCache: true },
-    })
-    await using _ = server
-    const first = connect({ port, host: '127.0.0.1', ca, ...ours, maxVersion: version })
-    const told = once(first, 'session') as Promise<[Buffer]>
-    expect(await send(first, 'mn\r\n')).toBe('MN\r\n')
-    const [session] = await told
-    first.destroy()
-    server.reload()
-    expect(await attempt(port, { ...ours, session, maxVersion: version })).toBe('MN\r\n')
-    copyFileSync(stranger.cert, caFile)
-    server.reload()
-    expect(await attempt(port, { ...ours, session, maxVersion: version })).toBe('')
-    expect(await attempt(port, { ...theirs, maxVersion: version })).toBe('MN\r\n')
-  })
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'end the sessions that the previous certificates have verified (%s)',
+    async (version) => {
+      const caFile = join(certificates.folder, 'changing-ca.pem')
+      copyFileSync(certificates.ca.cert, caFile)
+      const { server, port } = await serve({
+        tls: { ...tls, caCertFile: caFile, verifyMode: 'require', sessionCache: true },
+      })
+      await using _ = server
+      const first = connect({ port, host: '127.0.0.1', ca, ...ours, maxVersion: version })
+      const told = once(first, 'session') as Promise<[Buffer]>
+      expect(await send(first, 'mn\r\n')).toBe('MN\r\n')
+      const [session] = await told
+      first.destroy()
+      server.reload()
+      expect(await attempt(port, { ...ours, session, maxVersion: version })).toBe('MN\r\n')
+      copyFileSync(stranger.cert, caFile)
+      server.reload()
+      expect(await attempt(port, { ...ours, session, maxVersion: version })).toBe('')
+      expect(await attempt(port, { ...theirs, maxVersion: version })).toBe('MN\r\n')
+    },
+  )
 })
 
 describe('new certificates', () => {
@@ -560,7 +563,7 @@ describe('clients that speak no TLS, or not all of it', () => {
     expect(await attempt(port, {})).toBe('MN\r\n')
   })
 
-  it('whose addresses are gone already are counted off too', () => {
+  it('whose addresses are no longer known are counted off too', () => {
     const counters = new ServerCounters()
     const abandoned: number[] = []
     const acceptor = new TlsAcceptor(resolveTlsOptions(tls), {
