@@ -164,6 +164,15 @@ describe('the examples in the documents', () => {
   )
 })
 
+function errorOf(call: () => unknown): string {
+  try {
+    call()
+    return ''
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
 describe('the names in the documents', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
 
@@ -224,15 +233,19 @@ describe('the names in the documents', () => {
     }
   })
 
-  it('packages/nestjs/README.md: every option is in its lists', async () => {
+  /** The options that a list of a README names, below its title. */
+  function optionsBelow(document: string, title: string): string[] {
+    const readme = read(document)
+    expect(readme).toContain(title)
+    const list = readme.slice(readme.indexOf(`${title}\n`)).split(/\n\n(?!- `)/, 1)[0]!
+    const heads = [...list.matchAll(/^- (`\w+`(?:, `\w+`)*)(?:: | \()/gm)].map((match) => match[1]!)
+    return heads.flatMap((head) => [...head.matchAll(/`(\w+)`/g)].map((match) => match[1]!))
+  }
+
+  it('packages/nestjs/README.md: every option, and no other, is in its lists', async () => {
     const { MEMCACHE_OPTIONS } = await import('memcache-ts/adapter')
     const { REQUEST_RATE_LIMIT_OPTIONS } = await import('memcache-ts/rate-limit')
     const { RESPONSE_CACHE_OPTIONS } = await import('memcache-ts/http')
-    const readme = read('packages/nestjs/README.md')
-    const listAfter = (title: string): string => {
-      expect(readme).toContain(title)
-      return readme.slice(readme.indexOf(title)).split(/\n\n(?![-|])/, 1)[0]!
-    }
     const lists = {
       'Options of `forRoot`:': [...MEMCACHE_OPTIONS, 'cache', 'rateLimit', 'name', 'isGlobal'],
       'Options of `@CacheResponse`:': [...RESPONSE_CACHE_OPTIONS, 'tags', 'key', 'condition'],
@@ -240,7 +253,35 @@ describe('the names in the documents', () => {
       'Options of `check`:': ['optional', 'timeoutMs'],
     }
     for (const [title, options] of Object.entries(lists)) {
-      for (const option of options) expect(listAfter(title)).toMatch(new RegExp(`^- [^:(]*\`${option}\``, 'm'))
+      expect(optionsBelow('packages/nestjs/README.md', title).sort(), title).toEqual([...options].sort())
+    }
+  })
+
+  it('packages/express/README.md: every option, and no other, is in its lists', async () => {
+    const express = await import('memcache-ts-express')
+    const knownBy = (call: (options: never) => unknown): string[] => {
+      const error = errorOf(() => call({ thereIsNone: 1 } as never))
+      return /it knows ([\w, ]+)/.exec(error)![1]!.split(', ')
+    }
+    const lists = {
+      'Options of `memcacheSession`:': [...knownBy(express.memcacheSession), 'property'],
+      'Options of `MemcacheStore`:': knownBy((options) => new express.MemcacheStore(options)),
+      'Options of `rateLimit`:': knownBy(express.rateLimit),
+      'Options of `MemcacheRateLimitStore`:': knownBy((options) => new express.MemcacheRateLimitStore(options)),
+      'Options of `cacheResponse`:': knownBy(express.cacheResponse),
+    }
+    // As in express-session.
+    const others = ['genid', 'name', 'proxy', 'resave', 'rolling', 'saveUninitialized', 'unset']
+    for (const [title, options] of Object.entries(lists)) {
+      const named = new Set(optionsBelow('packages/express/README.md', title))
+      expect(
+        [...named].filter((name) => !options.includes(name)),
+        title,
+      ).toEqual([])
+      expect(
+        options.filter((name) => !named.has(name) && !others.includes(name)),
+        title,
+      ).toEqual([])
     }
   })
 

@@ -466,7 +466,7 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   ): Promise<Widened<Amount> | undefined> {
     const initial = uint64Option('initial', options?.initial)
     const request = { mode, delta: toUint64('delta', delta ?? 1), details: false } as const
-    const vivifyExptime = this.#commands.exptime(options?.ttl ?? Infinity)
+    const vivifyExptime = this.#commands.exptime(options?.ttl === undefined ? Infinity : options.ttl)
     const { digits } = await (initial === undefined
       ? this.#commands.count(key, request, options)
       : this.#commands.countOrMake(key, { ...request, initial, vivifyExptime }, options))

@@ -21,7 +21,7 @@ import type { ClassWarnings } from './values/class-warnings.ts'
 // The contract in one place: features (http, rate limits, sessions …) import the engine from here only.
 export { KeyPrefix, ownKeyText } from './cache-key.ts'
 export type { Generations } from './invalidate/tags.ts'
-export { Abandonment } from './load/abandonment.ts'
+export { Abandonment, reasonOf, throwIfAborted } from './load/abandonment.ts'
 export type { StopSource } from './load/abandonment.ts'
 export { onAbort } from './load/waiting.ts'
 export { lateTags, resolveLoading } from './load/get-or-set-options.ts'

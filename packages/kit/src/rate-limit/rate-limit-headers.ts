@@ -74,7 +74,7 @@ export function rateLimitHeaders(
     throw new MemcacheOptionError(`partitionKey must be true or false, got ${describeValue(partitionKey)}`)
   }
   if (format === false) return () => {}
-  if (!Object.hasOwn(FORMATS, format)) {
+  if (typeof format !== 'string' || !Object.hasOwn(FORMATS, format)) {
     throw new MemcacheOptionError(
       `headers must be ${Object.keys(FORMATS).join(', ')} or false, got ${describeValue(format)}`,
     )
