@@ -191,8 +191,9 @@ function parseConfiguration(lines: readonly string[], refuse: (problem: string) 
   }
   if (nodes.length > MAX_NODES) return refuse(`reported ${nodes.length} nodes: at most ${MAX_NODES} can be used`)
   const servers = nodes.map((node) => parseNode(node) ?? refuse(`reported an invalid node: ${JSON.stringify(node)}`))
-  // A node that is listed twice is one server.
-  return { text, servers: [...new Map(servers.map((server) => [`${server.name} ${server.ip}`, server])).values()] }
+  // A server's name decides its keys, and identifies it in calls and results: of a node that is listed twice, such as
+  // with its old and its new address, the last one counts.
+  return { text, servers: [...new Map(servers.map((server) => [server.name, server])).values()] }
 }
 
 function parseNode(node: string): ServerAddress | undefined {

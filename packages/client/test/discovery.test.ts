@@ -157,6 +157,19 @@ describe('auto discovery', () => {
     await expect(client.get('k')).rejects.toThrow('reported an invalid node')
   })
 
+  it('has one server of a node that is listed with two addresses, of which the last one counts', async () => {
+    await using test = await cluster(1, 5)
+    const { client } = test
+    const [port] = test.ports
+    test.endpoint.nodes = ['127.0.0.2', '127.0.0.3', '127.0.0.1'].map((ip) => `a.invalid|${ip}|${port}`)
+    await client.set('k', 'v')
+    expect(client.servers).toEqual([`a.invalid:${port}`])
+    expect(await client.get('k')).toBe('v')
+    // No promise of another server under the same name is left without a handler.
+    for (const call of [client.ping(), client.version(), client.stats(), client.flushAll()]) await call
+    expect([...(await client.ping()).keys()]).toEqual([`a.invalid:${port}`])
+  })
+
   it('refuses more nodes than can be hashed at once', async () => {
     await using endpoint = await ConfigurationEndpoint.start()
     endpoint.nodes = Array.from({ length: 1001 }, (_, index) => `a${index}.invalid||1`)

@@ -127,6 +127,9 @@ it('an exception of a tracing subscriber is reported to Node, and the call conti
   expect(new Set(uncaught)).toEqual(new Set([bug]))
 })
 
+const { proxy: revoked, revoke } = Proxy.revocable({}, {})
+revoke()
+
 /** Streams of the caller's making that are broken in some way. */
 const STREAMS: Record<string, () => unknown> = {
   throws: () => {
@@ -155,6 +158,25 @@ const STREAMS: Record<string, () => unknown> = {
     }
     return stream
   },
+  'returns a promise that rejects': () => Promise.reject(bug),
+  'returns a stream whose destroy throws': () => {
+    // Otherwise Node destroys it, too.
+    const stream = new PassThrough({ autoDestroy: false })
+    stream.destroy = () => {
+      throw bug
+    }
+    return stream
+  },
+  ...Object.fromEntries(
+    [null, undefined, 'text', 5, {}, Object.create(null), Symbol('failed'), revoked].map((error, index) => [
+      `returns a stream whose error is no error (${index})`,
+      () => {
+        const stream = new PassThrough()
+        process.nextTick(() => stream.emit('error', error))
+        return stream
+      },
+    ]),
+  ),
   'returns a stream of text': () => new PassThrough({ encoding: 'utf8' }),
   'returns a stream of objects': () => {
     const [ours, theirs] = duplexPair({ objectMode: true })

@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HttpServer } from '@nestjs/common'
-import { trustsExpressProxy } from 'memcache-ts/http'
+import { trustsExpressProxy, trustsFastifyProxy } from 'memcache-ts/http'
 import type { HttpExchange } from 'memcache-ts/http'
 import { Observable } from 'rxjs'
 import type { Subscriber } from 'rxjs'
@@ -56,8 +56,7 @@ export function platformExchange(
         if (value !== undefined) reply.raw.setHeader(name, value)
       }
       const dispatch: HttpExchange['dispatch'] = (made, answer) => app.routing(made, answer)
-      // Fastify knows the addresses of the proxies if it trusts them.
-      const trustsProxy = request.ips !== undefined
+      const trustsProxy = trustsFastifyProxy(request as AnyRequest & { raw: IncomingMessage })
       const sent = (): void => {
         reply.hijack()
         silence(reply, reply.raw)
