@@ -122,13 +122,16 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     await expect.poll(() => text('#name')).toBe('Lisbon')
   })
 
-  it.each(['abc', '1,5', '-3'])('changes nothing for %s people, and explains valid numbers', async (people) => {
-    await page.getByLabel('People', { exact: true }).fill(people)
-    await page.getByRole('button', { name: 'Change' }).click()
-    await expect.poll(() => text('#notice')).toContain('People is a whole number')
-    await page.getByRole('button', { name: 'Ask again' }).click()
-    await expect.poll(() => page.locator('#notice').isVisible()).toBe(false)
-  })
+  it.each(['abc', '1,5', '-3', '1,234.567'])(
+    'changes nothing for %s people, and explains valid numbers',
+    async (people) => {
+      await page.getByLabel('People', { exact: true }).fill(people)
+      await page.getByRole('button', { name: 'Change' }).click()
+      await expect.poll(() => text('#notice')).toContain('People is a whole number')
+      await page.getByRole('button', { name: 'Ask again' }).click()
+      await expect.poll(() => page.locator('#notice').isVisible()).toBe(false)
+    },
+  )
 
   it('reports that the service does not respond only as long as it does not', async () => {
     await context.setOffline(true)
@@ -136,6 +139,38 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     await expect.poll(() => text('#notice')).toContain('does not answer')
     await context.setOffline(false)
     await expect.poll(() => page.locator('#notice').isVisible()).toBe(false)
+    complaints.length = 0
+  })
+
+  it.each(['-5', '1.5', '1', '99999999999'])('explains the city %s of an address, and shows another', async (city) => {
+    await page.goto(`${origin}/?city=${city}`)
+    await expect.poll(() => text('#name')).toBe('Lisbon')
+    expect(await text('#notice')).toMatch(/^(The id of a city is a whole number|There is no city)/)
+    await page.getByRole('button', { name: 'Ask again' }).click()
+    await expect.poll(() => page.locator('#notice').isVisible()).toBe(false)
+    expect(new URL(page.url()).searchParams.get('city')).toBe(String(LISBON))
+    complaints.length = 0
+  })
+
+  it('waits for a service that does not respond when the page opens, whatever is pressed meanwhile', async () => {
+    await page.route('**/api/**', (route) => route.abort())
+    await page.reload()
+    for (const button of ['Ask again', 'Change']) {
+      await expect.poll(() => text('#notice')).toContain('does not answer')
+      await page.getByRole('button', { name: button }).click()
+    }
+    await expect.poll(() => text('#notice')).toContain('does not answer')
+    await page.unroute('**/api/**')
+    await expect.poll(() => text('#name')).toBe('Lisbon')
+    await expect.poll(() => page.locator('#notice').isVisible()).toBe(false)
+    complaints.length = 0
+  })
+
+  it('explains the page of a proxy in place of a response', async () => {
+    const page502 = { status: 502, contentType: 'text/html', body: '<h1>Bad gateway</h1>' }
+    await page.route('**/api/near**', (route) => route.fulfill(page502))
+    await page.getByRole('button', { name: 'Ask again' }).click()
+    await expect.poll(() => text('#notice')).toContain('answered 502')
     complaints.length = 0
   })
 
