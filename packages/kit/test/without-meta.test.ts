@@ -18,7 +18,7 @@ async function oldServer(): Promise<OldServer> {
   const shared = sharedServer(servers, async () => {
     close()
     await server.close()
-    // Its version has told the kit that there are none.
+    // By its version, the kit knows that there are none.
     expect(metaCommands).toEqual([])
   })
   return { ...shared, clock, open: (options = {}) => shared.open({ clock, ...options }) }
@@ -152,11 +152,11 @@ describe('on a memcached without meta commands', () => {
 
   it('says so once', async () => {
     await using server = await oldServer()
-    const said: string[] = []
-    const cache = server.open({ logger: { info: () => {}, warn: (message) => said.push(message) } })
+    const logged: string[] = []
+    const cache = server.open({ logger: { info: () => {}, warn: (message) => logged.push(message) } })
     await Promise.all(['a', 'b', 'c'].map((key) => cache.getOrSet(key, () => 1)))
     await rateLimiter({ perMinute: 5, cache }).consume('id')
-    expect(said).toEqual([expect.stringMatching(/has no meta commands: .* memcached 1.6 supports them/)])
+    expect(logged).toEqual([expect.stringMatching(/has no meta commands: .* memcached 1.6 supports them/)])
   })
 })
 
