@@ -313,7 +313,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect(await client.get('k')).toBe('v')
     })
 
-    test('refuses what cannot be stored before anything is sent', async () => {
+    test('refuses values that cannot be stored, before anything is sent', async () => {
       await expect(client.set('k', () => 1)).rejects.toThrow('it is a function')
       await expect(client.set('k', 1, 0)).rejects.toThrow(MemcacheOptionError)
       await expect(client.set('k', 1, 3_600_000)).rejects.toThrow('milliseconds')

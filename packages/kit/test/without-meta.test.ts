@@ -26,7 +26,7 @@ async function oldServer(): Promise<OldServer> {
       await caches.close()
       close()
       await server.close()
-      // Its version has told the kit that there are none.
+      // By its version, the kit knows that there are none.
       expect(metaCommands).toEqual([])
     },
   }
@@ -170,11 +170,11 @@ describe('on a memcached without meta commands', () => {
 
   it('says so once', async () => {
     await using server = await oldServer()
-    const said: string[] = []
-    const cache = server.open({ info: () => {}, warn: (message) => said.push(message) })
+    const logged: string[] = []
+    const cache = server.open({ info: () => {}, warn: (message) => logged.push(message) })
     await Promise.all(['a', 'b', 'c'].map((key) => cache.getOrSet(key, () => 1)))
     await rateLimiter({ perMinute: 5, cache }).consume('id')
-    expect(said).toEqual([expect.stringMatching(/has no meta commands: .* memcached 1.6 supports them/)])
+    expect(logged).toEqual([expect.stringMatching(/has no meta commands: .* memcached 1.6 supports them/)])
   })
 })
 

@@ -153,7 +153,7 @@ export class ResponseCache {
     const isQuery = request.method === 'QUERY'
     const reason = bypassReason(exchange, rules, { mayHaveBody: isQuery })
     if (reason !== undefined) return forward(response, { hit: false, forward: 'bypass', detail: reason })
-    const directives = requestDirectives(request.headers, honoursRequests)
+    const directives = honoursRequests ? requestDirectives(request.headers) : NO_DIRECTIVES
     if (directives.noStore) return forward(response, { hit: false, forward: 'request' })
     return isQuery ? this.#answerQuery(exchange, directives) : this.#answerRead(exchange, directives)
   }
@@ -247,7 +247,7 @@ export class ResponseCache {
    */
   // A property, so that it can be passed as a function.
   readonly purge = async (pattern: string): Promise<boolean> =>
-    this.cache.invalidateTags(tagsOfPattern(pattern, this.#resolved.hasWildcards))
+    this.cache.invalidateTags(tagsOfPattern(pattern, this.#resolved))
 
   #tagsOf({ url, tags = [] }: HttpExchange): string[] {
     const directories = this.#resolved.hasWildcards ? directoryTags(url) : []
@@ -310,7 +310,7 @@ export class ResponseCache {
             : await followLive(lookup, live, { signal: waiting, vary: this.#resolved.vary, nowMs: this.#nowMs })
         if (followed === 'sent') return true
         if (followed === 'alone') break
-        const result = await this.#readThrough(lookup, waits, waiting)
+        const result = await this.#readThrough(lookup, { waits, signal: waiting })
         if (result === 'leading') return false
         if (waiting.isGone) return true
         if (result === 'aborted') {
@@ -371,8 +371,7 @@ export class ResponseCache {
    */
   async #readThrough(
     lookup: ResponseLookup,
-    waits: boolean,
-    signal: StopSource,
+    { waits, signal }: { readonly waits: boolean; readonly signal: StopSource },
   ): Promise<Found | 'leading' | 'aborted'> {
     const { engine, name, key, tagKeys, directives } = lookup
     const answer = await engine.share({

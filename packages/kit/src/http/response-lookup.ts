@@ -237,3 +237,26 @@ export function trustsExpressProxy(app: ExpressSettings, address: string | undef
   const trusts = app.get('trust proxy fn') as ((address: string | undefined, hop: number) => boolean) | undefined
   return app.get('trust proxy') !== true && trusts?.(address, 0) === true
 }
+
+/** The part of a request of Fastify that tells the addresses of its proxies. */
+interface FastifyRequest {
+  readonly raw: IncomingMessage
+  /** The addresses up to the first one that is not trusted; `undefined` without the option `trustProxy`. */
+  readonly ips?: readonly string[] | undefined
+}
+
+/** Addresses of documentation (RFC 5737), which are no proxies. */
+const NO_PROXIES = Array.from({ length: 8 }, (_, index) => `192.0.2.${index + 1}`)
+
+/**
+ * Returns whether a Fastify application trusts the other end of a connection as a proxy. An application that trusts
+ * every client (`trustProxy: true`) does not count.
+ */
+export function trustsFastifyProxy(request: FastifyRequest): boolean {
+  if (request.ips === undefined) return false
+  const { socket } = request.raw
+  // Fastify does not tell its option, so it is asked for the addresses of a made-up request by the same connection.
+  const raw = { headers: { 'x-forwarded-for': NO_PROXIES.join(', ') }, socket, connection: socket }
+  const { ips = [] } = Object.create(request, { raw: { value: raw } }) as FastifyRequest
+  return ips.length > 1 && ips.length <= NO_PROXIES.length
+}

@@ -12,6 +12,8 @@ export interface FreshResponse {
   /** The handler's own reason phrase; `undefined` for the usual one. */
   readonly reason?: string | undefined
   readonly fields: Fields
+  /** The parts of fields that the handler has added to values which were set before the cache. */
+  readonly appended?: Fields | undefined
   /** Fields that were set before the cache and that the handler removed. */
   readonly removed: readonly string[]
   readonly receivedMs: number
@@ -32,6 +34,8 @@ export interface StoredResponse {
   /** The handler's own reason phrase; `undefined` for the usual one. */
   readonly reason?: string | undefined
   readonly fields: Fields
+  /** The parts of fields that the handler adds to values which are set before the cache. */
+  readonly appended?: Fields | undefined
   /** Names of fields that are set before the cache and that the handler removes. */
   readonly removed: readonly string[]
   /** The time when it was received, in milliseconds since 1970. */
