@@ -48,7 +48,7 @@ export class Discovery {
   readonly #observer: DiscoveryObserver
   #text: string | undefined
   readonly #backoff = new Backoff()
-  readonly #redact: (said: string) => string
+  readonly #redact: (text: string) => string
   #isPending = false
   #isLost = false
   #operation: LinesOperation | undefined

@@ -123,11 +123,11 @@ function parseCredentials(text: string): ServerListOptions {
 function parseHosts(text: string, { mayBeSecret }: { readonly mayBeSecret: boolean }): ServerAddress[] {
   const parts = text.split(/[,\s]+/).filter((part) => part !== '')
   if (parts.length === 0) throw new MemcacheOptionError('the list of servers is empty: write at least one host')
-  return parts.map((part, index) => parseServer(part, shownServer(part, index, mayBeSecret)))
+  return parts.map((part, index) => parseServer(part, shownServer(part, index, { mayBeSecret })))
 }
 
 /** Returns a part of the list as errors show it, without text after a colon or another sign: it may be a password. */
-function shownServer(part: string, index: number, mayBeSecret: boolean): string {
+function shownServer(part: string, index: number, { mayBeSecret }: { readonly mayBeSecret: boolean }): string {
   if (mayBeSecret) return `server ${index + 1} of the list`
   const sign = part.search(/[^\w./[\]-]/)
   return sign === -1 ? `'${part}'` : `'${part.slice(0, sign + 1)}…'`

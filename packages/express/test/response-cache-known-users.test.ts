@@ -169,7 +169,7 @@ describe.each(EXPRESSES)('a user that middleware before the cache knows, on %s',
       })
       for (const who of ['ann', 'bob'])
         expect((await site.get('/', { 'X-Test-Known': who })).body).toBe(`page of ${who}`)
-      // Where the field tells them apart, responses are stored.
+      // If the field distinguishes them, responses are stored.
       if (field === 'Cookie') return
       for (const who of ['ann', 'bob', 'ann', 'bob']) {
         const { body } = await site.get('/own', { 'X-Test-Known': who, [field]: who })

@@ -264,7 +264,7 @@ describe.each(EXPRESSES)('no client gets the response of another client, on %s',
     const host = 'shop.test'
     for (const path of paths) expect((await site.get(path, { Host: host })).body).toBe(`${host} ${path}`)
     expect(site.calls).toHaveLength(paths.length)
-    // The key of a long URL is its beginning and a hash, and nobody can write a URL whose key that is.
+    // The key of a long URL is its beginning and a hash, and no URL has it as its key.
     const names: string[] = []
     await site.pass(0)
     await site.cache.client.metadump(({ key }) => void names.push(key))

@@ -69,7 +69,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
     const cache = option === undefined ? ofAll : findCache(request, option)
     if (cache === false) return undefined
     const { responses, functions } = cache
-    const facts = functions.factsOf(request, request.method, responses.isBackground(request.raw))
+    const facts = functions.factsOf(request, request.method, { isBackground: responses.isBackground(request.raw) })
     if (facts === undefined) return undefined
     const response = new VirtualResponse(request.raw, openNodeStream)
     const leave = (): void => response.leave()

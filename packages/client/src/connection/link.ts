@@ -36,10 +36,8 @@ export interface LinkEvents {
 /** One stream to a server (TCP, TLS, a unix socket, or a custom stream), and the requests that are gathered for it. */
 export class Link {
   /** The buffer that codecs write to; `flush` sends it in one write. */
-  readonly requests = new RequestBuffer()
+  readonly requests: RequestBuffer
   readonly #stream: Duplex
-  /** Whether a write that leaves nothing queued in the stream has been copied by the kernel. */
-  readonly #copiesOnWrite: boolean
   #isEnded = false
 
   /** Opens the stream; host names are resolved each time. Throws the error that `connect` of a custom stream throws. */
@@ -61,13 +59,13 @@ export class Link {
     stream.once('end', () => gone())
     stream.once('close', () => gone())
     this.#stream = stream
-    this.#copiesOnWrite = address.stream === undefined && tls === undefined
+    this.requests = new RequestBuffer({ copiesOnWrite: address.stream === undefined && tls === undefined })
   }
 
   /** Sends the gathered requests in one write. Throws the error that a custom stream throws. */
   flush(): void {
     const { requests } = this
-    if (!requests.isEmpty && !this.#stream.destroyed) requests.flush(this.#stream, this.#copiesOnWrite)
+    if (!requests.isEmpty && !this.#stream.destroyed) requests.flush(this.#stream)
   }
 
   /** Lets the stream keep the process alive; a custom stream decides that itself. */
@@ -218,6 +216,12 @@ export class RequestBuffer {
   #begunBuffer = this.buffer
   #begunAt = 0
   #begunFrom = 0
+  readonly #copiesOnWrite: boolean
+
+  /** @param stream.copiesOnWrite whether a write that leaves nothing queued in the stream was copied by the kernel. */
+  constructor({ copiesOnWrite }: { readonly copiesOnWrite: boolean }) {
+    this.#copiesOnWrite = copiesOnWrite
+  }
 
   get isEmpty(): boolean {
     return this.at === this.#from && this.#parts.length === 0
@@ -306,18 +310,14 @@ export class RequestBuffer {
     this.#parts = []
   }
 
-  /**
-   * Writes the gathered requests.
-   *
-   * @param copiesOnWrite whether a write that leaves nothing queued in the stream has been copied by the kernel.
-   */
-  flush(stream: Duplex, copiesOnWrite: boolean): void {
+  /** Writes the gathered requests. */
+  flush(stream: Duplex): void {
     const { buffer } = this
     const last = buffer.subarray(this.#from, this.at)
     const parts = this.#parts
     this.clear()
     // Unless the kernel copies the bytes during the write, a copy is written, so that the buffer can be reused.
-    const direct = copiesOnWrite && stream.writableLength === 0
+    const direct = this.#copiesOnWrite && stream.writableLength === 0
     if (parts.length === 0) {
       stream.write(direct ? last : Buffer.from(last))
     } else {

@@ -271,7 +271,7 @@ export class PendingOperations {
    *
    * @param isMidResponse whether a part of the first response was received.
    */
-  repeatReads(error: MemcacheError, isMidResponse: boolean): void {
+  repeatReads(error: MemcacheError, { isMidResponse }: { readonly isMidResponse: boolean }): void {
     const { length } = this.#written
     for (let index = 0; index < length; index++) {
       const operation = this.#written.shift()!

@@ -191,7 +191,7 @@ export class DashboardHandler {
   async #metrics(response: ServerResponse, target: string | undefined): Promise<void> {
     const servers = target === undefined ? this.#options.servers() : [this.#server(target)]
     const shared = target === undefined ? (this.#options.sharedMetrics?.() ?? []) : []
-    const text = await metricsText(servers, servers.length > 1, shared)
+    const text = await metricsText(servers, shared)
     send(response, 200, { type: METRICS_CONTENT_TYPE, text })
   }
 

@@ -100,7 +100,7 @@ export class ReadThroughMany<Id, Value> {
     for (let round = 0; open.length > 0; round++) {
       throwIfAborted(this.#signal)
       const isLast = round > 0 && (performance.now() >= deadline || round >= MAX_ROUNDS + this.#waits)
-      const { locked, again } = await this.#round(open, isLast)
+      const { locked, again } = await this.#round(open, { isLast })
       if (round === 0) this.#context.report.stats.leasesLost += locked.length
       if (locked.length > 0 && again.length === 0) {
         await pause(pollDelayMs(pauseMs), this.#signal)
@@ -188,7 +188,7 @@ export class ReadThroughMany<Id, Value> {
    * Looks up all keys, and loads those that this call leads. Returns the keys that others are loading (`locked`), and
    * those to look up again.
    */
-  async #round(open: readonly ManyItem<Id>[], isLast: boolean) {
+  async #round(open: readonly ManyItem<Id>[], { isLast }: { readonly isLast: boolean }) {
     const { report } = this.#context
     const locked: ManyItem<Id>[] = []
     const again: ManyItem<Id>[] = []
@@ -196,7 +196,7 @@ export class ReadThroughMany<Id, Value> {
     const alone: ManyItem<Id>[] = []
     const led: LedItem<Id>[] = []
     const stale: { item: ManyItem<Id>; found: Extract<Lookup, { kind: 'stale' }> }[] = []
-    const lookups = await Promise.all(open.map(({ request }) => this.#lookUp(request, isLast)))
+    const lookups = await Promise.all(open.map(({ request }) => (isLast ? WITHOUT_LEASE : this.#lookUp(request))))
     for (const [index, found] of lookups.entries()) {
       const item = open[index]!
       const { name } = item.request
@@ -229,8 +229,7 @@ export class ReadThroughMany<Id, Value> {
   }
 
   /** Looks up a key; `undefined` if a running load can be joined. */
-  #lookUp(request: ManyItem<Id>['request'], isLast: boolean): Promise<Lookup | undefined> {
-    if (isLast) return WITHOUT_LEASE
+  #lookUp(request: ManyItem<Id>['request']): Promise<Lookup | undefined> {
     return this.#loads.running.joinable(request.name) === undefined ? this.#lookups.find(request) : TO_JOIN
   }
 

@@ -97,10 +97,10 @@ export function distinguishesUsers(
 /**
  * Returns the fields of a request that are always in its key as text that differs if they differ; `undefined` if there
  * are none.
- *
- * @param isTrusted whether a trusted proxy sets the addresses of clients, so that clients cannot forge them.
  */
-function keyedText({ headers }: IncomingMessage, isTrusted: boolean): string | undefined {
+function keyedText({ request: { headers }, trustsProxy }: RequestTarget): string | undefined {
+  // A trusted proxy sets the addresses of clients, so that clients cannot forge them.
+  const isTrusted = trustsProxy === true
   const found: [string, string][] = []
   for (const name of keyedFields(headers)) {
     if (isTrusted && isAddressField(name)) continue
@@ -196,10 +196,10 @@ function countsCookies(cookies: string, ignored: ReadonlySet<string> | true): bo
 
 /** Returns the full key of a request. */
 export function requestKey(target: RequestTarget, rules: KeyRules, searchRule?: SearchRule): readonly string[] {
-  const { request, url, scheme, scope, key, content, trustsProxy } = target
+  const { request, url, scheme, scope, key, content } = target
   const searched = searchRule === undefined ? url : searchedUrl(url, searchRule)
   const path = key === undefined ? normalisedUrl(searched, rules) : `~${key}`
-  const fields = keyedText(request, trustsProxy === true)
+  const fields = keyedText(target)
   const rewritten = key === undefined ? rewrittenUrl(request, url) : undefined
   return [
     scheme,
