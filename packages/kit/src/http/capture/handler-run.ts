@@ -71,7 +71,7 @@ export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
   readonly hidesCookies: boolean
   /** Query parameters that do not matter, so that the handler does not see them. */
   readonly hiddenParameters: ReadonlySet<string>
-  /** What makes a response belong to its client. */
+  /** The properties whose use by the handler makes a response belong to its client. */
   readonly watch: WatchScope
   /** Whether the handler's response is stored if it may be. */
   readonly stores: boolean

@@ -18,8 +18,8 @@ import type { ApplicationRequest } from './identity.ts'
 const SESSION_PROPERTIES = ['session', 'sessionID', 'sessionId', 'csrfToken'] as const
 
 /**
- * What makes a response belong to its client, if the handler uses it: nothing; the session and the user; or also
- * everything else that middleware before the cache has set on the request or for the views.
+ * The properties whose use by the handler makes a response belong to its client: nothing; the session and the user; or
+ * also everything else that middleware before the cache has set on the request or for the views.
  */
 export type WatchScope = 'nothing' | 'identity' | 'properties'
 
