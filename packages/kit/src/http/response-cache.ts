@@ -212,7 +212,7 @@ export class ResponseCache {
     if (capturingRun(exchange.request)?.adopt(key, this.#resolved, exchange.tags ?? []) === true) return false
     const engine = engineOf(this.cache)
     const lookup = this.#lookupOf(engine, exchange, { key, ...known })
-    const remembered = this.#resolved.usesMemory ? this.#fromMemory(engine, lookup) : undefined
+    const remembered = this.#resolved.usesMemory ? this.#fromMemory(lookup) : undefined
     if (remembered !== undefined) return this.#send(remembered.lookup, remembered.record, undefined)
     return this.#answerFrom(lookup)
   }
@@ -255,12 +255,11 @@ export class ResponseCache {
   }
 
   async #answerFrom(lookup: ResponseLookup): Promise<boolean> {
-    const { engine } = lookup
     const { request, response } = lookup.exchange
     const { headers } = request
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || lookup.directives.onlyIfCached
     if (!onlyLooks && !lookup.isAuthorized) return this.#share(lookup)
-    const { record: found, lookup: selected } = await findStored(engine, this.#records, lookup)
+    const { record: found, lookup: selected } = await findStored(this.#records, lookup)
     const freshness = found === undefined ? 'unusable' : freshnessFor(found, selected, this.#nowMs())
     if (isSendable(found) && (freshness === 'fresh' || (freshness === 'stale' && onlyLooks))) {
       return this.#send(selected, found, undefined)
@@ -282,20 +281,18 @@ export class ResponseCache {
 
   /** Returns a fresh response from memory. */
   #fromMemory(
-    engine: CacheEngine,
     lookup: ResponseLookup,
   ): { readonly record: StoredResponse | StoredPartial; readonly lookup: ResponseLookup } | undefined {
-    const value = engine.readThrough.peekMemory(lookup.name)
+    const value = lookup.engine.readThrough.peekMemory(lookup.name)
     const record = value === undefined ? undefined : this.#records.decode(value, lookup.key)
     if (record?.kind === 'variants' && lookup.variants === undefined)
-      return this.#fromMemory(engine, variantLookup(engine, lookup, record))
+      return this.#fromMemory(variantLookup(lookup, record))
     if (!isSendable(record) || freshnessFor(record, lookup, this.#nowMs()) !== 'fresh') return undefined
     return { record, lookup }
   }
 
   /** Serves concurrent requests from one handler call. */
   async #share(lookup: ResponseLookup): Promise<boolean> {
-    const { engine } = lookup
     const { response } = lookup.exchange
     const waiting = new Waiting(response)
     // Most other requests cannot use a response to a range or to a HEAD.
@@ -324,8 +321,8 @@ export class ResponseCache {
         old = result.old
         if (record === undefined) break
         if (record.kind === 'variants') {
-          const selected = variantLookup(engine, lookup, record)
-          const inLanguage = await findByLanguage(engine, lookup, {
+          const selected = variantLookup(lookup, record)
+          const inLanguage = await findByLanguage(lookup, {
             records: this.#records,
             list: record,
             nowMs: this.#nowMs(),

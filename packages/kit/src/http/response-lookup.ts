@@ -69,17 +69,13 @@ export interface ResponseLookup {
 type VariantList = Extract<StoredRecord, { kind: 'variants' }>
 
 /** Returns the lookup for the variant that its request selects. */
-export function variantLookup(
-  engine: Pick<CacheEngine, 'storedKey'>,
-  lookup: ResponseLookup,
-  list: VariantList,
-): ResponseLookup {
+export function variantLookup(lookup: ResponseLookup, list: VariantList): ResponseLookup {
   const { names } = list
   const key = variantKey(lookup, list)
   return {
     ...lookup,
     key,
-    name: engine.storedKey(key),
+    name: lookup.engine.storedKey(key),
     variants: { key: lookup.key, name: lookup.name, id: list.id, names },
   }
 }
@@ -199,23 +195,22 @@ export function freshnessFor(record: StoredRecord, lookup: ResponseLookup, nowMs
 
 /** Returns the stored record for a lookup, and the lookup of its variant if responses vary. Takes no lease. */
 export async function findStored(
-  engine: CacheEngine,
   records: DecodedRecords,
   lookup: ResponseLookup,
 ): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
-  const record = records.decode(await engine.get(lookup.name, [], { pastEnd: true }), lookup.key)
+  const record = records.decode(await lookup.engine.get(lookup.name, [], { pastEnd: true }), lookup.key)
   if (record?.kind === 'variants' && lookup.variants === undefined)
-    return findStored(engine, records, variantLookup(engine, lookup, record))
+    return findStored(records, variantLookup(lookup, record))
   return { record, lookup }
 }
 
 /** Returns a fresh response in the language that the client prefers to all others. Takes no lease. */
 export async function findByLanguage(
-  engine: CacheEngine,
   lookup: ResponseLookup,
   { records, list, nowMs }: { records: DecodedRecords; list: VariantList; nowMs: number },
 ): Promise<StoredResponse | undefined> {
-  const { languages } = lookup.varyRules
+  const { engine, varyRules } = lookup
+  const { languages } = varyRules
   if (languages === undefined || !list.names.includes('accept-language')) return undefined
   const language = preferredLanguage(lineOf(lookup.exchange.request.headers, 'accept-language'))
   if (language === undefined || !languages.includes(language)) return undefined
