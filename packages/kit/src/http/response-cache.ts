@@ -371,7 +371,7 @@ export class ResponseCache {
     { waits, signal }: { readonly waits: boolean; readonly signal: StopSource },
   ): Promise<Found | 'leading' | 'aborted'> {
     const { engine, name, key, tagKeys, directives } = lookup
-    const answer = await engine.share({
+    const outcome = await engine.share({
       name,
       required: [],
       tagKeys,
@@ -388,20 +388,20 @@ export class ResponseCache {
       },
       reload: (context) => this.#handlers.reload(lookup, context),
     })
-    switch (answer.kind) {
+    switch (outcome.kind) {
       case 'hit':
-        return { record: this.#records.decode(answer.value, key), isJoined: false, old: undefined }
+        return { record: this.#records.decode(outcome.value, key), isJoined: false, old: undefined }
       case 'joined':
         return {
-          record: this.#records.decode(answer.value, key),
+          record: this.#records.decode(outcome.value, key),
           isJoined: true,
-          old: validatorOf(this.#records, answer.unusable, lookup),
+          old: validatorOf(this.#records, outcome.unusable, lookup),
         }
       case 'lead':
-        if (await this.#handlers.leadShared(lookup, answer.load, signal)) return 'leading'
+        if (await this.#handlers.leadShared(lookup, outcome.load, signal)) return 'leading'
         return { record: undefined, isJoined: true, old: undefined }
       case 'failed': {
-        const { error, unusable } = answer
+        const { error, unusable } = outcome
         if (signal.aborted)
           return { record: undefined, isJoined: true, old: validatorOf(this.#records, unusable, lookup) }
         if (!(error instanceof UnstoredError)) throw error
