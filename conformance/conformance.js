@@ -1,6 +1,7 @@
 // Holds our server against what memcached was recorded to answer, and Debian's memcached beside it:
 // `npm run conformance` writes docs/conformance.md, with `-- --check` it compares it instead.
 import { readFileSync, writeFileSync } from 'node:fs'
+import { readCommandLine } from '../bench/command-line.js'
 import { launchMemcached, launchServer } from 'memcache-ts-testing'
 import { KNOWN_DIFFERENCES } from './known-differences.js'
 import { replay } from './replay.js'
@@ -8,7 +9,11 @@ import { report } from './report.js'
 import { readRecordings } from './transcripts.js'
 
 const DOCUMENT = new URL('../docs/conformance.md', import.meta.url)
-const check = process.argv.includes('--check')
+const HELP = `usage: npm run conformance -- [--check]
+
+  --check  compares with docs/conformance.md in place of writing it
+`
+const { check } = readCommandLine({ check: { type: 'boolean', default: false } }, { help: HELP }).values
 
 const recorded = readRecordings('1.6.45')
 const older = readRecordings('1.6.18')

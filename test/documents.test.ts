@@ -30,7 +30,7 @@ function blocks(document: string, language: string): string[] {
   return [...read(document).matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map((match) => match[1]!)
 }
 
-/** The fences of examples, and what TypeScript is told for them: Nest's decorators are those that it had first. */
+/** The fences of examples, and their compiler options: Nest's decorators are TypeScript's legacy decorators. */
 const FENCES = {
   ts: {},
   'ts nest': { experimentalDecorators: true, emitDecoratorMetadata: true },
@@ -73,7 +73,7 @@ function inFunction(code: string): string {
 }
 
 /** Returns the lines that an example claims to print. */
-function saidBy(code: string): string[] {
+function documentedBy(code: string): string[] {
   return [...code.matchAll(/\/\/ => (.*)$/gm)].map((match) => match[1]!)
 }
 
@@ -152,19 +152,28 @@ describe('the examples in the documents', () => {
   it.each(examples)(
     '$name prints what it says, and ends, in a project of either kind',
     async ({ fence, file, code }) => {
-      const said = saidBy(code)
-      expect(said.length).toBeGreaterThan(0)
+      const documented = documentedBy(code)
+      expect(documented.length).toBeGreaterThan(0)
       const printed = Object.keys(PROJECTS).map((project) =>
         printedBy(join(folderOf(project, fence), 'dist', `${file}.js`)),
       )
       // A lifetime in `Cache-Status` has become shorter if a second has ended since the response was stored.
       const withoutTtl = (lines: unknown): unknown => JSON.parse(JSON.stringify(lines).replaceAll(/\bttl=\d+/g, 'ttl'))
-      expect(withoutTtl(await Promise.all(printed))).toEqual(withoutTtl([said, said]))
+      expect(withoutTtl(await Promise.all(printed))).toEqual(withoutTtl([documented, documented]))
     },
   )
 })
 
-describe('what the documents name', () => {
+function errorOf(call: () => unknown): string {
+  try {
+    call()
+    return ''
+  } catch (error) {
+    return (error as Error).message
+  }
+}
+
+describe('the names in the documents', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
 
   it.each(documents)('%s: commands are scripts of the workspace', (document) => {
@@ -224,15 +233,19 @@ describe('what the documents name', () => {
     }
   })
 
-  it('packages/nestjs/README.md: every option is in its lists', async () => {
+  /** The options that a list of a README names, below its title. */
+  function optionsBelow(document: string, title: string): string[] {
+    const readme = read(document)
+    expect(readme).toContain(title)
+    const list = readme.slice(readme.indexOf(`${title}\n`)).split(/\n\n(?!- `)/, 1)[0]!
+    const heads = [...list.matchAll(/^- (`\w+`(?:, `\w+`)*)(?:: | \()/gm)].map((match) => match[1]!)
+    return heads.flatMap((head) => [...head.matchAll(/`(\w+)`/g)].map((match) => match[1]!))
+  }
+
+  it('packages/nestjs/README.md: every option, and no other, is in its lists', async () => {
     const { MEMCACHE_OPTIONS } = await import('memcache-ts/adapter')
     const { REQUEST_RATE_LIMIT_OPTIONS } = await import('memcache-ts/rate-limit')
     const { RESPONSE_CACHE_OPTIONS } = await import('memcache-ts/http')
-    const readme = read('packages/nestjs/README.md')
-    const listAfter = (title: string): string => {
-      expect(readme).toContain(title)
-      return readme.slice(readme.indexOf(title)).split(/\n\n(?![-|])/, 1)[0]!
-    }
     const lists = {
       'Options of `forRoot`:': [...MEMCACHE_OPTIONS, 'cache', 'rateLimit', 'name', 'isGlobal'],
       'Options of `@CacheResponse`:': [...RESPONSE_CACHE_OPTIONS, 'tags', 'key', 'condition'],
@@ -240,7 +253,35 @@ describe('what the documents name', () => {
       'Options of `check`:': ['optional', 'timeoutMs'],
     }
     for (const [title, options] of Object.entries(lists)) {
-      for (const option of options) expect(listAfter(title)).toMatch(new RegExp(`^- [^:(]*\`${option}\``, 'm'))
+      expect(optionsBelow('packages/nestjs/README.md', title).sort(), title).toEqual([...options].sort())
+    }
+  })
+
+  it('packages/express/README.md: every option, and no other, is in its lists', async () => {
+    const express = await import('memcache-ts-express')
+    const knownBy = (call: (options: never) => unknown): string[] => {
+      const error = errorOf(() => call({ thereIsNone: 1 } as never))
+      return /it knows ([\w, ]+)/.exec(error)![1]!.split(', ')
+    }
+    const lists = {
+      'Options of `memcacheSession`:': [...knownBy(express.memcacheSession), 'property'],
+      'Options of `MemcacheStore`:': knownBy((options) => new express.MemcacheStore(options)),
+      'Options of `rateLimit`:': knownBy(express.rateLimit),
+      'Options of `MemcacheRateLimitStore`:': knownBy((options) => new express.MemcacheRateLimitStore(options)),
+      'Options of `cacheResponse`:': knownBy(express.cacheResponse),
+    }
+    // As in express-session.
+    const others = ['genid', 'name', 'proxy', 'resave', 'rolling', 'saveUninitialized', 'unset']
+    for (const [title, options] of Object.entries(lists)) {
+      const named = new Set(optionsBelow('packages/express/README.md', title))
+      expect(
+        [...named].filter((name) => !options.includes(name)),
+        title,
+      ).toEqual([])
+      expect(
+        options.filter((name) => !named.has(name) && !others.includes(name)),
+        title,
+      ).toEqual([])
     }
   })
 

@@ -135,6 +135,18 @@ describe('parameters', () => {
     expect(broken(OURS, isTooLong)).toEqual([])
   })
 
+  it('are no booleans beside others, except in functions of bytes and in checks of a condition', () => {
+    const hasBoolean = (node: SyntaxNode, tree: SyntaxTree): boolean => {
+      const params = FUNCTIONS.has(node.type) ? (node['params'] as SyntaxNode[]) : []
+      const texts = params.map((param) => tree.textOf(param))
+      if (params.length < 2 || texts.some((text) => POSITION.test(/^\w*/.exec(text)![0]))) return false
+      return texts.some((text) =>
+        /^(?!holds\b)\w+(?:\?|: boolean)(?:: boolean)?$|^\w+(?:: boolean)? = (?:true|false)$/.test(text),
+      )
+    }
+    expect(broken(OURS, hasBoolean)).toEqual([])
+  })
+
   it('are not true or false in a call without a name', () => {
     const isBare = (node: SyntaxNode): boolean => {
       if (node.type !== 'CallExpression' && node.type !== 'NewExpression') return false

@@ -35,7 +35,7 @@ async function inProduction(run: () => unknown): Promise<unknown> {
   }
 }
 
-/** Mounts a middleware that was not called, and asks the application. */
+/** Mounts a middleware that was not called, and sends a request. */
 async function use(middleware: unknown): Promise<string> {
   const app = express()
   app.use(middleware as express.RequestHandler)
@@ -206,7 +206,7 @@ const MISTAKES: readonly [name: string, make: () => unknown, message: string][] 
   ['a cached function without options', () => loose({ cached })['cached']!(async () => 1), 'options'],
 ]
 
-describe('a mistake gives one message that says what to write', () => {
+describe('a mistake gives one message with the code to write', () => {
   it.each(MISTAKES)('%s', async (_, make, message) => {
     const fault = await Promise.resolve()
       .then(make)

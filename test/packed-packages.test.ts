@@ -15,7 +15,7 @@ const tsc = fileURLToPath(new URL('../node_modules/typescript/bin/tsc', import.m
 const consumer = fileURLToPath(new URL('./fixtures/consumer', import.meta.url))
 const npmOptions = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error']
 
-/** Without `MEMCACHE_SERVERS`, whatever this machine has. */
+/** Without the `MEMCACHE_SERVERS` of this machine. */
 const QUIET = { PATH: process.env['PATH'] }
 
 /** A built file, and all of its package that it loads, at once or later. */
@@ -65,7 +65,7 @@ describe('the packages as they are published', () => {
     }
   })
 
-  it('are one, however a process loads them: every export of every entry is the same value', async () => {
+  it('are one instance in all ways to load them: every export of every entry is the same value', async () => {
     const entries = publicEntries()
     const script = `
       const entries = ${JSON.stringify(entries)}
@@ -99,7 +99,7 @@ describe('the packages as they are published', () => {
     }
   })
 
-  it('run in a bundle of any format: no file that an entry loads asks where it is', async () => {
+  it('run in a bundle of any format: no file that an entry loads reads its own path', async () => {
     const files = publicEntryFiles().flatMap((file) => Array.from(filesLoadedBy(file)))
     expect(files.length).toBeGreaterThan(20)
     const asking = files.filter((file) =>
@@ -164,7 +164,7 @@ describe('the packages as they are published', () => {
     expect(stdout).toBe('true\n')
   })
 
-  it('npx memcache-ts-server starts a memcached that answers', async () => {
+  it('npx memcache-ts-server starts a memcached that responds', async () => {
     const asRoot = process.getuid?.() === 0 ? ['-u', 'root'] : []
     const server = spawn('npx', ['--no-install', 'memcache-ts-server', '-p', '-1', ...asRoot], {
       cwd: project,

@@ -40,7 +40,7 @@ function metricsIn(text: string): string[] {
 }
 
 describeWithMemcached('the service of examples/production', () => {
-  it('keeps sessions, exports metrics, and finishes requests under way when it is told to end', async () => {
+  it('keeps sessions, exports metrics, and finishes running requests on a signal', async () => {
     await using one = await launchMemcached()
     await using two = await launchMemcached()
     const child = spawn(process.execPath, ['main.js'], {

@@ -3,7 +3,7 @@ import { fileURLToPath } from 'node:url'
 import { expect, it } from 'vitest'
 
 // The long run is `npm run soak`.
-it('a client under faults of every kind never hangs, and never answers with the value of another key', () => {
+it('a client under faults of every kind never hangs, and never returns the value of another key', () => {
   const script = fileURLToPath(new URL('../bench/soak/soak.js', import.meta.url))
   const { status, stdout, stderr } = spawnSync(process.execPath, [script, '--operations', '60000'], {
     encoding: 'utf8',

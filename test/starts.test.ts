@@ -40,6 +40,24 @@ it('script.mjs loads once for all, and ends', async () => {
   expect(status).toBe(0)
 })
 
+it.each(['cities-express', 'cities-nest', 'express-middlewares'])(
+  '%s refuses a PORT that is not a number, which Node would take for a path',
+  async (example) => {
+    const main = `../${example}/dist/main.js`
+    const { PATH } = process.env
+    const child = spawn(process.execPath, [main], {
+      cwd: starts,
+      env: { PATH, PORT: 'abc' },
+      stdio: ['ignore', 'ignore', 'pipe'],
+    })
+    let errors = ''
+    child.stderr.on('data', (chunk: Buffer) => (errors += chunk.toString()))
+    expect(await once(child, 'close')).toEqual([1, null])
+    expect(errors).toContain('PORT must be a number')
+    expect(errors).toContain('not "abc"')
+  },
+)
+
 it('the middlewares of examples/express-middlewares start together, and end by a signal', async () => {
   const child = start('../express-middlewares/dist/main.js')
   const url = (await readLine(child, /^ {2}http:/)).trim()

@@ -35,7 +35,7 @@ class Service {
     return fetch(this.origin + path, { headers: { cookie } })
   }
 
-  /** Ends it as a supervisor does, and tells how it went. */
+  /** Ends it as a supervisor does, and returns its exit status. */
   async stop(): Promise<number | null> {
     const exited = once(this.#process, 'exit')
     this.#process.kill('SIGTERM')
@@ -75,7 +75,7 @@ function twoProcesses(launch: () => Promise<LaunchedServer>): void {
     expect(await second.json()).toEqual(await first.json())
   })
 
-  it('share what is evicted', async () => {
+  it('share the evictions', async () => {
     const path = '/api/search?q=lutetia'
     await other.get(path)
     expect(askedDatabase(await other.get(path))).toBe(false)
@@ -111,7 +111,7 @@ function twoProcesses(launch: () => Promise<LaunchedServer>): void {
     }
   })
 
-  it('go on without it when memcached is away', async () => {
+  it('continue without it when memcached is away', async () => {
     await server.kill()
     const city = await one.get(`/api/cities/${PARIS}`)
     expect(city.status).toBe(200)
@@ -122,7 +122,7 @@ function twoProcesses(launch: () => Promise<LaunchedServer>): void {
     expect(await statistics.json()).toMatchObject({ servers: {} })
   })
 
-  it('end cleanly when they are told to', async () => {
+  it('end cleanly on a signal', async () => {
     expect(await Promise.all([one.stop(), other.stop()])).toEqual([0, 0])
   })
 }

@@ -16,12 +16,9 @@ const LIMITERS = {
   gcra: { algorithm: 'gcra', limit: 1, windowMs: 60_000 },
 }
 
-/** @param {{ realMemcached: boolean; flags: readonly string[] }} options */
+/** @param {{ realMemcached: boolean; flags: { limiters?: string } }} options */
 export async function run({ realMemcached, flags }) {
-  const given = flags
-    .find((flag) => flag.startsWith('--limiters='))
-    ?.slice('--limiters='.length)
-    .split(',')
+  const given = flags.limiters?.split(',')
   const server = await launch({ realMemcached, memoryLimitMb: 64 })
   const cache = memcache({ servers: server.address, timeoutMs: 30_000, logger: false })
   const figures = []

@@ -22,9 +22,9 @@ const FILLS = {
   '1 MB': { length: () => LARGE_VALUE_BYTES, itemBytes: LARGE_VALUE_BYTES },
 }
 
-/** @param {{ flags: readonly string[] }} options */
+/** @param {{ flags: { limits?: string } }} options */
 export async function run({ flags }) {
-  const given = flags.find((flag) => flag.startsWith('--limits='))?.slice('--limits='.length) ?? '64'
+  const given = flags.limits ?? '64'
   let reached = true
   let worst = 0
   for (const limitMb of given.split(',').map(Number)) {

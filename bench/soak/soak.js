@@ -6,6 +6,7 @@ import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { MemcachedClient, MemcacheError } from 'memcache-ts-client'
 import { FaultProxy } from 'memcache-ts-testing'
+import { readCommandLine, refuse } from '../command-line.js'
 import { launch } from '../judge/launch.js'
 import { startClusterEndpoint } from './cluster-endpoint.js'
 import { randomFrom } from './random.js'
@@ -20,10 +21,15 @@ const HELP = `Runs random operations of two clients on the same keys, through pr
   --protocol <name> meta, text or auto (default), which asks the server: under faults its connections speak either
   --help            prints this
 `
-if (process.argv.includes('--help')) {
-  process.stdout.write(HELP)
-  process.exit(0)
-}
+const { values } = readCommandLine(
+  {
+    operations: { type: 'string' },
+    seed: { type: 'string' },
+    protocol: { type: 'string', default: 'auto' },
+    memcached: { type: 'boolean', default: false },
+  },
+  { help: HELP },
+)
 
 const KEYS = 2000
 const CALLERS = 200
@@ -43,12 +49,13 @@ const MAX_GROWTH_BYTES = 16 * 1024 * 1024
 setFlagsFromString('--expose-gc')
 const collectGarbage = runInNewContext('gc')
 
-const operations = Number(valueOf('--operations') ?? TEN_MILLION)
-const seed = Number(valueOf('--seed') ?? Math.floor(Math.random() * 2 ** 31))
-if (!(operations > 0) || !Number.isInteger(seed)) {
-  process.stderr.write(HELP)
-  process.exit(2)
-}
+const operations = Number(values.operations ?? TEN_MILLION)
+const seed = Number(values.seed ?? Math.floor(Math.random() * 2 ** 31))
+const { protocol, memcached: realMemcached } = values
+if (!(operations > 0)) refuse(`--operations must be a number greater than 0, got '${values.operations}'`, HELP)
+if (!Number.isInteger(seed)) refuse(`--seed must be a whole number, got '${values.seed}'`, HELP)
+if (!['meta', 'text', 'auto'].includes(protocol))
+  refuse(`--protocol must be meta, text or auto, got '${protocol}'`, HELP)
 const random = randomFrom(seed)
 
 const outcomes = { hits: 0, misses: 0, writes: 0, timeouts: 0, aborts: 0, otherErrors: 0 }
@@ -59,14 +66,12 @@ let failure
 
 process.on('unhandledRejection', (error) => fail(`an error that nobody could catch: ${error?.stack ?? error}`))
 process.on('uncaughtException', (error) => {
-  // It may be this script's own: nothing goes on after it.
+  // It may be the error of this script: nothing continues after it.
   fail(`an error that nobody could catch: ${error.stack}`)
   console.log(failure)
   process.exit(1)
 })
 
-const protocol = valueOf('--protocol') ?? 'auto'
-const realMemcached = process.argv.includes('--memcached')
 const servers = await Promise.all([0, 1].map(() => launch({ realMemcached, memoryLimitMb: 256 })))
 const proxies = await Promise.all(servers.map(({ port }) => FaultProxy.start({ host: '127.0.0.1', port })))
 const ports = proxies.map(({ address }) => address.split(':')[1])
@@ -198,7 +203,7 @@ function operate() {
   }
 }
 
-/** Takes a lease that nobody fills. */
+/** Takes a lease that is never filled. */
 async function vivify(client, index, options) {
   try {
     const item = await client.meta.get(keyOf(index), { ...options, vivifySeconds: 1 })
@@ -322,9 +327,4 @@ function report() {
 
 function fail(reason) {
   failure ??= `FAILED: ${reason} (--seed ${seed})`
-}
-
-function valueOf(flag) {
-  const index = process.argv.indexOf(flag)
-  return index === -1 ? undefined : process.argv[index + 1]
 }

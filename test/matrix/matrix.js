@@ -28,10 +28,11 @@ const ALL = [
 ]
 
 const wanted = process.argv.slice(2)
-if (wanted.includes('--help') || wanted.some((name) => !ALL.some((cell) => cell.name.startsWith(name)))) {
+const isHelp = wanted.includes('--help') || wanted.includes('-h')
+if (isHelp || wanted.some((name) => !ALL.some((cell) => cell.name.startsWith(name)))) {
   console.log('usage: npm run matrix -- [beginning of a name…]')
   for (const { name } of ALL) console.log(`  ${name}`)
-  process.exit(wanted.includes('--help') ? 0 : 64)
+  process.exit(isHelp ? 0 : 64)
 }
 
 const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-matrix-'))

@@ -15,7 +15,7 @@ const tsconfig = {
   },
 }
 
-/** How jest is told to compile TypeScript, and what that takes. */
+/** The ways in which jest compiles TypeScript, and the packages for each. */
 const TRANSFORMS = {
   'ts-jest': { install: ['ts-jest@29', 'typescript@5.9'], transform: ['ts-jest', {}] },
   swc: {
@@ -47,15 +47,23 @@ const TRANSFORMS = {
   },
 }
 
+/** In jsdom, bytes, signals and errors are of another realm than Node's. */
+const JEST_CELLS = [
+  ...Object.keys(TRANSFORMS).map((compiler) => ({ compiler, testEnvironment: 'node' })),
+  { compiler: 'swc', testEnvironment: 'jsdom' },
+]
+
 /** @type {import('./project.js').Cell[]} */
 export const testRunnerCells = [
   ...[29, 30].flatMap((major) =>
-    Object.entries(TRANSFORMS).map(([compiler, { install, transform }]) => ({
-      name: `jest ${major} with ${compiler}`,
+    JEST_CELLS.map(({ compiler, testEnvironment }) => ({
+      name: `jest ${major} with ${compiler}${testEnvironment === 'node' ? '' : ` in ${testEnvironment}`}`,
       async run(context) {
+        const { install, transform } = TRANSFORMS[compiler]
         const jest = [`jest@${major}`, `babel-jest@${major}`, '@types/jest@29', '@types/node@20']
+        if (testEnvironment !== 'node') jest.push(`jest-environment-${testEnvironment}@${major}`)
         const project = await projectWith(context, [...jest, ...install], { type: 'commonjs', name: 'jest' })
-        const config = { testRegex: '\\.spec\\.ts$', transform: { '\\.[jt]s$': transform }, testEnvironment: 'node' }
+        const config = { testRegex: '\\.spec\\.ts$', transform: { '\\.[jt]s$': transform }, testEnvironment }
         write(project, { 'tsconfig.json': JSON.stringify(tsconfig), 'jest.config.json': JSON.stringify(config) })
         program('service.spec.ts', project)
         await execute('npx', ['--no-install', 'jest', '--config', 'jest.config.json'], project)

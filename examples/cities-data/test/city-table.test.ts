@@ -20,7 +20,7 @@ describe('CityTable, on Postgres with all the cities', () => {
     await database.close()
   })
 
-  it('holds every city, and told how the loading went', async () => {
+  it('loads every city, and reports the progress', async () => {
     const { rows } = await database.query('select count(*)::int as count from city')
     expect(rows).toEqual([{ count: 135_233 }])
     expect(loaded.at(-1)).toBe(1)
@@ -51,7 +51,7 @@ describe('CityTable, on Postgres with all the cities', () => {
     expect(await table.search('no city has this name')).toEqual([])
   })
 
-  it.each(['%', '_', "'", '\\', '--'])('takes %s for what it is, no part of a pattern or a statement', async (text) => {
+  it.each(['%', '_', "'", '\\', '--'])('treats %s as text, not as part of a pattern or a statement', async (text) => {
     for (const { name } of await table.search(text)) expect(name).toContain(text)
   })
 
@@ -77,7 +77,7 @@ describe('CityTable, on Postgres with all the cities', () => {
     )
   })
 
-  it('updates what it is told to, and searches find the new name', async () => {
+  it('updates a city, and searches find the new name', async () => {
     expect(await table.update(PARIS, { name: 'Lutèce' })).toMatchObject({ name: 'Lutèce', population: 2_138_551 })
     expect(await table.update(PARIS, { population: 5 })).toMatchObject({ name: 'Lutèce', population: 5 })
     expect((await table.search('lutece')).map((city) => city.id)).toContain(PARIS)

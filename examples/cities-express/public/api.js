@@ -15,7 +15,10 @@ export class Away extends Error {}
  */
 export const answers = new EventTarget()
 
-/** Asks the service: the body of the answer, and how long the database (null: not asked) and the cache took. */
+/**
+ * Requests the service; returns the body of the response, and how long the database (null: not used) and the cache
+ * took.
+ */
 export async function ask(path, { method = 'GET', body, signal, countTime = true } = {}) {
   const response = await reach(path, {
     method,
@@ -26,9 +29,11 @@ export async function ask(path, { method = 'GET', body, signal, countTime = true
   tell('answer')
   const limit = limitOf(response.headers)
   if (limit) tell('limit', limit)
-  const answer = await response.json()
-  if (!response.ok) {
-    throw new Refused(response.status, answer.detail ?? answer.title)
+  const answer = await response.json().catch(() => undefined)
+  if (!response.ok || answer === undefined) {
+    // A proxy in between answers with a page of its own.
+    const unexplained = `The service answered ${response.status}, without an explanation. Try again in a while.`
+    throw new Refused(response.status, answer?.detail ?? answer?.title ?? unexplained)
   }
   const timing = { path, ...timingOf(response.headers) }
   if (countTime) tell('timing', timing)

@@ -13,6 +13,7 @@ const AROUND_KM = 60
 const MAX_AROUND = 200 // cities in an answer
 const POLL_MS = 2000
 
+/** The city that is shown; `undefined` until the service has answered. */
 let here
 let visits = 0
 
@@ -67,7 +68,26 @@ function cityButton(city) {
   return html('button', { type: 'button', onclick: () => go(city.id) }, city.name)
 }
 
+/** Shows the city of the address, or the one that was visited last, which is then in the address. */
+async function start() {
+  const { answer } = await ask('/api/me')
+  const last = answer.lookedAt[0]?.id ?? FIRST_CITY
+  const wanted = cityInAddress() ?? last
+  const show = async (id) => {
+    await visit(id)
+    history.replaceState(null, '', `?city=${id}`)
+  }
+  try {
+    await show(wanted)
+  } catch (error) {
+    if (!(error.status === 400 || error.status === 404) || wanted === last) throw error
+    await show(last)
+    throw error
+  }
+}
+
 async function change() {
+  if (here === undefined) return start()
   const population = wholeNumber(byId('population').value)
   if (population === undefined) {
     return showNotice('input', () => 'People is a whole number, as 517,802 or 517802: nothing was changed.')
@@ -122,7 +142,7 @@ answers.addEventListener('limit', ({ detail }) => {
   if (detail.left > 0) hideNotice('limit')
 })
 searchField(go, showProblem)
-byId('again').addEventListener('click', () => void attempt(lookAround))
+byId('again').addEventListener('click', () => void attempt(here === undefined ? start : lookAround))
 byId('change').addEventListener('submit', (event) => {
   event.preventDefault()
   void attempt(change)
@@ -131,12 +151,13 @@ byId('change').addEventListener('submit', (event) => {
 addEventListener('popstate', () => void attempt(() => visit(cityInAddress() ?? FIRST_CITY)))
 setInterval(tick, 1000)
 setInterval(() => {
-  if (!document.hidden) void pollHits().catch(showProblem)
+  if (document.hidden) return
+  if (here === undefined) void attempt(start)
+  void pollHits().catch(showProblem)
 }, POLL_MS)
 
 await attempt(async () => {
-  const { answer } = await ask('/api/me')
-  await visit(cityInAddress() ?? answer.lookedAt[0]?.id ?? FIRST_CITY)
+  await start()
   await pollHits()
 })
 tickLimit()

@@ -12,7 +12,10 @@ export function position({ lat, lon }) {
   return `${Math.abs(lat).toFixed(2)}° ${lat < 0 ? 'S' : 'N'}, ${Math.abs(lon).toFixed(2)}° ${lon < 0 ? 'W' : 'E'}`
 }
 
-/** `517802`, `517,802`, `517 802` or `517.802` as a number; `undefined` for what is no whole number, as `1,5` is none. */
+/**
+ * `517802`, `517,802`, `517 802` or `517.802` as a number; `undefined` for what is no whole number, as `1,5` is none,
+ * and for two kinds of separators, as in `1,234.567`.
+ */
 export function wholeNumber(text) {
-  return /^\s*(\d+|\d{1,3}([\s,.]\d{3})+)\s*$/.test(text) ? Number(text.replaceAll(/[\s,.]/g, '')) : undefined
+  return /^\s*(\d+|\d{1,3}([\s,.])\d{3}(\2\d{3})*)\s*$/.test(text) ? Number(text.replaceAll(/[\s,.]/g, '')) : undefined
 }

@@ -3,12 +3,12 @@ import type { AddressInfo } from 'node:net'
 import { getDefaultMemcache } from 'memcache-ts'
 import { createApp } from './app.ts'
 import { Cities } from './cities.ts'
-import { CityTable, openDatabase } from 'cities-data'
+import { CityTable, openDatabase, portFrom } from 'cities-data'
 import { close, listen } from './listen.ts'
 import { loadingBar } from './loading-bar.ts'
 import { timedDatabase } from './server-timing.ts'
 
-const wantedPort = portFrom(process.env.PORT)
+const wantedPort = portFrom(process.env.PORT ?? '3000')
 
 const database = await openDatabase(loadingBar('135,233 cities into Postgres'))
 const cities = new Cities(new CityTable(database, timedDatabase))
@@ -38,11 +38,3 @@ await once(closing.signal, 'abort')
 await close(server)
 await getDefaultMemcache().close()
 await database.close()
-
-function portFrom(text = '3000'): number {
-  const port = Number(text)
-  if (text.trim() === '' || !Number.isInteger(port) || port < 0 || port > 65_535) {
-    throw new RangeError(`PORT must be a number from 0 to 65535, not ${JSON.stringify(text)}`)
-  }
-  return port
-}

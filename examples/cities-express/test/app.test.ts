@@ -62,7 +62,7 @@ describe('the service', () => {
       expect(JSON.stringify(first.body)).toContain('"Paris"')
     })
 
-    it('is one hit more in the statistics when it is asked again', async () => {
+    it('counts as one more hit in the statistics when it is requested again', async () => {
       const hits = async () => {
         const { body } = (await get('/api/stats')) as { body: { servers: Record<string, { get_hits: number }> } }
         return Object.values(body.servers).reduce((sum, server) => sum + server.get_hits, 0)
@@ -74,7 +74,7 @@ describe('the service', () => {
     })
   })
 
-  it('answers with the city, and 404 for one that there is not', async () => {
+  it('responds with the city, and with 404 if it does not exist', async () => {
     const { body } = await get(`/api/cities/${PARIS}`)
     expect(body).toEqual({ id: PARIS, name: 'Paris', country: 'FR', population: 2_138_551, lat: 48.85341, lon: 2.3488 })
     const missing = await get('/api/cities/1')
@@ -88,27 +88,27 @@ describe('the service', () => {
     })
   })
 
-  it('shares one answer between all ways to write a search', async () => {
+  it('shares one response between all spellings of a search', async () => {
     const first = await get('/api/search').query({ q: 'Zürich' })
     const second = await get('/api/search').query({ q: ' ZURICH ' })
     expect(first.body).toMatchObject({ q: 'Zürich', cities: { 0: { id: ZURICH } } })
     expect(answeredBy(second)).toBe('cache')
   })
 
-  it('shares one answer between those who stand within metres', async () => {
+  it('shares one response between requests from within a few metres', async () => {
     await get('/api/near?lat=48.85300&lon=2.34900&km=20')
     const second = await get('/api/near?lat=48.85304&lon=2.34896&km=20')
     expect(answeredBy(second)).toBe('cache')
   })
 
-  it('runs one statement for a hundred who ask at once', async () => {
+  it('runs one statement for a hundred concurrent requests', async () => {
     const statement = vi.spyOn(table, 'near')
     const found = await Promise.all(Array.from({ length: 100 }, () => cities.near(48.853, 2.349, 20)))
     expect(statement).toHaveBeenCalledOnce()
     expect(new Set(found.map((each) => JSON.stringify(each))).size).toBe(1)
   })
 
-  it('asks the database for nothing that was warmed', async () => {
+  it('queries the database for nothing that was warmed', async () => {
     const top = await table.largestIds(1000)
     await cities.warm(1000)
     const find = vi.spyOn(table, 'find')
@@ -139,7 +139,7 @@ describe('the service', () => {
     })
   })
 
-  it('says nothing of its inside when something breaks', async () => {
+  it('reveals no internals when something fails', async () => {
     const logged = vi.spyOn(console, 'error').mockReturnValue()
     vi.spyOn(table, 'near').mockRejectedValue(new Error('relation "city" does not exist'))
     const response = await get(NEAR_PARIS)
@@ -174,7 +174,7 @@ describe('the service', () => {
       expect(body).toMatchObject({ cities: [{ id: ZURICH, name: 'Turicum' }] })
     })
 
-    it('lets nobody have a city from before the change who asks after it', async () => {
+    it('serves no city from before a change after it', async () => {
       const find = table.find.bind(table)
       let asked: () => void = () => {}
       const loading = new Promise<void>((resolve) => (asked = resolve))
@@ -196,7 +196,7 @@ describe('the service', () => {
       expect(await cities.byId.getOrSet(ZURICH)).toMatchObject({ population: 1 })
     })
 
-    it('lets no list stand that a statement from before the change brings afterwards', async () => {
+    it('stores no list of a statement from before the change', async () => {
       const near = table.near.bind(table)
       vi.spyOn(table, 'near').mockImplementationOnce(async (...place) => {
         const before = await near(...place)
@@ -246,7 +246,7 @@ describe('the service', () => {
       expect(body.lookedAt.map(({ id }) => id)).toEqual(ids.toReversed().slice(0, 8))
     })
 
-    it('is another one for another visitor, and none for who only looks around', async () => {
+    it('differs by visitor, and is not created by visits that store nothing', async () => {
       await supertest.agent(app).get(`/api/cities/${PARIS}`)
       const response = await get('/api/me')
       expect(response.body).toEqual({ lookedAt: [] })
@@ -260,7 +260,7 @@ describe('the service', () => {
       vi.useFakeTimers({ toFake: ['Date'], now: new Date('2026-01-01T12:00:10Z') })
     })
 
-    it('lets a hundred requests a minute through, and tells the others when to come back', async () => {
+    it('allows a hundred requests a minute, and sends Retry-After with the others', async () => {
       for (let call = 1; call <= 100; call++) {
         const response = await get(`/api/cities/${PARIS}`)
         expect(response.status).toBe(200)
@@ -283,7 +283,7 @@ describe('the service', () => {
   })
 
   describe('the page', () => {
-    it('may run its own files alone, and needs nothing else', async () => {
+    it('may run only its own files, and needs nothing else', async () => {
       const { headers, text } = await get('/').expect(200)
       expect(headers['content-security-policy']).toContain("default-src 'none'; script-src 'self'; style-src 'self'")
       expect(text).not.toMatch(/<style|<script>|\sstyle=|\son\w+=|https?:/)

@@ -20,14 +20,14 @@ describe('listen', () => {
     for (const server of servers.splice(0)) server.close()
   })
 
-  it('goes on to a free port when the one it wants is taken', async () => {
+  it('uses a free port if the wanted port is in use', async () => {
     const taken = await open(0)
     const next = await open(taken)
     expect(next).toBeGreaterThan(taken)
     expect(next).toBeLessThanOrEqual(taken + 20)
   })
 
-  it('throws what is no matter of a taken port', async () => {
+  it('throws other errors than that of a port in use', async () => {
     await expect(listen(app, 65_536)).rejects.toThrow(RangeError)
   })
 })
@@ -40,7 +40,7 @@ describe('close', () => {
     return response
   }
 
-  it('ends although a client keeps its connection busy: it is told to close it', async () => {
+  it('ends although a client keeps its connection busy: the response closes it', async () => {
     const answering: RequestListener = (_request, response) => void response.end('answered')
     const server = await listen(answering, 0)
     const agent = new Agent({ keepAlive: true, maxSockets: 1 })
@@ -72,7 +72,7 @@ describe('close', () => {
     agent.destroy()
   })
 
-  it('listens on this machine alone, unless told otherwise', async () => {
+  it('listens on loopback only, by default', async () => {
     const server = await listen(() => {}, 0)
     expect((server.address() as AddressInfo).address).toBe('127.0.0.1')
     await close(server)

@@ -81,7 +81,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(complaints).toEqual([])
   })
 
-  it('shows that the first answer comes from the database and the second from the cache', async () => {
+  it('shows that the first response comes from the database and the second from the cache', async () => {
     expect(await text('#answer-text')).toBe('Answered by the database')
     expect(await text('#answer-ms')).toMatch(/^[\d.]+ ms$/)
     await page.getByRole('button', { name: 'Ask again' }).click()
@@ -90,7 +90,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(await text('#answers-say')).toMatch(/^The database took [\d.]+ ms, .*; the cache took [\d.]+ ms/)
   })
 
-  it('says so where a city has more neighbours than an answer holds, and where it has none', async () => {
+  it('reports if a city has more neighbours than a response holds, and if it has none', async () => {
     await goTo('Naples')
     await expect.poll(() => text('#chart-says')).toMatch(/^The 199 places nearest to Naples, up to \d+ km away$/)
     await goTo('Hanga Roa')
@@ -122,20 +122,55 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     await expect.poll(() => text('#name')).toBe('Lisbon')
   })
 
-  it.each(['abc', '1,5', '-3'])('changes nothing for %s people, and says what a number is', async (people) => {
-    await page.getByLabel('People', { exact: true }).fill(people)
-    await page.getByRole('button', { name: 'Change' }).click()
-    await expect.poll(() => text('#notice')).toContain('People is a whole number')
-    await page.getByRole('button', { name: 'Ask again' }).click()
-    await expect.poll(() => page.locator('#notice').isVisible()).toBe(false)
-  })
+  it.each(['abc', '1,5', '-3', '1,234.567'])(
+    'changes nothing for %s people, and explains valid numbers',
+    async (people) => {
+      await page.getByLabel('People', { exact: true }).fill(people)
+      await page.getByRole('button', { name: 'Change' }).click()
+      await expect.poll(() => text('#notice')).toContain('People is a whole number')
+      await page.getByRole('button', { name: 'Ask again' }).click()
+      await expect.poll(() => page.locator('#notice').isVisible()).toBe(false)
+    },
+  )
 
-  it('says that the service does not answer only as long as it does not', async () => {
+  it('reports that the service does not respond only as long as it does not', async () => {
     await context.setOffline(true)
     await page.getByRole('button', { name: 'Ask again' }).click()
     await expect.poll(() => text('#notice')).toContain('does not answer')
     await context.setOffline(false)
     await expect.poll(() => page.locator('#notice').isVisible()).toBe(false)
+    complaints.length = 0
+  })
+
+  it.each(['-5', '1.5', '1', '99999999999'])('explains the city %s of an address, and shows another', async (city) => {
+    await page.goto(`${origin}/?city=${city}`)
+    await expect.poll(() => text('#name')).toBe('Lisbon')
+    expect(await text('#notice')).toMatch(/^(The id of a city is a whole number|There is no city)/)
+    await page.getByRole('button', { name: 'Ask again' }).click()
+    await expect.poll(() => page.locator('#notice').isVisible()).toBe(false)
+    expect(new URL(page.url()).searchParams.get('city')).toBe(String(LISBON))
+    complaints.length = 0
+  })
+
+  it('waits for a service that does not respond when the page opens, whatever is pressed meanwhile', async () => {
+    await page.route('**/api/**', (route) => route.abort())
+    await page.reload()
+    for (const button of ['Ask again', 'Change']) {
+      await expect.poll(() => text('#notice')).toContain('does not answer')
+      await page.getByRole('button', { name: button }).click()
+    }
+    await expect.poll(() => text('#notice')).toContain('does not answer')
+    await page.unroute('**/api/**')
+    await expect.poll(() => text('#name')).toBe('Lisbon')
+    await expect.poll(() => page.locator('#notice').isVisible()).toBe(false)
+    complaints.length = 0
+  })
+
+  it('explains the page of a proxy in place of a response', async () => {
+    const page502 = { status: 502, contentType: 'text/html', body: '<h1>Bad gateway</h1>' }
+    await page.route('**/api/near**', (route) => route.fulfill(page502))
+    await page.getByRole('button', { name: 'Ask again' }).click()
+    await expect.poll(() => text('#notice')).toContain('answered 502')
     complaints.length = 0
   })
 
@@ -149,7 +184,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(await page.locator('#found').isVisible()).toBe(false)
   })
 
-  it('keeps where one has been, over a reload and in another tab', async () => {
+  it('keeps the visited cities across a reload and in another tab', async () => {
     await goTo('Kyoto')
     await expect.poll(() => text('#visited')).toMatch(/^Kyoto\s+Lisbon$/)
     await page.reload()
@@ -159,11 +194,11 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(await other.locator('#visited').innerText()).toMatch(/^Kyoto\s+Lisbon$/)
   })
 
-  it('shows the limit counting down, and says so when it is reached', async () => {
+  it('shows the remaining requests, and a message when the limit is reached', async () => {
     const left = async () => Number(await text('#left'))
     await expect.poll(left).toBeLessThan(100)
     expect(await page.locator('#ticks .spent').count()).toBeGreaterThan(0)
-    // Once over a minute's end there is a new hundred: so it is asked until there is none left.
+    // If a minute ends meanwhile, another hundred requests are allowed: requests are sent until none is left.
     await page.evaluate(async () => {
       while ((await fetch('/api/me')).status !== 429);
     })
@@ -171,7 +206,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     await page.getByRole('button', { name: 'Ask again' }).click()
     await expect.poll(() => text('#notice')).toContain("That was the last of this minute's requests.")
     expect(await left()).toBe(0)
-    // A process believes what it was told of a client for a second, though memcached has been emptied since.
+    // A process remembers the state of a client for a second, although memcached has been emptied since.
     await getDefaultMemcache().client.flushAll()
     const status = () => page.evaluate(async () => (await fetch('/api/me')).status)
     await expect.poll(status).toBe(200)
@@ -183,7 +218,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(await text('#server')).toContain('items')
   })
 
-  it('changes a city, which evicts what the cache had of it', async () => {
+  it('changes a city, which evicts its values from the cache', async () => {
     await page.getByRole('button', { name: 'Ask again' }).click()
     await expect.poll(() => text('#answer-text')).toBe('Answered by the cache')
     await page.getByLabel('People', { exact: true }).fill('600,000')
@@ -192,7 +227,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect((await table.find(LISBON))?.population).toBe(600_000)
   })
 
-  it('shows names as text, whatever they are', async () => {
+  it('shows names as text, even if they contain HTML', async () => {
     const name = '<img src=x onerror=alert(1)><b>Lisbon</b>'
     await page.evaluate(
       async ([id, name]) => {

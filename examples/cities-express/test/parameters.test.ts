@@ -24,7 +24,7 @@ describe('numberParameter', () => {
     },
   )
 
-  it('says that one is missing', () => {
+  it('reports a missing one', () => {
     expect(() => latitude(undefined)).toThrow('lat must be one number from -90 to 90, and is missing.')
   })
 })

@@ -54,7 +54,7 @@ describe('the cities service', () => {
     expect(find).not.toHaveBeenCalled()
   })
 
-  it('asks the database once for a city, and remembers that there is none', async () => {
+  it('queries the database once for a city, also if it does not exist', async () => {
     const find = vi.spyOn(table, 'find')
     for (const _ of [1, 2]) await get('/api/cities/1').expect(404, /there is no city 1/)
     expect(find).toHaveBeenCalledTimes(1)
@@ -72,7 +72,7 @@ describe('the cities service', () => {
     expect((await get(`/api/cities/${zurich!.id}`)).body).toEqual(after[0])
   })
 
-  it('answers those who stand nearby from the cache', async () => {
+  it('responds to nearby requests from the cache', async () => {
     const near = vi.spyOn(table, 'near')
     const first = await get('/api/near?lat=48.85001&lon=2.35').expect(200)
     memcache.clock.advanceSeconds(1)
@@ -83,7 +83,7 @@ describe('the cities service', () => {
     expect(near).toHaveBeenCalledTimes(1)
   })
 
-  it('limits changes to ten a minute, and tells so', async () => {
+  it('limits changes to ten a minute, and sends the limit', async () => {
     for (let i = 0; i < 10; i++) await patch(`/api/cities/${PARIS}`, { population: i }).expect(200)
     const denied = await patch(`/api/cities/${PARIS}`, { population: 1 }).expect(429)
     expect(denied.headers['content-type']).toContain('application/problem+json')
@@ -102,7 +102,7 @@ describe('the cities service', () => {
     await patch(`/api/cities/${PARIS}`, body).expect(400)
   })
 
-  it('tells its health, which is degraded without memcached, and its API', async () => {
+  it('reports its health, which is degraded without memcached, and its API', async () => {
     await get('/health').expect(200, /"status":"ok"/)
     const { body } = await get('/docs-json').expect(200)
     expect(Object.keys((body as { paths: object }).paths)).toEqual([

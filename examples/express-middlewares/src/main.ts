@@ -6,13 +6,16 @@ import { cachedPage } from './cached-page.ts'
 import { createLimitedApi } from './limited-api.ts'
 import { createLoginApp } from './login.ts'
 
+const port = Number(process.env['PORT'] ?? 3002)
+if (!Number.isInteger(port)) throw new RangeError(`PORT must be a number, not ${JSON.stringify(process.env['PORT'])}`)
+
 // All three in one process: `npm run start:middlewares`.
 const app = express()
 app.use('/api', createLimitedApi())
 app.use(cachedPage())
 app.use(await createLoginApp())
 
-const server = createServer(app).listen(Number(process.env['PORT'] ?? 3002), '127.0.0.1', () => {
+const server = createServer(app).listen(port, '127.0.0.1', () => {
   const origin = `http://localhost:${(server.address() as AddressInfo).port}`
   console.log(`
   ${origin}/articles

@@ -24,7 +24,7 @@ describe('the login', () => {
     await request(app).get('/account').set('Cookie', after!).expect(401)
   })
 
-  it('remembers for a month who asks for it', async () => {
+  it('keeps a session for a month if the login requests it', async () => {
     await using test = await testMemcache()
     const app = await createLoginApp({ cache: test.cache, secret: 'test' })
     const { headers } = await request(app)

@@ -153,11 +153,14 @@ const CAS_NAMES = ['cas', 'casUnique']
 export function hasKnownNames(method: string, options: object): boolean {
   const names = NAMES.get(method) ?? CALL_NAMES
   try {
+    let isEmpty = true
     for (const name in options) {
       if (!names.has(name)) return false
       void options[name as keyof typeof options]
+      isEmpty = false
     }
-    return true
+    // It may be a promise or a list.
+    return !isEmpty
   } catch {
     // A getter or a proxy of the caller has thrown.
     return false

@@ -13,7 +13,7 @@ import { checkCall, deadlineOf } from './call-deadline.ts'
 import type { CallOptions, ClientKey } from './call-options.ts'
 import { binaryKey, hashedKey, isBytes, looksHashed, textOfBytes } from './client-key.ts'
 import type { WireKey } from './client-key.ts'
-import type { ConnectionOptions, ConnectionReport } from './connection/connection-contract.ts'
+import type { ConnectionOptions, ConnectionReport, Retirement } from './connection/connection-contract.ts'
 import { Connection } from './connection/connection.ts'
 import { errorForKey } from './errors.ts'
 import { GetCall } from './operations/key-list-operation.ts'
@@ -315,7 +315,7 @@ export class ServerPool {
       },
       retrying: (delayMs) => observer.retrying(address.name, delayMs),
       silent: () => this.#probeOthers(place),
-      retired: (reason, isSilent) => this.#replace(place, reason, isSilent),
+      retired: (retirement) => this.#replace(place, retirement),
       successor: () => this.#detour(place),
       returned: () => {
         const detour = this.#detours[place]
@@ -340,7 +340,7 @@ export class ServerPool {
     return found
   }
 
-  #replace(place: number, reason: MemcacheError, isSilent: boolean): void {
+  #replace(place: number, { reason, isSilent }: Retirement): void {
     const ending = this.#connections[place]!.close()
     this.#retired.add(ending)
     void ending.finally(() => this.#retired.delete(ending))

@@ -7,6 +7,16 @@ import {
 import type { MemcacheError } from 'memcache-ts-protocol'
 import type { EventEmitter } from 'node:events'
 
+/** Returns an error unchanged, and an error with the text of any other thrown value. Never throws. */
+export function asError(thrown: unknown): Error {
+  try {
+    if (thrown instanceof Error) return thrown
+  } catch {
+    // A proxy that was revoked.
+  }
+  return new Error(messageOf(thrown))
+}
+
 /**
  * Reads a value of the application, whose getters, iterators and proxies may throw.
  *

@@ -123,14 +123,14 @@ function parseCredentials(text: string): ServerListOptions {
 function parseHosts(text: string, { mayBeSecret }: { readonly mayBeSecret: boolean }): ServerAddress[] {
   const parts = text.split(/[,\s]+/).filter((part) => part !== '')
   if (parts.length === 0) throw new MemcacheOptionError('the list of servers is empty: write at least one host')
-  return parts.map((part, index) => parseServer(part, shownServer(part, index, mayBeSecret)))
+  return parts.map((part, index) => parseServer(part, shownServer(part, index, { mayBeSecret })))
 }
 
-/** Returns a part of the list as errors show it, without text after a colon that may be a password. */
-function shownServer(part: string, index: number, mayBeSecret: boolean): string {
-  const colon = part.indexOf(':')
+/** Returns a part of the list as errors show it, without text after a colon or another sign: it may be a password. */
+function shownServer(part: string, index: number, { mayBeSecret }: { readonly mayBeSecret: boolean }): string {
   if (mayBeSecret) return `server ${index + 1} of the list`
-  return colon === -1 ? `'${part}'` : `'${part.slice(0, colon)}:…'`
+  const sign = part.search(/[^\w./[\]-]/)
+  return sign === -1 ? `'${part}'` : `'${part.slice(0, sign + 1)}…'`
 }
 
 function parseQuery(query: string): ServerListOptions {
@@ -143,7 +143,7 @@ function parseQuery(query: string): ServerListOptions {
   for (const [name, value] of new URLSearchParams(query)) {
     if (!Object.hasOwn(QUERY, name)) {
       const known = Object.keys(QUERY).join(', ')
-      const shown = /^\w+$/.test(name) ? ` '${name}'` : ' of that kind'
+      const shown = value !== '' && /^\w+$/.test(name) ? ` '${name}'` : ' of that kind'
       throw new MemcacheOptionError(`a memcache:// URL has no option${shown}: it knows ${known}`)
     }
     if (Object.hasOwn(options, name)) throw new MemcacheOptionError(`the URL of the servers has ${name} twice`)
@@ -166,11 +166,9 @@ function readBoolean(name: string, value: string): boolean {
 }
 
 function parseServer(text: string, shown: string): ServerAddress {
-  // Without the scheme, credentials would look like a path.
-  if (text.startsWith('/') && !/:[^@]*@/.test(text)) {
-    const match = /^(.*?)(?::(\d+))?$/.exec(text)!
-    return { name: match[1]!, path: match[1]!, weight: weightOf(match[2], shown) }
-  }
+  // No sign of a URL: without its scheme, a URL would look like a path.
+  const [, path, weight] = /^(\/[^/:?#%&=\\;|"'<>][^:?#%&=\\;|"'<>]*)(?::(\d+))?$/.exec(text) ?? []
+  if (path !== undefined) return { name: path, path, weight: weightOf(weight, shown) }
   if (/^\d+$/.test(text)) {
     throw new MemcacheOptionError(
       `${shown} is a port without a host: write servers as localhost:11211, with a colon and no space`,

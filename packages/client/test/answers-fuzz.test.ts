@@ -216,7 +216,7 @@ const PROTOCOLS: Record<string, MemcachedClientOptions> = {
 }
 
 describe.each(Object.entries(PROTOCOLS))('mutated answers of the %s protocol', (name, options) => {
-  it('end no process, leave no call waiting, and give no key the value of another', async () => {
+  it('end no process, settle every call, and give no key the value of another', async () => {
     await using store = new MemcachedServer()
     const server = (): Duplex => {
       if (name === 'binary') return binaryServer()
@@ -285,7 +285,7 @@ describe.each<[string, (request: string) => string, string]>([
   ['empty hits, which may be leases', metaHandshake, 'VALUE key:aaa 0 0\r\n\r\n'.repeat(3000)],
   ['a value', textHandshake, `VALUE key:aaa 1 1073741824\r\n${'x'.repeat(60_000)}`],
   ['a value by meta', metaHandshake, `VA 1073741824 f1\r\n${'x'.repeat(60_000)}`],
-  ['answers to nobody', metaHandshake, 'EN\r\n'.repeat(15_000)],
+  ['responses to no request', metaHandshake, 'EN\r\n'.repeat(15_000)],
 ])('a server that sends %s without end', (_, handshake, piece) => {
   it.each<[string, (client: MemcachedClient) => Promise<unknown>]>([
     ['get', (client) => client.get('key:aaa')],

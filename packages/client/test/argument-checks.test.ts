@@ -38,7 +38,7 @@ const METHODS: Record<string, (client: MemcachedClient, options: object) => Prom
 const KNOWN_TO_ALL = { timeoutMs: 5000, signal: new AbortController().signal, server: undefined, groupKey: undefined }
 
 describe.each(Object.entries(METHODS))('%s', (name, call) => {
-  it('refuses options that it does not read, and says which was meant', async () => {
+  it('refuses unknown options, and names the most similar option', async () => {
     await using server = new MemcachedServer({ port: 0 })
     await using client = new MemcachedClient({
       servers: `127.0.0.1:${(await server.listen()).port}`,
@@ -75,7 +75,7 @@ describe.each(Object.entries(METHODS))('%s', (name, call) => {
 })
 
 describe('a misplaced option', () => {
-  it('is told its place', async () => {
+  it('is refused with its place', async () => {
     await using client = new MemcachedClient('127.0.0.1:1')
     const misplaced = {
       "set has no option 'ttl': `ttl` is `the argument before the options` here": client.set('k', 1, 5, {

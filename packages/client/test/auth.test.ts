@@ -34,7 +34,7 @@ describeWithCommand(
       return { options: { servers: server.address, username, password }, stop: () => server.kill() }
     })
 
-    it('takes the credentials of a URL, and says what is missing without meta commands', async () => {
+    it('takes the credentials of a URL, and reports what is missing without meta commands', async () => {
       await using server = await launchSaslMemcached(username, password)
       const user = `${username}:${encodeURIComponent(password)}`
       await using client = new MemcachedClient({ servers: `memcache://${user}@${server.address}`, timeoutMs: 5000 })
@@ -58,12 +58,12 @@ describeWithCommand(
       expect(await client.get('k')).toBe('v')
     })
 
-    it('is found again after the network failed while it was asked', async () => {
+    it('is found again after the network failed during its request', async () => {
       await using server = await launchSaslMemcached(username, password)
       await comesBack(server, { username, password })
     })
 
-    it('says so when the credentials are refused, at once and again', async () => {
+    it('reports refused credentials, immediately and repeatedly', async () => {
       await using server = await launchSaslMemcached(username, password)
       await using client = new MemcachedClient({
         servers: server.address,
@@ -101,7 +101,7 @@ describeWithMemcached('text authentication (-Y)', () => {
     expect(await client.meta.get('k', { vivifySeconds: 5 })).toMatchObject({ won: true })
   })
 
-  it('says so when the credentials are wrong, or missing', async () => {
+  it('reports wrong or missing credentials', async () => {
     await using server = await launchAuthMemcached('ann', 'secret')
     await using wrong = new MemcachedClient({
       servers: server.address,
@@ -127,7 +127,7 @@ describeWithMemcached('text authentication (-Y)', () => {
     },
   )
 
-  it('is found again after the network failed while it was asked, with and without text authentication', async () => {
+  it('is found again after the network failed during its request, with and without text authentication', async () => {
     const credentials = { username: 'ann', password: 'secret' }
     await using server = await launchAuthMemcached('ann', 'secret')
     await comesBack(server, credentials)
@@ -137,7 +137,7 @@ describeWithMemcached('text authentication (-Y)', () => {
     await comesBack(await ours.listen(), credentials)
   })
 
-  it('says that credentials are refused, whatever letters are in the password', async () => {
+  it('reports refused credentials, with any characters in the password', async () => {
     await using server = await launchAuthMemcached('ann', 'secret')
     for (const letters of ['e', 'authentication failure', 'ä', '']) {
       await using wrong = new MemcachedClient({
@@ -165,7 +165,7 @@ describeWithMemcached('text authentication (-Y)', () => {
   })
 })
 
-/** A hang-up says nothing of how a server wants its credentials, even if it is the first thing that a client sees. */
+/** A closed connection does not show how a server takes credentials, even if it is the first event of a client. */
 async function comesBack(
   server: { readonly host: string; readonly port: number },
   credentials: { readonly username: string; readonly password: string },
@@ -183,7 +183,7 @@ async function comesBack(
   }
 }
 
-it('takes a server that wants more than PLAIN for one that refuses the credentials', async () => {
+it('treats a server that requires more than PLAIN like one that refuses the credentials', async () => {
   let handshakes = 0
   const server = createServer((socket) => {
     socket.on('error', () => {})
@@ -212,7 +212,7 @@ it('takes a server that wants more than PLAIN for one that refuses the credentia
   server.close()
 })
 
-it('gives up on a server that never answers the credentials', async () => {
+it('times out on a server that never responds to the credentials', async () => {
   const silent = createServer((socket) => socket.on('error', () => {})).listen(0, '127.0.0.1')
   await once(silent, 'listening')
   const { port } = silent.address() as AddressInfo
@@ -269,7 +269,7 @@ it.each(['a\0b', '\ud800'])('refuses credentials that cannot be sent as they are
   expect(() => new MemcachedClient({ username: 'ann', password: text })).toThrow('password must ')
 })
 
-it('leaves nothing of the credentials on our server', async () => {
+it('stores no credentials on our server', async () => {
   await using server = new MemcachedServer({ port: 0 })
   const { port } = await server.listen()
   await using client = new MemcachedClient({

@@ -54,7 +54,7 @@ describe.each(Object.entries(CALLS))('the options of %s', (_, call) => {
     ],
     ['no time at all', { timeoutMs: 0 }, 'got 0'],
     ['a time limit that is no number', { timeoutMs: NaN }, 'got NaN'],
-    ['a signal that is none', { signal: 5 }, 'signal must be an AbortSignal, got a number'],
+    ['an invalid signal', { signal: 5 }, 'signal must be an AbortSignal, got a number'],
     ['a controller for its signal', { signal: new AbortController() }, 'signal must be an AbortSignal'],
     ['a callback', () => {}, 'the options of a call must be an object, got a function'],
     ['null', null, 'the options of a call must be an object, got null'],

@@ -132,6 +132,32 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect(await client.get('k')).toBeUndefined()
     })
 
+    test('takes any word of the protocol as a key', async () => {
+      const words = ['0', '-1', 'b', 'k', 'q', 'S1', 'get', 'END', 'STORED', 'ERROR', 'HTTP/1.1', '%', '~']
+      for (const word of words) {
+        await client.set(word, `value of ${word}`, 60)
+        expect(await client.get(word)).toBe(`value of ${word}`)
+        expect((await client.gets(word))?.value).toBe(`value of ${word}`)
+        expect(await client.touch(word, 60)).toBe(true)
+        expect(await client.add(word, 'other')).toBe(false)
+        expect(await client.replace(word, '5')).toBe(true)
+        expect(await client.incr(word)).toBe(6)
+        expect(await client.append(word, '0')).toBe(true)
+        expect((await client.getMulti([word])).get(word)).toBe('60')
+        expect(await client.delete(word)).toBe(true)
+        expect(await client.delete(word)).toBe(false)
+        expect(await client.get(word)).toBeUndefined()
+      }
+    })
+
+    test('deletes an item whose key is a word that ends other requests', async () => {
+      await client.set('noreply', 'v', 60)
+      expect(await client.get('noreply')).toBe('v')
+      expect(await client.delete('noreply')).toBe(true)
+      expect(await client.delete('noreply')).toBe(false)
+      expect(await client.get('noreply')).toBeUndefined()
+    })
+
     test('gets and touches', async () => {
       expect(await client.gat('k', 60)).toBeUndefined()
       await client.set('k', 'v')
@@ -154,7 +180,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       await expect(client.incr('n', -1)).rejects.toThrow(MemcacheOptionError)
     })
 
-    test('answers each of a thousand pipelined calls with its own value', async () => {
+    test('returns its own value to each of a thousand pipelined calls', async () => {
       const keys = Array.from({ length: 1000 }, (_, index) => `key:${index}`)
       await Promise.all(keys.map((key) => client.set(key, { key })))
       const values = await Promise.all(keys.map((key) => client.get<{ key: string }>(key)))
@@ -197,7 +223,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       },
     )
 
-    test('asks for a key of a tick once, and gives every caller a value of his own', async () => {
+    test('requests a key once per tick, and gives every caller its own value', async () => {
       await client.set('k', { list: [1] })
       const [one, two, other] = await Promise.all([
         client.get<{ list: number[] }>('k'),
@@ -210,7 +236,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect(await Promise.all([client.get('missing'), client.get('missing')])).toEqual([undefined, undefined])
     })
 
-    test('keeps the order of what is asked in one tick', async () => {
+    test('keeps the order of the requests of one tick', async () => {
       const asked = [client.set('k', 1), client.get('k'), client.set('k', 2), client.get('k'), client.delete('k')]
       expect(await Promise.all([...asked, client.get('k')])).toEqual([undefined, 1, undefined, 2, true, undefined])
     })
@@ -222,18 +248,18 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect([...(await client.getMulti([key])).keys()]).toEqual([key])
     })
 
-    test('says so when a value is too large, and goes on', async () => {
+    test('rejects a value that is too large, and continues', async () => {
       await expect(client.set('k', Buffer.alloc(2 * 1024 * 1024))).rejects.toThrow(MemcacheTooLargeError)
       await client.set('k', 'small')
       expect(await client.get('k')).toBe('small')
     })
 
-    test('tells versions', async () => {
+    test('returns versions', async () => {
       const [version] = (await client.version()).values()
       expect(version).toMatch(/^\d+\.\d+\.\d+$/)
     })
 
-    test('tells statistics', async () => {
+    test('returns statistics', async () => {
       await client.get('miss')
       const [stats] = (await client.stats()).values()
       expect(stats!['get_misses']).toBeGreaterThan(0)
@@ -241,7 +267,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect((await client.stats('settings')).size).toBe(1)
     })
 
-    test('takes every form of stats, of one line or of none, and goes on', async () => {
+    test('accepts every form of stats, with one line or none, and continues', async () => {
       let ejected = 0
       const count = (): void => void ejected++
       client.on('eject', count)
@@ -275,7 +301,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect((await Promise.all(keys.map((key) => client.get(key)))).length).toBe(600)
     })
 
-    test('ends a wait by the caller’s signal, and keeps the answers in order', async () => {
+    test('ends a wait by the caller’s signal, and keeps the responses in order', async () => {
       const controller = new AbortController()
       await client.set('k', 'v')
       const waiting = client.get('k', { signal: controller.signal })
@@ -287,7 +313,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect(await client.get('k')).toBe('v')
     })
 
-    test('refuses what cannot be stored before anything is sent', async () => {
+    test('refuses values that cannot be stored, before anything is sent', async () => {
       await expect(client.set('k', () => 1)).rejects.toThrow('it is a function')
       await expect(client.set('k', 1, 0)).rejects.toThrow(MemcacheOptionError)
       await expect(client.set('k', 1, 3_600_000)).rejects.toThrow('milliseconds')
@@ -350,7 +376,7 @@ export function describeMetaCommands(open: () => Promise<OpenedServer>): void {
       expect(await client.meta.arithmetic('none')).toBeUndefined()
     })
 
-    it('tells what the server knows of an item, and answers a noop', async () => {
+    it('returns the metadata of an item, and responds to a noop', async () => {
       expect(await client.meta.debug('k')).toBeUndefined()
       await client.set('k', 'v', 60)
       expect(await client.meta.debug('k')).toMatchObject({
@@ -376,7 +402,7 @@ export function describeMetaCommands(open: () => Promise<OpenedServer>): void {
       expect(await ttlSeconds()).toBeLessThanOrEqual(30)
     })
 
-    it('tells whether and when an item was accessed, and leaves it alone where told', async () => {
+    it('returns whether and when an item was accessed, and does not bump it with noBump', async () => {
       await client.set('k', 'v')
       expect(await client.meta.get('k')).toMatchObject({ hitBefore: undefined, lastAccessSeconds: undefined })
       await client.set('k', 'v')
@@ -388,7 +414,7 @@ export function describeMetaCommands(open: () => Promise<OpenedServer>): void {
       expect(await client.meta.get('k', { access: true })).toMatchObject({ hitBefore: true })
     })
 
-    it('tells a lease that nobody has filled from an empty value', async () => {
+    it('distinguishes an unfilled lease from an empty value', async () => {
       await client.meta.get('lease', { vivifySeconds: 30 })
       await client.set('empty', Buffer.alloc(0))
       const [lease, empty] = await Promise.all([client.get('lease'), client.get('empty')])
@@ -398,30 +424,38 @@ export function describeMetaCommands(open: () => Promise<OpenedServer>): void {
       expect([...many.keys()]).toEqual(['empty'])
     })
 
-    it('leaves the right to recache to those who ask for it', async () => {
+    it('gives the right to recache only to calls that request it', async () => {
       await client.set('k', 'old', 100)
       await client.meta.delete('k', { invalidate: true, ttl: 30 })
       expect(await client.get('k')).toBe('old')
       expect((await client.getMulti(['k'])).get('k')).toBe('old')
       expect(await client.meta.get('k')).toMatchObject({ value: 'old', won: true })
     })
+  })
+}
 
-    it('takes keys of any bytes', async () => {
-      const key = Uint8Array.of(0, 32, 10, 255, 13, 10)
-      await client.set(key, 'v', 60)
-      await client.set('text', 't')
-      expect(await client.get(key)).toBe('v')
-      expect(await client.add(key, 'w')).toBe(false)
-      const many = await client.getMulti([key, 'text', Uint8Array.of(1)])
-      expect([many.size, many.get(key), many.get('text')]).toEqual([2, 'v', 't'])
-      expect(await client.incr(Uint8Array.of(7), 1, { initial: 3 })).toBe(3)
-      expect(await client.delete(key)).toBe(true)
-      expect(await client.get(key)).toBeUndefined()
-      const longest = new Uint8Array(186).fill(9)
-      await client.set(longest, 'longest')
-      expect(await client.get(longest)).toBe('longest')
-      await expect(client.set(new Uint8Array(187), 'v')).rejects.toThrow(MemcacheKeyError)
-      await expect(client.get(new Uint8Array(0))).rejects.toThrow(MemcacheKeyError)
-    })
+/** Describes keys of bytes, for the meta and the binary protocol. */
+export function describeKeysOfBytes(open: () => Promise<OpenedServer>): void {
+  it('takes keys of any bytes', async () => {
+    const { options, stop } = await open()
+    const client = new MemcachedClient({ timeoutMs: 20_000, ...options })
+    const key = Uint8Array.of(0, 32, 10, 255, 13, 10)
+    await client.set(key, 'v', 60)
+    await client.set('text', 't')
+    expect(await client.get(key)).toBe('v')
+    expect(await client.add(key, 'w')).toBe(false)
+    const many = await client.getMulti([key, 'text', Uint8Array.of(1)])
+    expect([many.size, many.get(key), many.get('text')]).toEqual([2, 'v', 't'])
+    expect(await client.incr(Uint8Array.of(7), 1, { initial: 3 })).toBe(3)
+    expect(await client.delete(key)).toBe(true)
+    expect(await client.get(key)).toBeUndefined()
+    const longest = new Uint8Array(186).fill(9)
+    await client.set(longest, 'longest')
+    expect(await client.get(longest)).toBe('longest')
+    await expect(client.set(new Uint8Array(187), 'v')).rejects.toThrow(MemcacheKeyError)
+    await expect(client.get(new Uint8Array(0))).rejects.toThrow(MemcacheKeyError)
+    expect((await client.getsMulti([longest])).get(longest)?.value).toBe('longest')
+    await client.close()
+    await stop()
   })
 }

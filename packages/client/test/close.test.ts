@@ -102,7 +102,7 @@ function open(options: MemcachedClientOptions): MemcachedClient {
   return new MemcachedClient({ timeoutMs: 200, connectTimeoutMs: 200, ...options })
 }
 
-it('a closed client answers ping(), which never rejects, by CLOSED for each server', async () => {
+it('ping() of a closed client resolves to CLOSED for each server', async () => {
   const client = open({ servers: 'a:1,b:2' })
   await client.close()
   const answers = [...(await client.ping())]
@@ -111,7 +111,7 @@ it('a closed client answers ping(), which never rejects, by CLOSED for each serv
 })
 
 describe.each(Object.entries(STATES))('a client %s', (_, inState) => {
-  it('settles every close(), in any overlap, and says CLOSED to every call afterwards', async () => {
+  it('settles every close(), in any overlap, and rejects later calls with CLOSED', async () => {
     await using server = new MemcachedServer({ port: 0 })
     await using proxy = await FaultProxy.start(await server.listen())
     await using silent = await silentServer()
@@ -138,7 +138,7 @@ describe.each(Object.entries(STATES))('a client %s', (_, inState) => {
   })
 })
 
-it('a client whose callers have all given up waits for no handshake', async () => {
+it('a client whose calls have all ended waits for no handshake', async () => {
   await using silent = await silentServer()
   const client = open({ servers: silent.address, timeoutMs: 20, connectTimeoutMs: Infinity })
   await expect(client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_TIMEOUT' })
@@ -151,7 +151,7 @@ it('a client whose callers have all given up waits for no handshake', async () =
   }
 })
 
-it('a client that waits for discovery rejects what is queued as soon as it is closed', async () => {
+it('a client that waits for discovery rejects its queued calls as soon as it is closed', async () => {
   await using silent = await silentServer()
   const client = open({ servers: silent.address, discovery: true, timeoutMs: 60_000, connectTimeoutMs: 500 })
   const waiting = Object.values(CALLS).map((call) => call(client))

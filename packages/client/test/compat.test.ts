@@ -67,7 +67,7 @@ describe('memjs', () => {
     expect(stats).toEqual([address, '2'])
   })
 
-  it('tells errors that memjs would swallow', async () => {
+  it('reports errors that memjs ignores', async () => {
     const away = Client.create(`127.0.0.1:${await freePort()}`)
     await expect(away.get('k')).rejects.toThrow('ECONNREFUSED')
     const error = await new Promise((resolve) => away.set('k', 'v', {}, resolve))
@@ -150,7 +150,7 @@ describe('memjs’s own ways', () => {
     json.close()
   })
 
-  it('flush tells of each server, and of the last that failed', async () => {
+  it('flush reports the result of each server, and the last failure', async () => {
     const port = await freePort()
     const two = Client.create(`${address},127.0.0.1:${port}`)
     const [error, results] = await new Promise<[unknown, Record<string, unknown>]>((resolve) =>
@@ -177,7 +177,7 @@ describe('memcached', () => {
   const called = <Result>(call: (callback: (error: Error | Error[] | undefined, result: Result) => void) => unknown) =>
     new Promise<unknown[]>((resolve) => call((...results) => resolve(results)))
 
-  it('has its callbacks, values and answers', async () => {
+  it('has its callbacks, values and results', async () => {
     expect(await called((done) => memcached.get('k', done))).toEqual([undefined, undefined])
     expect(await called((done) => memcached.set('k', { a: [1] }, 60, done))).toEqual([undefined, true])
     expect(await called((done) => memcached.get('k', done))).toEqual([undefined, { a: [1] }])
@@ -219,7 +219,7 @@ describe('memcached', () => {
     expect(await memcached.flushAll()).toEqual([true])
   })
 
-  it('settles where memcached hangs, and refuses what it has no use for', async () => {
+  it('settles if memcached is away, and refuses unknown options and values that are too large', async () => {
     const away = new Memcached(`127.0.0.1:${await freePort()}`)
     expect(await called((done) => away.get('k', done))).toMatchObject([{ code: 'ERR_MEMCACHE_CONNECTION' }, undefined])
     away.end()
@@ -232,7 +232,7 @@ describe('memcached', () => {
     expect(await memcached.get(long)).toBe(1)
   })
 
-  it('tells a callback that takes the place of an argument that was forgotten', async () => {
+  it('passes an error to a callback in the place of a missing argument', async () => {
     const dropped: unknown[] = []
     const listen = (error: unknown): void => void dropped.push(error)
     process.on('unhandledRejection', listen)
@@ -256,7 +256,7 @@ describe('memcached', () => {
       const results = await called((done) => lost[method]!.call(memcached, ...args, done))
       expect(results).toMatchObject([{ message, code: expect.stringMatching(/^ERR_MEMCACHE_/) }, undefined])
     }
-    // Promises that nobody looks at.
+    // Promises that are ignored.
     for (const method of ['set', 'get', 'touch', 'del', 'incr', 'append']) void lost[method]!.call(memcached, 'k')
     await called((done) => memcached.get('k', done))
     await new Promise(setImmediate)
@@ -297,7 +297,7 @@ describe('memcached', () => {
     expect([typeof call.start, typeof call.execution]).toEqual(['number', 'number'])
   })
 
-  it('goes on after a callback that throws, which is uncaught as with memcached', async () => {
+  it('continues after a callback that throws, whose exception is uncaught as with memcached', async () => {
     const script = `
       import { Memcached } from 'memcache-ts-client/compat/memcached'
       const memcached = new Memcached('${address}')
@@ -315,7 +315,7 @@ describe('memcached', () => {
     expect(ran.stdout, ran.stderr).toBe('[["mine"],null,1]\n')
   })
 
-  it('tells of servers by slab class, and dumps their keys', async () => {
+  it('returns items by slab class, and dumps keys', async () => {
     await memcached.set('one', 'v', 60)
     const [settings] = await memcached.settings()
     expect(settings).toMatchObject({ server: address, maxbytes: expect.any(Number) })
@@ -355,7 +355,7 @@ describe('memcached', () => {
     dumping.close()
   })
 
-  it('tells what some servers answered while others are away', async () => {
+  it('returns the responses of some servers while others are away', async () => {
     const away = `127.0.0.1:${await freePort()}`
     const two = new Memcached([address, away])
     for (const method of ['version', 'stats', 'settings', 'items', 'flush'] as const) {
@@ -424,7 +424,7 @@ describe('memcached', () => {
     refusing.end()
   })
 
-  it('stores what memcached stores, and reads what it reads', async () => {
+  it('stores and reads the same as memcached', async () => {
     const values = ['text', '', 'a\r\nb', 5, -1.5, { a: [1] }, [null], true, null, Buffer.from([0, 255, 13, 10])]
     for (const value of values) {
       await memcached.set('k', value, 60)

@@ -7,7 +7,7 @@ import { freePort, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcacheConnectionError, MemcacheError, MemcachedClient, MemcacheTimeoutError } from '../src/index.ts'
 
-/** A configuration endpoint as ElastiCache has it, which tells what it is told. */
+/** A configuration endpoint like ElastiCache's, which reports a given configuration. */
 class ConfigurationEndpoint implements AsyncDisposable {
   version = 1
   nodes: string[] = []
@@ -63,7 +63,7 @@ class ConfigurationEndpoint implements AsyncDisposable {
   }
 }
 
-/** Servers of a cluster, the endpoint that tells of them, and a client. */
+/** Servers of a cluster, the endpoint that reports them, and a client. */
 async function cluster(size: number, discoveryIntervalMs = 60_000) {
   const servers = Array.from({ length: size }, () => new MemcachedServer({ port: 0 }))
   const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
@@ -91,7 +91,7 @@ async function cluster(size: number, discoveryIntervalMs = 60_000) {
 const keys = Array.from({ length: 100 }, (_, index) => `key:${index}`)
 
 describe('auto discovery', () => {
-  it('finds the servers before anything is asked of them', async () => {
+  it('finds the servers before the first request', async () => {
     await using test = await cluster(3)
     await Promise.all(keys.map((key) => test.client.set(key, key)))
     expect(test.servers.every((server) => Number(server.stats()['curr_items']) > 10)).toBe(true)
@@ -157,6 +157,19 @@ describe('auto discovery', () => {
     await expect(client.get('k')).rejects.toThrow('reported an invalid node')
   })
 
+  it('has one server of a node that is listed with two addresses, of which the last one counts', async () => {
+    await using test = await cluster(1, 5)
+    const { client } = test
+    const [port] = test.ports
+    test.endpoint.nodes = ['127.0.0.2', '127.0.0.3', '127.0.0.1'].map((ip) => `a.invalid|${ip}|${port}`)
+    await client.set('k', 'v')
+    expect(client.servers).toEqual([`a.invalid:${port}`])
+    expect(await client.get('k')).toBe('v')
+    // No promise of another server under the same name is left without a handler.
+    for (const call of [client.ping(), client.version(), client.stats(), client.flushAll()]) await call
+    expect([...(await client.ping()).keys()]).toEqual([`a.invalid:${port}`])
+  })
+
   it('refuses more nodes than can be hashed at once', async () => {
     await using endpoint = await ConfigurationEndpoint.start()
     endpoint.nodes = Array.from({ length: 1001 }, (_, index) => `a${index}.invalid||1`)
@@ -164,11 +177,14 @@ describe('auto discovery', () => {
     await expect(client.get('k')).rejects.toThrow('reported 1001 nodes: at most 1000 can be used')
   })
 
-  it('never shows the password that an endpoint says back', async () => {
+  it('never shows a password that an endpoint sends back', async () => {
     const password = 's3cr3t'
-    for (const said of [`${password}\r\nEND\r\n`, `CONFIG cluster 0 9\r\n1\n${password}|${password}|x\n\r\nEND\r\n`]) {
+    for (const configuration of [
+      `${password}\r\nEND\r\n`,
+      `CONFIG cluster 0 9\r\n1\n${password}|${password}|x\n\r\nEND\r\n`,
+    ]) {
       await using endpoint = await ConfigurationEndpoint.start()
-      endpoint.configuration = said
+      endpoint.configuration = configuration
       const credentials = { username: 'ann', password }
       const options = { servers: endpoint.address, discovery: true, timeoutMs: 20_000, ...credentials }
       await using client = new MemcachedClient(options)
@@ -178,7 +194,7 @@ describe('auto discovery', () => {
     }
   })
 
-  it.each(['version', 'config'])('delays no close() while the endpoint leaves %s without an answer', async (word) => {
+  it.each(['version', 'config'])('delays no close() while the endpoint does not respond to %s', async (word) => {
     await using endpoint = await ConfigurationEndpoint.start()
     endpoint.silentTo = word
     const limits = { timeoutMs: 600_000, connectTimeoutMs: 600_000 }
@@ -189,7 +205,7 @@ describe('auto discovery', () => {
     await rejected
   })
 
-  it('keeps what it knows while the endpoint is away', async () => {
+  it('keeps the known servers while the endpoint is away', async () => {
     await using test = await cluster(2, 5)
     await test.client.set('k', 'v')
     await test.endpoint[Symbol.asyncDispose]()
@@ -251,7 +267,7 @@ describe('auto discovery', () => {
     expect(errors).toEqual([])
   })
 
-  it('says so when the endpoint is refused, is silent or is none', async () => {
+  it('reports an endpoint that refuses, does not respond or is no endpoint', async () => {
     await using refused = new MemcachedClient({ servers: `127.0.0.1:${await freePort()}`, discovery: true })
     await expect(refused.get('k')).rejects.toThrow(MemcacheConnectionError)
     await using endpoint = await ConfigurationEndpoint.start()

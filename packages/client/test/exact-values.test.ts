@@ -66,7 +66,7 @@ const exact: fc.Arbitrary<unknown> = fc.oneof(
 )
 
 describe('typed values', () => {
-  it('come back as they went in, whatever they are', () => {
+  it('are read as they were stored', () => {
     fc.assert(
       fc.property(exact, (value) => {
         const back = roundTrip('typed', value)
@@ -120,7 +120,7 @@ describe('typed values', () => {
     expect(isSame(roundTrip('typed', [value, { $: value }]), roundTrip('typed', [back, { $: back }]))).toBe(true)
   })
 
-  it('of a subclass come back as their base, instances of a class as their data, and others as their toJSON says', () => {
+  it('of a subclass are restored as their base, instances of a class as their data, and others as the result of toJSON', () => {
     class Vector extends Float32Array {}
     class User {
       readonly #secret = 1
@@ -276,7 +276,7 @@ describe('typed values', () => {
     }
   })
 
-  it('tells a circle from many paths to one object', () => {
+  it('distinguishes a circular reference from an object that occurs several times', () => {
     const shared = { a: 1n }
     expect(roundTrip('typed', [shared, { shared }, new Set([shared])])).toStrictEqual([
       shared,
@@ -288,7 +288,7 @@ describe('typed values', () => {
     expect(roundTrip('typed', node)).toBe(REFUSED)
   })
 
-  it('that are plain stay JSON for other languages, however deep', () => {
+  it('that are plain stay JSON for other languages, at any depth', () => {
     const codec = createCodec('typed', undefined)
     let nested: unknown = 'x'
     for (let depth = 0; depth < 500; depth++) nested = [nested]
@@ -323,19 +323,19 @@ describe.each(PRESETS.map((preset) => [preset]))('%s', (preset) => {
 describe('stored JSON', () => {
   const codec = createCodec('typed', undefined)
   it.each<[string, string]>([
-    ['a tag that is none', '{"$":5}'],
-    ['a kind that is none', '{"$":["nothing","x"]}'],
+    ['an invalid tag', '{"$":5}'],
+    ['an unknown kind', '{"$":["nothing","x"]}'],
     ['a bigint of letters', '{"$":["bigint","1e9"]}'],
     ['a bigint of a million digits', `{"$":["bigint","${'9'.repeat(1e6)}"]}`],
     ['a number that JSON has', '{"$":["number","5"]}'],
-    ['a date that is none', '{"$":["date","soon"]}'],
+    ['an invalid date', '{"$":["date","soon"]}'],
     ['a map of no pairs', '{"$":["map",[5]]}'],
     ['a buffer of numbers', '{"$":["buffer",[1,2]]}'],
     ['a typed array of a part of an item', '{"$":["Float64Array","AAAA"]}'],
-    ['a regexp that is none', '{"$":["regexp",["(","g",0]]}'],
-    ['a url that is none', '{"$":["url","x"]}'],
-    ['an error that is none', '{"$":["error",["Function",{},{}]]}'],
-    ['an object that is none', '{"$":["object",null]}'],
+    ['an invalid regexp', '{"$":["regexp",["(","g",0]]}'],
+    ['an invalid url', '{"$":["url","x"]}'],
+    ['an invalid error', '{"$":["error",["Function",{},{}]]}'],
+    ['an invalid object', '{"$":["object",null]}'],
     ['a kind of Object.prototype', '{"$":["constructor","x"]}'],
     ['what is nested too deep', `${'{"$":["set",['.repeat(1001)}1${']]}'.repeat(1001)}`],
     ['what is nested far too deep', `${'['.repeat(400_000)}${']'.repeat(400_000)}`],

@@ -18,7 +18,7 @@ import {
 } from '../src/index.ts'
 import { behindProxy, TIMEOUT_MS } from './behind-proxy.ts'
 
-/** Waits until a server that was given up has come back. */
+/** Waits until an ejected server is used again. */
 async function recovered(client: MemcachedClient): Promise<void> {
   await until(() =>
     client.get('probe').then(
@@ -43,7 +43,7 @@ describe('a server that cannot be reached', () => {
     await expect(client.getMulti(['a', 'b'])).rejects.toThrow(MemcacheConnectionError)
   })
 
-  it('tells the key, the server, and whether a write may have been carried out', async () => {
+  it('reports the key, the server, and whether a write may have been carried out', async () => {
     await using test = await behindProxy()
     await test.client.get('r')
     test.proxy.fault = { kind: 'silent' }
@@ -53,8 +53,8 @@ describe('a server that cannot be reached', () => {
   })
 })
 
-describe('a server that accepts and says nothing', () => {
-  it('leaves nobody waiting: neither who gave up before it was given up, nor who came after', async () => {
+describe('a server that accepts connections and sends nothing', () => {
+  it('settles every call: those that ended before the connection was closed, and later ones', async () => {
     await using test = await behindProxy({ poolSize: 1, connectTimeoutMs: TIMEOUT_MS, timeoutMs: 60_000 })
     test.proxy.fault = { kind: 'silent' }
     await expect(test.client.get('k', { timeoutMs: 10 })).rejects.toThrow(MemcacheTimeoutError)
@@ -72,15 +72,15 @@ describe.each<[string, Fault, readonly (new (...args: never[]) => Error)[]]>([
     { kind: 'stallAfter', bytes: 500 },
     [MemcacheTimeoutError, MemcacheConnectionError],
   ],
-  ['answers nonsense', { kind: 'answer', bytes: 'HELLO WORLD\r\n' }, [MemcacheProtocolError, MemcacheConnectionError]],
+  ['answers nonsense', { kind: 'respond', bytes: 'HELLO WORLD\r\n' }, [MemcacheProtocolError, MemcacheConnectionError]],
   [
     'answers without end',
-    { kind: 'answer', bytes: 'x'.repeat(100_000) },
+    { kind: 'respond', bytes: 'x'.repeat(100_000) },
     [MemcacheProtocolError, MemcacheConnectionError],
   ],
   [
-    'sends a value that is longer than it said',
-    { kind: 'answer', bytes: 'VA 2 f1\r\nabcdef\r\n' },
+    'sends a value that is longer than stated',
+    { kind: 'respond', bytes: 'VA 2 f1\r\nabcdef\r\n' },
     [MemcacheProtocolError, MemcacheConnectionError],
   ],
   [
@@ -94,10 +94,10 @@ describe.each<[string, Fault, readonly (new (...args: never[]) => Error)[]]>([
     [MemcacheProtocolError, MemcacheConnectionError, MemcacheServerError],
   ],
   ['echoes the opaque of another', { kind: 'wrongOpaque' }, [MemcacheProtocolError, MemcacheConnectionError]],
-  ['loses answers', { kind: 'loseAnswers' }, [MemcacheTimeoutError, MemcacheProtocolError, MemcacheConnectionError]],
+  ['loses answers', { kind: 'loseResponses' }, [MemcacheTimeoutError, MemcacheProtocolError, MemcacheConnectionError]],
   [
-    'answers to nobody',
-    { kind: 'answer', bytes: 'EN\r\nEN\r\nEN\r\n' },
+    'responses to no request',
+    { kind: 'respond', bytes: 'EN\r\nEN\r\nEN\r\n' },
     [MemcacheProtocolError, MemcacheConnectionError],
   ],
 ])('a server that %s', (_, fault, errors) => {
@@ -133,11 +133,11 @@ describe.each<[string, Fault, readonly (new (...args: never[]) => Error)[]]>([
   })
 })
 
-describe('a proxy that says the same twice', () => {
-  it('leaves nobody waiting', async () => {
+describe('a proxy that sends a response twice', () => {
+  it('settles every call', async () => {
     await using test = await behindProxy({ timeoutMs: 5000, poolSize: 1 })
     await test.client.get('k')
-    test.proxy.fault = { kind: 'answer', bytes: 'VALUE a 1 1\r\nx\r\nVALUE a 1 1\r\ny\r\nEND\r\n' }
+    test.proxy.fault = { kind: 'respond', bytes: 'VALUE a 1 1\r\nx\r\nVALUE a 1 1\r\ny\r\nEND\r\n' }
     expect(await Promise.all(['a', 'b', 'c'].map((key) => test.client.get(key)))).toEqual(['x', undefined, undefined])
     expect([...(await test.client.getMulti(['a', 'b']))]).toEqual([['a', 'y']])
   })
@@ -149,7 +149,7 @@ describe('a value with client flags of over 32 bits, as memcached can be built f
     await test.client.get('k')
     const { connections } = test.proxy
     const flags = 2 ** 32 + 1
-    test.proxy.fault = { kind: 'answer', bytes: `VALUE a ${flags} 1\r\nx\r\nVALUE b 1 1\r\ny\r\nEND\r\n` }
+    test.proxy.fault = { kind: 'respond', bytes: `VALUE a ${flags} 1\r\nx\r\nVALUE b 1 1\r\ny\r\nEND\r\n` }
     const [a, b] = await Promise.allSettled([test.client.get('a'), test.client.get('b')])
     expect(a).toMatchObject({ reason: { code: 'ERR_MEMCACHE_DECODE' } })
     expect(b).toMatchObject({ value: 'y' })
@@ -171,26 +171,26 @@ describe('a server that is slow', () => {
     expect(await test.client.incr('n', 1, { initial: 5 })).toBe(5)
   })
 
-  it('has its server error told, and the connection kept', async () => {
+  it('reports its server error, and keeps the connection', async () => {
     await using test = await behindProxy()
     await test.client.get('k')
-    test.proxy.fault = { kind: 'answer', bytes: 'SERVER_ERROR out of memory storing object\r\n' }
+    test.proxy.fault = { kind: 'respond', bytes: 'SERVER_ERROR out of memory storing object\r\n' }
     await expect(test.client.get('k')).rejects.toThrow('SERVER_ERROR out of memory storing object')
     const { connections } = test.proxy
     await expect(test.client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_SERVER' })
     expect(test.proxy.connections).toBe(connections)
   })
 
-  it('is told not to know a command when it says so', async () => {
+  it("rejects an unknown command with the server's error", async () => {
     await using test = await behindProxy()
     await test.client.get('k')
-    test.proxy.fault = { kind: 'answer', bytes: 'ERROR\r\n' }
+    test.proxy.fault = { kind: 'respond', bytes: 'ERROR\r\n' }
     await expect(test.client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_UNSUPPORTED' })
   })
 })
 
-describeWithMemcached('a real server that is stopped and goes on', () => {
-  it('never gives a late answer to the next question', async () => {
+describeWithMemcached('a real server that is stopped and continued', () => {
+  it('never gives a late response to the next request', async () => {
     await using server = await launchMemcached()
     await using client = new MemcachedClient({ servers: server.address, timeoutMs: TIMEOUT_MS, poolSize: 1 })
     await client.set('a', 'value of a')
@@ -203,7 +203,7 @@ describeWithMemcached('a real server that is stopped and goes on', () => {
     expect(values).toEqual(['value of b', 'value of a', 'value of b', 'value of a'])
   })
 
-  it('rejects what was under way when it is killed, and comes back when it does', async () => {
+  it('rejects pending requests when it is killed, and is used again when it returns', async () => {
     await using server = await launchMemcached()
     await using client = new MemcachedClient({ servers: server.address, timeoutMs: 2000 })
     await client.set('k', 'v')
@@ -231,7 +231,7 @@ describe('values that come in pieces on several connections at once', () => {
   })
 })
 
-describe('a caller that goes on computing after his call', () => {
+describe('a caller that computes after its call', () => {
   it('does not lose the time that was meant for the server', async () => {
     await using test = await behindProxy({ timeoutMs: 100 })
     await test.client.set('k', 'v')
@@ -284,7 +284,7 @@ describe('a process that is busy while it connects', () => {
     expect(await call).toBeUndefined()
   })
 
-  it('does not take its own delay for the server’s, in whatever step of connecting it is', async () => {
+  it('does not mistake its own delay for the server’s, in any step of connecting', async () => {
     await using server = new MemcachedServer({ port: 0 })
     const { port } = await server.listen()
     const clients: MemcachedClient[] = []
@@ -360,7 +360,7 @@ describe('connections', () => {
     lookup.mockRestore()
   })
 
-  it('are closed when what was asked has been answered', async () => {
+  it('are closed when all requests have their responses', async () => {
     await using test = await behindProxy({ timeoutMs: 5000 })
     await test.client.set('k', 'v')
     const asked = Array.from({ length: 50 }, () => test.client.get('k'))
@@ -370,7 +370,7 @@ describe('connections', () => {
     await test.client.close()
   })
 
-  it('tell of their life in events', async () => {
+  it('emit events when they connect, disconnect and reconnect', async () => {
     await using test = await behindProxy({ poolSize: 1 })
     const events: string[] = []
     for (const name of ['connect', 'disconnect', 'eject', 'rejoin'] as const) {

@@ -45,7 +45,7 @@ async function outcome(
 const NO_COUNTERS = ['abc', '', '-1', '1e3', '0x10', '1.5', ' 5', '5 5', '18446744073709551616', '9'.repeat(400), 'é']
 
 describe.each(['meta', 'text'] as const)('a counter by %s', (protocol) => {
-  it.each(NO_COUNTERS)('is refused if the server answers %j', async (digits) => {
+  it.each(NO_COUNTERS)('is refused if the server responds with %j', async (digits) => {
     const answer = protocol === 'meta' ? `VA ${Buffer.byteLength(digits)} {O}\r\n${digits}\r\n` : `${digits}\r\n`
     const calls = [
       (client: MemcachedClient) => client.incr('n'),
@@ -59,7 +59,7 @@ describe.each(['meta', 'text'] as const)('a counter by %s', (protocol) => {
     }
   })
 
-  it.each(['0', '5', '5  ', '18446744073709551615'])('is exact if the server answers %j', async (digits) => {
+  it.each(['0', '5', '5  ', '18446744073709551615'])('is exact if the server responds with %j', async (digits) => {
     const answer = protocol === 'meta' ? `VA ${digits.length} {O}\r\n${digits}\r\n` : `${digits}\r\n`
     expect(await outcome(protocol, answer, (client) => client.incr('n', 1n))).toBe(BigInt(digits))
   })
@@ -99,7 +99,7 @@ const ANSWERS: Readonly<Record<string, string>> = {
 }
 
 describe.each(CALLS)('%s', (_, call, accepted) => {
-  it('rejects every answer that belongs to another command', async () => {
+  it('rejects every response that belongs to another command', async () => {
     const taken: string[] = []
     for (const [name, answer] of Object.entries(ANSWERS)) {
       const result = await outcome('meta', answer, call)

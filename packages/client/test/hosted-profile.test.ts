@@ -5,7 +5,7 @@ import { MemcachedServer } from 'memcache-ts-server'
 import { expect, it } from 'vitest'
 import { MemcachedClient, MemcacheUnsupportedError } from '../src/index.ts'
 
-it('a client of hosted servers sends none of the commands that those do not have, and says so', async () => {
+it('a client of hosted servers rejects the commands that they do not have, without sending them', async () => {
   await using server = new MemcachedServer()
   const asked: string[] = []
   const listener = createServer((socket) => {

@@ -49,7 +49,7 @@ async function checkLowered(servers: string, protocol: 'meta' | 'binary'): Promi
   }
 }
 
-/** Without meta commands, servers do not tell: at most the first value over the limit is lost. */
+/** Without meta commands, servers do not report it: at most the first value over the limit is lost. */
 async function checkRefusedOnce(servers: string): Promise<void> {
   await using client = new MemcachedClient({ servers, protocol: 'text', timeoutMs: 20_000 })
   await expect(client.set('first', 'x'.repeat(LIMIT * 2))).rejects.toMatchObject(TOO_LARGE)
@@ -83,7 +83,7 @@ describe('a server whose item limit is below the default', () => {
   })
 })
 
-/** A server with meta commands that stores values up to a limit, and reports on it as told. */
+/** A server with meta commands that stores values up to a limit, and reports a given limit. */
 class FakeServer implements ServerStream {
   readonly name = 'fake'
   limit = LIMIT
@@ -203,7 +203,7 @@ describe('the item limit', () => {
     expect(server.sent).toBe(sent)
   })
 
-  it('is what the server refuses, if that is less than it tells', async () => {
+  it('is the size that the server refuses, if that is less than it reports', async () => {
     const server = new FakeServer()
     server.settings = (end) => void end.write(`STAT item_size_max ${1 << 20}\r\nEND\r\n`)
     await using client = clientOf(server)

@@ -213,7 +213,7 @@ function describeOrder(name: string, speaksMeta: boolean, start: () => Promise<S
     })
     afterAll(() => started.stop())
 
-    it('take effect in their order, whatever they are and however their keys are written', async () => {
+    it('take effect in their order, for all commands and forms of keys', async () => {
       await fc.assert(
         fc.asyncProperty(programs, async (program) => {
           const options = { chunkBytes: CHUNK_BYTES, timeoutMs: 20_000, connectTimeoutMs: 20_000, ...started.options }

@@ -11,7 +11,7 @@ import { MemcacheConnectionError, MemcachedClient } from '../src/index.ts'
 const keys = Array.from({ length: 300 }, (_, index) => `key:${index}`)
 
 describe('many servers', () => {
-  it('share the keys, and a multi-get asks each once', async () => {
+  it('share the keys, and a multi-get sends one request to each', async () => {
     const servers = [1, 2, 3].map(() => new MemcachedServer({ port: 0 }))
     const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
     await using client = new MemcachedClient({ servers: ports.map((port) => `127.0.0.1:${port}`), timeoutMs: 20_000 })
@@ -26,7 +26,7 @@ describe('many servers', () => {
     await Promise.all(servers.map((server) => server.close()))
   })
 
-  it('give what the others have while one is away, and say which is; keys go to the next one', async () => {
+  it('return the results of the others while one is away, and report which; keys go to the next one', async () => {
     await using first = await launchServer()
     await using second = await launchServer()
     await using client = new MemcachedClient({ servers: [first.address, second.address], timeoutMs: 2000 })
@@ -36,7 +36,7 @@ describe('many servers', () => {
     expect(partial.size).toBeGreaterThan(30)
     expect(partial.size).toBeLessThan(270)
     expect([...partial.errors.keys()]).toEqual([second.address])
-    // The first to ask may still meet the broken connection; from then on it is known to be away.
+    // The first request may still use the broken connection; after that, the server is known to be away.
     await Promise.allSettled(keys.map((key) => client.get(key)))
     await Promise.all(keys.map((key) => client.set(key, 'after')))
     expect((await client.getMulti(keys)).size).toBe(300)
@@ -48,7 +48,7 @@ describe('many servers', () => {
     expect((await client.stats()).get(second.address)!['curr_items']).toBeGreaterThan(30)
   })
 
-  it('are asked one by one whether they answer', async () => {
+  it('are pinged one by one', async () => {
     await using first = await launchServer()
     await using second = await launchServer()
     await using client = new MemcachedClient({ servers: [first.address, second.address], timeoutMs: 2000 })
@@ -87,7 +87,7 @@ describe('many servers', () => {
     await Promise.all(servers.map((server) => server.close()))
   })
 
-  it('hold a value in chunks, wherever its key was sent to', async () => {
+  it('hold a value in chunks, on any server of its key', async () => {
     const servers = [1, 2, 3].map(() => new MemcachedServer({ port: 0 }))
     const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
     const addresses = ports.map((port) => `127.0.0.1:${port}`)

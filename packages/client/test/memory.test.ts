@@ -112,7 +112,7 @@ describe.each(Object.entries(ENDS))('after 2,000 %s', (_, call) => {
   })
 })
 
-it('calls that were given up hold nothing once their connection has been dropped', async () => {
+it('calls that have ended hold nothing after their connection was closed', async () => {
   await using server = new MemcachedServer({ port: 0 })
   await using proxy = await FaultProxy.start(await server.listen())
   await using client = new MemcachedClient({ servers: proxy.address, timeoutMs: 50 })

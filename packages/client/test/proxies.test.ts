@@ -18,17 +18,18 @@ import type { OpenedServer } from './client-contract.ts'
 /** The tests of the contract that the proxy cannot pass, by name. */
 const NUTCRACKER_CANNOT = {
   'gets and touches': 'it does not know gat and gats, and hangs up on them',
-  'tells statistics': 'it does not know stats, and hangs up on it',
+  'returns statistics': 'it does not know stats, and hangs up on it',
 }
 const YRMCDS_CANNOT = {
   'gets and touches': 'it does not know gat and gats',
-  'says so when a value is too large, and goes on': 'it answers ERROR, as to a command that it does not know',
-  'tells versions': "its version is 'yrmcds version 1.1.9'",
+  'rejects a value that is too large, and continues': 'it responds with ERROR, as to an unknown command',
+  'deletes an item whose key is a word that ends other requests': 'it does not know a lifetime that has ended',
+  'returns versions': "its version is 'yrmcds version 1.1.9'",
 }
 
 const MEMCACHED_PROXY_CANNOT = {
-  'keeps the order of what is asked in one tick': 'it carries out requests that come together in reverse order',
-  'tells statistics': 'it tells its own, which count no misses',
+  'keeps the order of the requests of one tick': 'it carries out requests that come together in reverse order',
+  'returns statistics': 'it tells its own, which count no misses',
 }
 
 async function opened(
@@ -54,7 +55,8 @@ async function deleteAll(direct: MemcachedClient, address: string): Promise<void
   socket.write('keys\r\n')
   const listed = Buffer.from(await readUntil(socket, 'END\r\n'), 'latin1').toString()
   socket.destroy()
-  await Promise.all([...listed.matchAll(/^VALUE (\S+)/gm)].map(([, key]) => direct.delete(key!)))
+  // It cannot delete every key.
+  await Promise.allSettled([...listed.matchAll(/^VALUE (\S+)/gm)].map(([, key]) => direct.delete(key!)))
 }
 
 const onPath = (command: string) => ['sh', '-c', `PATH="$PATH:/usr/sbin"; command -v ${command}`]
@@ -138,7 +140,7 @@ describe.each<[string, (socket: Socket) => void, 'ms' | 'set', connections: numb
   ['by the end of a list', (socket) => socket.write('END\r\n'), 'set', 2],
   ['as an old memcached', (socket) => socket.write('EN\r\n'), 'set', 2],
 ])('the question for meta commands, answered %s', (_, answerNoop, word, connections, metaGet) => {
-  it('tells the protocol, ejects nobody, and is not asked again and again', async () => {
+  it('finds the protocol, ejects no server, and does not repeat the handshake', async () => {
     await using proxy = await listenAsProxy(answerNoop, metaGet)
     // Only what waits for a silent proxy waits that long; the connection behind it is made within it.
     const options = { servers: proxy.address, poolSize: 1, timeoutMs: 25_000, connectTimeoutMs: 2000 }
@@ -159,7 +161,7 @@ describeWithCommand(
   () => {
     describeClient(() => opened(launchMemcachedProxy, (direct) => direct.flushAll()), MEMCACHED_PROXY_CANNOT)
 
-    it('loses no hit of many keys, with and without cas uniques, whatever their length', async () => {
+    it('loses no hit of many keys of any length, with and without cas uniques', async () => {
       await using proxy = await launchMemcachedProxy()
       await using client = new MemcachedClient({ servers: proxy.address, timeoutMs: 20_000 })
       const keys = Array.from({ length: 450 }, (_, index) => `${index}:`.padEnd(index % 2 ? 250 : 5, 'x'))

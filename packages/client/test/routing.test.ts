@@ -67,7 +67,7 @@ describe.each(HASH_STRATEGIES.map((strategy) => [strategy]))('%s', (strategy) =>
     for (const share of shares) expect(share).toBeGreaterThan(many.length / 10)
   })
 
-  it('goes on to the other servers in turn, each once', () => {
+  it('moves on to the other servers in order, each once', () => {
     for (const key of many.slice(0, 200)) {
       const turns = [0, 1, 2, 3].map((attempt) => four.serverOf(key, attempt))
       expect(turns.toSorted((a, b) => a - b)).toEqual([0, 1, 2, 3])
@@ -127,7 +127,7 @@ describe('libmemcached’s placement of 3,000 keys', () => {
     },
   )
 
-  it.skipIf(!hasPylibmc)('is what the libmemcached of this machine says', () => {
+  it.skipIf(!hasPylibmc)("is the result of this machine's libmemcached", () => {
     const script = fileURLToPath(new URL('vectors/record.py', import.meta.url))
     const live = execFileSync('/usr/bin/python3', [script, '--print-placements'], { maxBuffer: 2 ** 24 })
     expect(JSON.parse(live.toString())).toEqual(placements)

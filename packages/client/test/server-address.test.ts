@@ -103,6 +103,18 @@ const LISTS = [
   'MEMCACHE://USER:SECRET@a',
   'memcache://USER:SECRET@a',
   'memcaches://USER:SECRET@a',
+  // The beginnings of a URL, its parts and its ends, in every combination.
+  ...['', '/', '//', '///', 'memcache:///', ' //']
+    .flatMap((begin) =>
+      ['', 'USER;SECRET@', ':SECRET@'].flatMap((credentials) =>
+        ['a', '[::1]', 'a:SECRET', 'run/mc.sock'].flatMap((host) =>
+          ['', '?password=SECRET', '?SECRET', '#SECRET', '&password=SECRET', ';SECRET', '?timeoutMs=5&SECRET'].map(
+            (end) => `${begin}${credentials}${host}${end}`,
+          ),
+        ),
+      ),
+    )
+    .filter((list) => list.includes('SECRET')),
 ]
 
 /** All that can be seen of an error or an object without a debugger. */
@@ -113,7 +125,7 @@ function seen(value: unknown): string {
 }
 
 describe('a password in a list of servers', () => {
-  it.each(LISTS)('is shown by nobody: %s', async (list) => {
+  it.each(LISTS)('does not appear in errors: %s', async (list) => {
     const text = list.replaceAll('SECRET', SECRET).replaceAll('USER', 'ann')
     for (const servers of [text, [text], [text, 'b:1'], ['b:1', text]]) {
       let client: MemcachedClient
@@ -131,6 +143,20 @@ describe('a password in a list of servers', () => {
       await client.close()
       expect([failed, ...told].map(seen).join('\n')).not.toContain(SECRET)
     }
+  })
+
+  it.each([
+    '//a',
+    '//a:11211',
+    '///run/mc.sock',
+    '/run/mc.sock?timeoutMs=5',
+    '/run/mc.sock#a',
+    '/a:b',
+    '/',
+    '/:1',
+    '/?',
+  ])('is not looked for in what is no path of a socket: %s', (text) => {
+    expect(() => parseServers(text)).toThrow(MemcacheOptionError)
   })
 
   it.each([

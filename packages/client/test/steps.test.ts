@@ -66,7 +66,7 @@ const FAULTS: ((bytes: number) => Fault)[] = [
 ]
 
 describe.each(Object.entries(CALLS))('%s on a value in chunks', (_, [call, allowed]) => {
-  it('leaves a whole value, whichever of its steps fails', async () => {
+  it('keeps a complete value if any of its steps fails', async () => {
     await using proxy = await FaultProxy.start({ host: '127.0.0.1', port: Number(address.split(':')[1]) })
     await using whole = open()
     for (const fault of FAULTS) {
@@ -89,7 +89,7 @@ describe.each(Object.entries(CALLS))('%s on a value in chunks', (_, [call, allow
     }
   })
 
-  it('leaves a whole value when it is aborted, at any moment', async () => {
+  it('keeps a complete value if it is aborted, at any moment', async () => {
     await using client = open({ poolSize: 1 })
     const reason = new Error('enough')
     for (let turns = 0; turns < 6; turns++) {
@@ -199,7 +199,7 @@ describe('chunks', () => {
   })
 })
 
-describe('a list of chunks that somebody else stored', () => {
+describe('a list of chunks that another program stored', () => {
   const id = randomBytes(15).toString('base64url')
   it.each([
     ['x', 2e6, 1, 1],
@@ -232,7 +232,7 @@ describe('a list of chunks that somebody else stored', () => {
     expect(await client.delete('k')).toBe(true)
   })
 
-  it('is a miss where chunks are other than it says, whatever they are', async () => {
+  it('is a miss if its chunks differ from it in any way', async () => {
     await using client = open()
     const write = async (list: unknown, chunks: readonly string[]): Promise<void> => {
       await storeList(list)
@@ -307,7 +307,7 @@ describe('an append that races with another client', () => {
       expect(await client.get('k')).toEqual({ a: round })
     }
   }
-  it('never destroys what that has stored', () => race({ servers: address }))
+  it('never loses the value that another call has stored', () => race({ servers: address }))
   it('nor by the classic protocol', () => race({ servers: address, protocol: 'text' }))
   describeWithMemcached('on memcached', () => {
     it.each(['meta', 'text', 'binary'] as const)('nor by %s', async (protocol) => {
@@ -408,7 +408,7 @@ describe('unreadable: miss', () => {
 })
 
 describe('noreply', () => {
-  it('resolves at once with undefined, tells what is wrong at once, and drops what the server says', async () => {
+  it('resolves immediately with undefined, rejects known failures immediately, and ignores the response', async () => {
     await using client = open()
     const noreply = { noreply: true } as const
     const results = await Promise.all([
@@ -464,7 +464,7 @@ describe('a value over the item limit', () => {
     },
   )
 
-  it('is refused by what the server says its limit is, in order with other calls', async () => {
+  it('is refused by the limit that the server reports, in order with other calls', async () => {
     await using client = new MemcachedClient({ servers: address, timeoutMs: 20_000 })
     await client.set('k', 'stays', 60)
     const [refused, , later] = await Promise.allSettled([
@@ -524,7 +524,7 @@ describe('meta.get with compareCas', () => {
     expect(changed).toMatchObject({ unchanged: false, value: 'w' })
     expect(await client.meta.get('none', { compareCas: 1n })).toBeUndefined()
   }
-  it('leaves out a value that the caller has', async () => {
+  it('omits a value that the caller has', async () => {
     await using client = open()
     await check(client)
   })

@@ -19,7 +19,7 @@ const texts = fc
   .map(([filling, length]) => `${'a'.repeat(length % 7)}${filling.repeat(length)}`)
 
 describe.each(['meta', 'text', 'binary'] as const)('texts that are stored at once, by the %s protocol', (protocol) => {
-  it('come back as they went in, whatever their characters and lengths', async () => {
+  it('are read as they were stored, with any characters and lengths', async () => {
     await using client = new MemcachedClient({ servers: address, protocol, poolSize: 1, timeoutMs: 20_000 })
     await fc.assert(
       fc.asyncProperty(fc.array(texts, { minLength: 1, maxLength: 40 }), async (values) => {

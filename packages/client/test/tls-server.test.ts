@@ -47,7 +47,7 @@ describe('our client and our server over TLS', () => {
     expect(await byUrl.get('a')).toEqual(BIG)
   })
 
-  it('ask each other for certificates, and say which one is missing or refused', async () => {
+  it('request certificates of each other, and report which one is missing or refused', async () => {
     const { server, address } = await serve({ ...tls, verifyMode: 'require' })
     await using _ = server
     const options: MemcachedClientOptions = { servers: address, timeoutMs: 20_000, connectTimeoutMs: 20_000 }
@@ -72,7 +72,7 @@ describe('our client and our server over TLS', () => {
     expect(await good.get('a')).toBe(1)
   })
 
-  it('say so if the certificate of the server has expired', async () => {
+  it('report that the certificate of the server has expired', async () => {
     const { server, address } = await serve({ chainCertFile: expired.cert, keyFile: expired.key })
     await using _ = server
     await using client = new MemcachedClient({ servers: address, tls: { ca }, timeoutMs: 20_000 })
@@ -90,7 +90,7 @@ describe('our client and our server over TLS', () => {
     await expect(client.get('a')).rejects.toThrow('my own check is broken')
   })
 
-  it('say so if only one of them speaks TLS', async () => {
+  it('report that only one side uses TLS', async () => {
     const { server, address } = await serve()
     await using _ = server
     await using plainServer = new MemcachedServer({ port: 0 })
@@ -101,7 +101,7 @@ describe('our client and our server over TLS', () => {
     await expect(plain.get('a')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION', server: address })
   })
 
-  it('go on while certificates are replaced', async () => {
+  it('stay open while certificates are replaced', async () => {
     const live = { cert: join(certificates.folder, 'live.pem'), key: join(certificates.folder, 'live.key') }
     const install = (from: { cert: string; key: string }): void => {
       copyFileSync(from.cert, live.cert)

@@ -28,7 +28,7 @@ afterAll(async () => {
 })
 
 describe('the tracing channel', () => {
-  it('tells of every operation: its keys, its server, how it ended', async () => {
+  it('reports every operation: its keys, its server, its result', async () => {
     const told: [string, OperationContext][] = []
     const channel = tracingChannel<OperationContext, OperationContext>('memcache-ts-client:operation')
     const subscribers = {
@@ -103,7 +103,7 @@ describe('OpenTelemetry', () => {
     await meterProvider.shutdown()
   })
 
-  it('keeps keys to itself unless told, and refuses options that there are not', async () => {
+  it('reports no keys unless requested, and refuses unknown options', async () => {
     const spans = new InMemorySpanExporter()
     const tracerProvider = new BasicTracerProvider({ spanProcessors: [new SimpleSpanProcessor(spans)] })
     const stop = instrumentMemcachedClients({ tracerProvider })

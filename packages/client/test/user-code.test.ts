@@ -36,11 +36,11 @@ const WAYS: Record<string, { events: readonly (typeof EVENTS)[number][]; fault: 
 }
 
 function setFault(proxy: FaultProxy, kind: 'none' | 'closeOnConnect' | 'refuse' | 'silent' | 'nonsense'): void {
-  proxy.fault = kind === 'nonsense' ? { kind: 'answer', bytes: 'HELLO\r\n' } : { kind }
+  proxy.fault = kind === 'nonsense' ? { kind: 'respond', bytes: 'HELLO\r\n' } : { kind }
 }
 
 describe.each(Object.entries(WAYS))('while a server is %s', (_, { events, fault }) => {
-  it.each(events)("an exception of a listener of '%s' is told to Node, and the client goes on", async (event) => {
+  it.each(events)("an exception of a listener of '%s' is reported to Node, and the client continues", async (event) => {
     await using server = new MemcachedServer({ port: 0 })
     await using proxy = await FaultProxy.start(await server.listen())
     await using client = new MemcachedClient({ servers: proxy.address, timeoutMs: 200, connectTimeoutMs: 200 })
@@ -77,7 +77,7 @@ describe.each(Object.entries(WAYS))('while a server is %s', (_, { events, fault 
   })
 })
 
-it("an exception of a listener of 'servers' is told to Node, and discovery goes on", async () => {
+it("an exception of a listener of 'servers' is reported to Node, and discovery continues", async () => {
   await using server = new MemcachedServer({ port: 0 })
   const { port } = await server.listen()
   const nodes = `localhost|127.0.0.1|${port}`
@@ -105,7 +105,7 @@ it("an exception of a listener of 'servers' is told to Node, and discovery goes 
   endpoint.close()
 })
 
-it('an exception of a tracing subscriber is told to Node, and the call goes on', async () => {
+it('an exception of a tracing subscriber is reported to Node, and the call continues', async () => {
   await using server = new MemcachedServer({ port: 0 })
   const { port } = await server.listen()
   await using client = new MemcachedClient({ servers: `127.0.0.1:${port}`, timeoutMs: 20_000 })
@@ -126,6 +126,9 @@ it('an exception of a tracing subscriber is told to Node, and the call goes on',
   await expect.poll(() => uncaught.length).toBeGreaterThan(0)
   expect(new Set(uncaught)).toEqual(new Set([bug]))
 })
+
+const { proxy: revoked, revoke } = Proxy.revocable({}, {})
+revoke()
 
 /** Streams of the caller's making that are broken in some way. */
 const STREAMS: Record<string, () => unknown> = {
@@ -155,6 +158,25 @@ const STREAMS: Record<string, () => unknown> = {
     }
     return stream
   },
+  'returns a promise that rejects': () => Promise.reject(bug),
+  'returns a stream whose destroy throws': () => {
+    // Otherwise Node destroys it, too.
+    const stream = new PassThrough({ autoDestroy: false })
+    stream.destroy = () => {
+      throw bug
+    }
+    return stream
+  },
+  ...Object.fromEntries(
+    [null, undefined, 'text', 5, {}, Object.create(null), Symbol('failed'), revoked].map((error, index) => [
+      `returns a stream whose error is no error (${index})`,
+      () => {
+        const stream = new PassThrough()
+        process.nextTick(() => stream.emit('error', error))
+        return stream
+      },
+    ]),
+  ),
   'returns a stream of text': () => new PassThrough({ encoding: 'utf8' }),
   'returns a stream of objects': () => {
     const [ours, theirs] = duplexPair({ objectMode: true })
@@ -169,7 +191,7 @@ const STREAMS: Record<string, () => unknown> = {
 }
 
 describe.each(Object.entries(STREAMS))('a stream whose connect() %s', (_, broken) => {
-  it('rejects what is asked, and is left for one that works', async () => {
+  it('rejects its requests, and is replaced by a server that works', async () => {
     await using server = new MemcachedServer()
     let isBroken = true
     const connect = (): Duplex => {
@@ -381,7 +403,7 @@ it.each<[string, () => object, string]>([
   expect(uncaught).toEqual([])
 })
 
-it('a signal that throws when its listener is removed keeps nobody waiting', async () => {
+it('a signal that throws when its listener is removed delays no call', async () => {
   await using server = new MemcachedServer({ port: 0 })
   const { port } = await server.listen()
   await using client = new MemcachedClient({ servers: `127.0.0.1:${port}`, timeoutMs: 20_000 })

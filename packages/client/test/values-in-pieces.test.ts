@@ -92,7 +92,7 @@ const scenario = fc.record({
 })
 
 describe('values that come in pieces', () => {
-  it('are each caller’s own, in whatever pieces and order connections receive them', async () => {
+  it('are each caller’s own, in any pieces and order of arrival', async () => {
     await fc.assert(
       fc.asyncProperty(scenario, async ({ requested, pieces, aborted, cut }) => {
         const silent = new Set(requested.map(([server]) => server))

@@ -51,7 +51,7 @@ describe('compression', () => {
     },
   )
 
-  it('says what cannot be', async () => {
+  it('reports invalid input', async () => {
     expect(() => open({ compression: 'lz4' as never })).toThrow("compression must be 'gzip', 'brotli' or 'zstd'")
     if (!hasZstd) expect(() => open({ compression: 'zstd' })).toThrow('has no zstd')
     await using raw = open({ values: { encode: () => ({ bytes: 'no gzip', clientFlags: 0x11 }), decode: () => 0 } })
@@ -65,7 +65,7 @@ describe('compression', () => {
 describe('values over the item limit', () => {
   const large = randomBytes(5_000_000)
 
-  it('are stored in chunks, and come back whole in every way', async () => {
+  it('are stored in chunks, and read completely by every command', async () => {
     await using client = open({ chunkBytes: 900_000, compression: true })
     await client.set('large', large, 60)
     await client.set('large-text', 'ü'.repeat(700_000))

@@ -1,4 +1,4 @@
-import { checkOptions } from 'memcache-ts/adapter'
+import { checkOptions, requireCache, textOption } from 'memcache-ts/adapter'
 import { HitCounter } from 'memcache-ts/rate-limit'
 import type { Memcache } from 'memcache-ts'
 
@@ -45,11 +45,13 @@ export class MemcacheRateLimitStore {
   readonly #cache: Memcache | undefined
   #counter: HitCounter
 
-  /** @throws MemcacheOptionError if an option is unknown. */
+  /** @throws MemcacheOptionError if an option is unknown or invalid. */
   constructor(options: MemcacheRateLimitStoreOptions = {}) {
     checkOptions('MemcacheRateLimitStore', options, { names: OPTION_NAMES, hints: HINTS })
-    this.prefix = options.prefix ?? 'express-rate-limit'
-    this.#cache = options.cache
+    const { prefix = 'express-rate-limit', cache } = options
+    requireCache('MemcacheRateLimitStore', cache)
+    this.prefix = textOption('prefix', prefix)
+    this.#cache = cache
     this.#counter = this.#counterOf(DEFAULT_WINDOW_MS)
   }
 

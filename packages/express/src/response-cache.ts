@@ -32,7 +32,7 @@ export function cacheResponse(options: Ttl | CacheResponseOptions = {}): CacheRe
   const functions = new RequestFunctions({ tags, key, condition, storePost: shared.storePost })
   const handler: RequestHandler = (request, response, next) => {
     shareShapes(request, response)
-    const facts = functions.factsOf(request, request.method, responses.isBackground(request))
+    const facts = functions.factsOf(request, request.method, { isBackground: responses.isBackground(request) })
     if (facts === undefined) return next()
     responses.answerThen(
       {

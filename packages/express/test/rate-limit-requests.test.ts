@@ -46,7 +46,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
     const plans: Record<string, number | undefined> = { free: 2, paid: 5, staff: Infinity, nobody: undefined }
     const plan = (req: Request): string => req.get('x-plan') ?? 'free'
 
-    it('holds each to its own, in functions that may be async', async () => {
+    it('applies to each client its own limit, in functions that may be async', async () => {
       await using fleet = new TestFleet()
       const options: RateLimitOptions = {
         limit: async (req: Request) => plans[plan(req)],
@@ -177,7 +177,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
       await request(server).get('/fine').expect(429)
     })
 
-    it('as failed if the client left while it waited for the limiter or the response', async () => {
+    it('as failed if the client disconnected while it waited for the limiter or the response', async () => {
       await using fleet = new TestFleet()
       const gate = new Gate()
       const limiting = rateLimit({
@@ -324,7 +324,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
 })
 
 describe('rateLimit on HTTP/2', () => {
-  it('gives failed requests back, and requests whose client has left', async () => {
+  it('gives failed requests back, and requests whose client has disconnected', async () => {
     await using fleet = new TestFleet()
     const limiting = rateLimit({ perMinute: 3, key: () => 'k', skipFailedRequests: true, cache: fleet.cache() })
     const server = createHttp2Server((req, res) => {

@@ -22,7 +22,7 @@ const WAYS = [
 ] as const
 type Way = (typeof WAYS)[number]
 
-/** Middleware before the cache that finds out who asks, by a field that no cache knows of. */
+/** Middleware before the cache that identifies the client by a field that no cache knows. */
 function identify(request: Request): void {
   const [way, who] = String(request.headers['x-test-known']).split(' ')
   if (way === 'user' || way === 'auth') Object.assign(request, { [way]: { name: who } })
@@ -86,7 +86,7 @@ const STEP = fc.record({
 })
 
 describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
-  it('never get a response that was made for another client, whatever handlers send and however users are identified', async () => {
+  it('never get a response that was made for another client, for any handler and means of identification', async () => {
     await fc.assert(
       fc.asyncProperty(
         fc.array(STEP, { minLength: 2, maxLength: 12 }),
@@ -105,7 +105,7 @@ describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
             const isLate = request.path === '/page'
             response.set(fields)
             if (!isLate) return response.send(`made for ${nameOf(request)}`)
-            // Who asks is looked up when the head is gone.
+            // The user is looked up after the head was sent.
             response.write('made ')
             await new Promise(setImmediate)
             response.end(`for ${nameOf(request)}`)

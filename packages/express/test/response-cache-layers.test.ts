@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import { gunzipSync } from 'node:zlib'
 import compression from 'compression'
 import cors from 'cors'
-import type { Express, RequestHandler } from 'express'
+import type { Express, RequestHandler, Response } from 'express'
 import helmet from 'helmet'
 import onHeaders from 'on-headers'
 import responseTime from 'response-time'
@@ -86,6 +86,53 @@ describe.each(EXPRESSES)('middleware around the cache, on %s', (_name, create) =
         expect(stampOfHit).toBe(outside.includes('stamp') ? 'another' : miss.headers['x-stamp'])
         expect(told(hit)).toEqual(told(miss))
       }
+    }
+  })
+
+  it.each([
+    ['appendHeader', (response: Response, value: string) => void response.appendHeader('X-For', value)],
+    ['append', (response: Response, value: string) => void response.append('X-For', value)],
+    [
+      'text that begins with the value before',
+      (response: Response, value: string) => {
+        response.setHeader('X-For', `${String(response.getHeader('X-For'))}, ${value}`)
+      },
+    ],
+    ['vary', (response: Response, value: string) => void response.append('X-For', value).vary('Accept')],
+  ])('each client gets its own value, to which the handler has added something: by %s', async (_way, add) => {
+    const before: Record<string, string[]> = { ann: ['ann'], bob: ['bob', 'bob too'], none: [] }
+    await using site = await openSite({
+      create,
+      before: (app) =>
+        app.use((request, response, next) => {
+          const values = before[String(request.headers['x-test-who'])]!
+          if (values.length > 0) response.setHeader('X-For', values.length === 1 ? values[0]! : values)
+          response.vary('Origin')
+          next()
+        }),
+    })
+    site.answers((_request, response) => {
+      add(response, 'all')
+      response.set({ 'Cache-Control': 'max-age=60', ETag: '"a"' }).send('body')
+    })
+    const get = (who: string, headers = {}) => site.get('/', { 'X-Test-Who': who, ...headers })
+    const first = await get('ann')
+    expect(first.headers['x-for']).toBe('ann, all')
+    for (const headers of [{}, { Range: 'bytes=0-1' }, { 'If-None-Match': '"a"' }]) {
+      const bob = await get('bob', headers)
+      expect([bob.isHit, bob.headers['x-for']]).toEqual([true, 'bob, bob too, all'])
+      expect(bob.headers.vary).toBe(first.headers.vary)
+    }
+    expect((await get('none')).headers['x-for']).toBe('all')
+    // Revalidated by another client, and confirmed without the field.
+    await site.pass(61)
+    site.answers((_request, response) => {
+      response.writeHead(304, { ETag: '"a"', 'Cache-Control': 'max-age=60' })
+      response.end()
+    })
+    for (const who of ['bob', 'ann', 'none']) {
+      const { headers, body } = await get(who)
+      expect([body, headers['x-for']]).toEqual(['body', [...before[who]!, 'all'].join(', ')])
     }
   })
 

@@ -30,7 +30,7 @@ async function leave(client: IncomingMessage, stream: Response): Promise<void> {
   await closed
 }
 
-describe.each(EXPRESSES)('a client that leaves while its handler writes, on %s', (_name, create) => {
+describe.each(EXPRESSES)('a client that disconnects while its handler writes, on %s', (_name, create) => {
   it('does not affect joined clients: the handler continues, and its response is stored', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     let stream: Response | undefined
@@ -126,7 +126,7 @@ describe.each(EXPRESSES)('a client that leaves while its handler writes, on %s',
     expect((await waiting).body).toBe('own')
   })
 
-  it('stops the handler when the last joined client has left, too', async () => {
+  it('stops the handler when the last joined client has disconnected, too', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     let stream: Response | undefined
     let isClosed = false

@@ -56,7 +56,7 @@ describe('options of cacheResponse', () => {
     await request(app).get('/').set('Host', 'shop.test').expect({ calls: 2 })
   })
 
-  it('ttlSeconds is for responses that do not say how long they are fresh', async () => {
+  it('ttlSeconds applies to responses without a lifetime of their own', async () => {
     await using site = await openSite({ ttlSeconds: 60 })
     const hits = async (status: number, headers: Record<string, string>, seconds: number): Promise<boolean> => {
       await site.cache.invalidateTags('url:/')

@@ -4,7 +4,7 @@ import { memcacheSession, rateLimit } from '../src/index.ts'
 import { openSite } from './cache-areas/open-site.ts'
 import { EXPRESSES, TestFleet } from './open-app.ts'
 
-/** Middleware before the cache, which knows who asks by a cookie that the cache ignores. */
+/** Middleware before the cache, which identifies the user by a cookie that the cache ignores. */
 const KNOWN_BY: readonly (readonly [string, (request: Request, response: Response, who: string) => void, Read])[] = [
   ['the id of the session', (request, _, who) => Object.assign(request, { sessionID: who }), fromRequest('sessionID')],
   [
@@ -46,7 +46,7 @@ describe.each(EXPRESSES)('changes that middleware made to a request before the c
     },
   )
 
-  it('leaves an application the listeners that Node allows without a warning', async () => {
+  it('uses none of the listeners that Node allows an application without a warning', async () => {
     await using fleet = new TestFleet()
     const cache = fleet.cache()
     const others = (app: Express): unknown =>

@@ -155,7 +155,7 @@ describe.each(EXPRESSES)('stale responses, on %s', (_, create) => {
     expect(site.calls).toHaveLength(2)
   })
 
-  it('past their time are not waited for in vain: the process that polls gets the right of the one that failed', async () => {
+  it('past their time are not waited for: a process that polls gets the right of the one that failed', async () => {
     await using fleet = new TestFleet()
     await using one = await openSite({ create, ttlSeconds: 10, fleet })
     await using other = await openSite({ create, ttlSeconds: 10, fleet })

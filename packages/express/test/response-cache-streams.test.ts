@@ -154,7 +154,7 @@ describe.each(EXPRESSES)('bodies, on %s', (_, create) => {
     expect((await site.get()).body).toBe('whole')
   })
 
-  it('stores nothing of a response whose client has left', async () => {
+  it('stores nothing of a response whose client has disconnected', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     let hasEnded = false
     site.answers(async (_request, response) => {

@@ -70,7 +70,7 @@ describe.each(EXPRESSES)('requests and responses of %s', (_, express) => {
   })
 })
 
-it('leaves the shapes of Node and of its subclasses alone', async () => {
+it("does not change the shapes of Node's objects and of subclasses", async () => {
   class OwnRequest extends IncomingMessage {}
   const request = new OwnRequest(null as never)
   const response = new ServerResponse(request)

@@ -111,7 +111,7 @@ function checkProxy(request: FastifyRequest): void {
   if (request.ips !== undefined) return
   hasWarned = true
   process.emitWarning(
-    'a request came through a proxy, but Fastify does not trust it: all clients count as one. Write Fastify({ trustProxy: 1 })',
+    "a request came through a proxy, but Fastify does not trust it: all clients count as one. Write Fastify({ trustProxy: '10.0.0.1' }), with the address of the proxy",
     { code: 'MEMCACHE_TRUST_PROXY' },
   )
 }

@@ -6,6 +6,7 @@ import {
   RequestFunctions,
   ResponseCache,
   toHandlerOptions,
+  trustsFastifyProxy,
   VirtualResponse,
   writeBody,
 } from 'memcache-ts/http'
@@ -68,7 +69,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
     const cache = option === undefined ? ofAll : findCache(request, option)
     if (cache === false) return undefined
     const { responses, functions } = cache
-    const facts = functions.factsOf(request, request.method, responses.isBackground(request.raw))
+    const facts = functions.factsOf(request, request.method, { isBackground: responses.isBackground(request.raw) })
     if (facts === undefined) return undefined
     const response = new VirtualResponse(request.raw, openNodeStream)
     const leave = (): void => response.leave()
@@ -83,12 +84,11 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
       url: request.originalUrl,
       scheme: request.protocol,
       application: request,
-      // Fastify knows the addresses of the proxies if it trusts them.
-      trustsProxy: (request.ips as readonly string[] | undefined) !== undefined,
+      trustsProxy: trustsFastifyProxy(request),
       ...facts,
       isOutside: () => running.isInHooks,
       defer: (work) => response.waitFor(work),
-      dispatch: (made, answer) => app.routing(made, answer),
+      dispatch: (request, response) => app.routing(request, response),
     })
     if (isAnswered) return sendResult(reply, response)
     ;(request as CachedRequest)[RUNNING] = running

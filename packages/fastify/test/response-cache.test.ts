@@ -64,7 +64,7 @@ describe('cacheResponses', () => {
     expect(calls).toBe(1)
   })
 
-  it('leaves HEAD to the handler where nothing is stored', async () => {
+  it('passes HEAD to the handler if nothing is stored', async () => {
     await using site = await open((app) => {
       app.get('/text', () => Promise.resolve('text'))
       app.get('/stream', (_request, reply) => reply.send(Readable.from(['a', 'b'])))
@@ -179,7 +179,7 @@ describe('cacheResponses', () => {
     const [one, other] = [await site.get('/cookie'), await site.get('/cookie')]
     expect(one.headers['set-cookie']).not.toEqual(other.headers['set-cookie'])
     expect(one.headers['set-cookie']).toHaveLength(2)
-    // The session that nobody looks at makes no difference.
+    // A session that is not used makes no difference.
     expect((await site.get('/public')).body).toBe((await site.get('/public')).body)
   })
 
@@ -269,6 +269,25 @@ describe('cacheResponses', () => {
       expect((await site.get('/hijacked')).body).toBe('raw')
     }
   })
+
+  it.each([
+    ['is trusted by its address', '127.0.0.1', true],
+    ['is a client, since every client is trusted', true, false],
+    ['is not trusted', '192.0.2.77', false],
+    ['is not known', undefined, false],
+  ])(
+    'shares a response between forwarded addresses only behind a trusted proxy: it %s',
+    async (_what, trustProxy, shares) => {
+      await using site = await open(
+        (app) => app.get('/', async ({ headers }) => `for ${String(headers['x-forwarded-for'])}`),
+        { ttlSeconds: 60 },
+        { server: trustProxy === undefined ? {} : { trustProxy } },
+      )
+      const get = async (address: string) => (await site.get('/', { headers: { 'X-Forwarded-For': address } })).body
+      expect(await get('192.0.2.1')).toBe('for 192.0.2.1')
+      expect(await get('192.0.2.2')).toBe(`for 192.0.2.${shares ? 1 : 2}`)
+    },
+  )
 
   it('sends trailers to each client, and stores no response whose handler adds some', async () => {
     let calls = 0

@@ -12,7 +12,6 @@ import {
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import { prefixText } from './engine/cache-key.ts'
 import type { Servers } from './choose-servers.ts'
-import { describeValue } from './option-types.ts'
 import { guardedLogger } from './logger.ts'
 import type { Logger } from './logger.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from './engine/load/get-or-set-options.ts'
@@ -111,7 +110,6 @@ const HINTS = {
 }
 /** The loading options of a cache: `type` and `revive` belong to the values of one call. */
 const LOADING_NAMES = LOADING_OPTIONS.filter((name) => name !== 'ttlSeconds' && name !== 'type' && name !== 'revive')
-const COMPRESSION_OPTIONS = ['algorithm', 'overBytes', 'level'] as const satisfies readonly (keyof CompressionOptions)[]
 const SILENT: Logger = { info: () => {}, warn: () => {} }
 const MIN_LEASE_SECONDS = 3
 const MAX_LEASE_SECONDS = 3600
@@ -181,22 +179,7 @@ function loadingOf(loading: unknown, ttlSeconds: Ttl): LoadingDefaults {
 }
 
 function compressionOf(given: boolean | CompressionOptions): CompressionOptions | undefined {
-  const compression = optional('compression', given)
-  if (compression === undefined) return undefined
-  checkOptions('compression', compression, {
-    names: COMPRESSION_OPTIONS,
-    hints: {
-      minBytes: 'overBytes',
-      threshold: 'overBytes',
-      type: 'algorithm',
-    },
-  })
-  const { overBytes, level } = compression
-  if (overBytes !== undefined && overBytes !== 0) positiveOption('compression.overBytes', overBytes)
-  if (level !== undefined && !Number.isSafeInteger(level)) {
-    throw new MemcacheOptionError(`compression.level must be a whole number, got ${describeValue(level)}`)
-  }
-  return compression
+  return optional('compression', given)
 }
 
 /**

@@ -31,7 +31,7 @@ function compiled(code: string): unknown {
   return new Function(code)()
 }
 
-describe('an argument that holds more than its content', () => {
+describe('an argument with more than its content', () => {
   it.each([
     ['an array with a property', Object.assign([1], { tenant: 'a' })],
     ['a map with a property', Object.assign(new Map(), { tenant: 'a' })],
@@ -98,7 +98,7 @@ describe('an argument that holds more than its content', () => {
     expect(argumentParts([argument], 'find')).toEqual(argumentParts([argument], 'find'))
   })
 
-  it('is told apart by where its holes are, however many', () => {
+  it('is distinguished by the places of its holes', () => {
     const sparse = (items: object, length: number): unknown[] => Object.assign([], items, { length })
     const arrays = [{ 1: 'a' }, { 2: 'a' }, { 0: 'a', 2: 'a' }, { 1: 'a', 2: 'a' }, {}]
       .flatMap((items) => [3, 4, 2 ** 32 - 1].map((length) => sparse(items, length)))

@@ -25,7 +25,7 @@ describe('when memcached is away', () => {
     expect(await test.cache.get('k')).toBe('again')
   })
 
-  it('leaves no lease behind that a slow server took for a question which was given up', async () => {
+  it('releases a lease that a slow server granted for a request that had timed out', async () => {
     await using server = await launchServer()
     await using cache = memcache({ servers: server.address, logger: false, timeoutMs: 250, leaseSeconds: 600 })
     await using other = memcache({ servers: server.address, logger: false, timeoutMs: 5000 })
@@ -34,7 +34,7 @@ describe('when memcached is away', () => {
     expect(await cache.getOrSet('k', () => 'alone')).toBe('alone')
     server.resume()
     await until(() => cache.stats().health === 'up')
-    // Gone when it has found out that the answer was to nobody.
+    // It is gone when the cache has found out that no caller waits for the response.
     await until(async () => (await other.client.meta.get('k', { value: false })) === undefined)
     expect(await other.getOrSet('k', () => 'loaded')).toBe('loaded')
   })
@@ -77,7 +77,7 @@ describe('when memcached is away', () => {
     await using proxy = await FaultProxy.start({ host: '127.0.0.1', port: server.port })
     await using cache = memcache({ servers: proxy.address, logger: false, timeoutMs: 5000 })
     await cache.set('k', 'old')
-    proxy.fault = { kind: 'answer', bytes: 'SERVER_ERROR out of memory\r\n' }
+    proxy.fault = { kind: 'respond', bytes: 'SERVER_ERROR out of memory\r\n' }
     expect(await cache.delete('k')).toBe(false)
     proxy.fault = { kind: 'none' }
     await until(() => cache.stats().pending === 0)

@@ -64,7 +64,7 @@ describe('cacheFetch', () => {
     expect([head.status, await head.text(), head.headers.get('content-length')]).toEqual([200, '', '6'])
   })
 
-  it('has the reason phrase of the handler on misses and hits, and none where it gave none', async () => {
+  it('has the reason phrase of the handler on misses and hits, and none if it set none', async () => {
     await using site = await open(({ url }) => new Response('a', { statusText: url.endsWith('/own') ? 'Fine' : '' }))
     for (const [path, phrase] of [
       ['/own', 'Fine'],
@@ -110,7 +110,7 @@ describe('cacheFetch', () => {
     expect(await (await site.get()).text()).toBe('onetwo')
   })
 
-  it('continues for the joined clients when the handler’s client has left, and stops when all have left', async () => {
+  it('continues for the joined clients when the handler’s client has disconnected, and stops when all have', async () => {
     const stream = source()
     let handlerSignal!: AbortSignal
     await using site = await open(({ signal }) => {
@@ -129,7 +129,7 @@ describe('cacheFetch', () => {
     expect(status(await site.get())).toContain('hit')
   })
 
-  it('aborts the signal of a handler whose client has left, and cancels its body', async () => {
+  it('aborts the signal of a handler whose client has disconnected, and cancels its body', async () => {
     const stream = source()
     let handlerSignal!: AbortSignal
     await using site = await open(({ signal }) => {

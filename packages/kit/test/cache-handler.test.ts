@@ -81,7 +81,7 @@ const SERVERS = [
 ] as const
 
 describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
-  /** A handler that tells how often it was called. */
+  /** A handler that reports how often it was called. */
   function counting(fields: Record<string, string> = {}) {
     let calls = 0
     return (request: { method?: string | undefined }, response: ServerResponse): void => {
@@ -170,7 +170,7 @@ describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
     await expect.poll(async () => (await site.get('/a')).body).toBe('GET 2')
   })
 
-  it('invalidates the responses of a group for one host if a response asks for it', async () => {
+  it('invalidates the responses of a group for one host if a response requests it', async () => {
     await using fixture = await openCache()
     const { cache } = fixture
     let calls = 0
@@ -200,7 +200,7 @@ describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
     expect(await site.get('/a')).toMatchObject({ body: 'GET 1' })
   })
 
-  it('leaves requests to the handler that its condition does not select', async () => {
+  it('passes requests that its condition does not select to the handler', async () => {
     await using fixture = await openCache()
     const { cache } = fixture
     await using site = await open(cacheHandler(counting(), { ttlSeconds: 60, cache, condition: () => false }) as never)

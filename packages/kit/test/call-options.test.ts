@@ -100,7 +100,7 @@ describe('ids and arguments', () => {
 })
 
 it.each<[string, () => unknown]>([
-  ['a signal that is none', () => declared().warm([1], { signal: {} })],
+  ['an invalid signal', () => declared().warm([1], { signal: {} })],
   ['progress as a text', () => declared().warm([1], { progress: 'true' })],
   ['onProgress as a text', () => declared().warm([1], { onProgress: 'log' })],
   ['a name with half of a character', () => defineCache({ name: 'a\uD800', load })],
@@ -181,7 +181,7 @@ describe('functions that take options', () => {
   it.each<[string, (signal: any) => unknown]>([
     ['blockUntilReady', (signal) => rateLimiter({ perMinute: 5 }).blockUntilReady('a', { signal })],
     ['acquire', (signal) => concurrency({ max: 1 }).acquire('a', { signal })],
-  ])('%s refuses a signal that is none', async (_, call) => {
+  ])('%s refuses an invalid signal', async (_, call) => {
     for (const signal of [{}, null, 5, new AbortController()])
       expect(await errorOf(() => call(signal))).toEqual(refused)
   })

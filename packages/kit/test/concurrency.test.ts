@@ -69,7 +69,7 @@ describe('concurrency', () => {
     expect(order).toEqual([0, 1, 2, 3, 4, 5, 6, 7])
   })
 
-  it('stops waiting after waitMs or when its signal is aborted, and leaves no place in the queue', async () => {
+  it('stops waiting after waitMs or when its signal is aborted, and frees its place in the queue', async () => {
     await using test = await openCache()
     const limiter = concurrency({ max: 1, waitMs: 5000, cache: test.cache })
     const first = await limiter.acquire('id')
@@ -196,7 +196,7 @@ describe('concurrency', () => {
     const slot = await stood.acquire('id')
     test.clock.advanceMs(1500)
     const theirs = await other.acquire('id')
-    // What this process does next tells it.
+    // The next operation of this process finds it out.
     expect(await stood.tryAcquire('id')).toBeUndefined()
     expect(slot.signal.aborted).toBe(true)
     expect(slot.signal.reason).toBeInstanceOf(MemcacheLimitError)

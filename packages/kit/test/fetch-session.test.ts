@@ -108,7 +108,7 @@ describe('fetchSession', () => {
     expect(await (await ann.get('/')).json()).toEqual({})
   })
 
-  it('keeps the id of a client that leaves before its response has the new one', async () => {
+  it('keeps the id of a client that disconnects before its response has the new one', async () => {
     const sessions = open()
     const ann = new Visitor((request) => sessions.handle(request, count))
     const openedBy = (signal: AbortSignal): Promise<OpenedSession<Data>> =>

@@ -5,7 +5,7 @@ import type { Memcache, MemcacheHealth } from '../src/index.ts'
 import { engineOf } from '../src/engine/engine.ts'
 import { openCache } from './open-cache.ts'
 
-/** Outages as everybody is told of them, with the health that they see at that moment. */
+/** Outages as listeners get them, with the health at that moment. */
 function told(cache: Memcache): string[] {
   const news: string[] = []
   cache.on('away', () => news.push(`away ${cache.health}`))
@@ -74,7 +74,7 @@ describe('health', () => {
     expect(await cache.get('k')).toBeUndefined()
   })
 
-  it('emits each outage once, however often a server fails and comes back', async () => {
+  it('emits each outage once, even if a server fails and returns repeatedly', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const { cache, server } = test
     const news = told(cache)

@@ -53,7 +53,7 @@ interface Answer {
 }
 
 describe.each(WAYS)('a response held %s', (_, prepare) => {
-  /** Serves one request by `handle`, and asks it. */
+  /** Serves one request by `handle`, and sends it. */
   async function ask(handle: (request: IncomingMessage, response: ServerResponse) => void): Promise<Answer> {
     const server = createServer((request, response) => {
       prepare(response)
@@ -98,7 +98,7 @@ describe.each(WAYS)('a response held %s', (_, prepare) => {
     expect(meanwhile).toEqual({ state: [true, true, false, false], late: [sent, sent, sent] })
   })
 
-  it('is replaced by the error response if the work fails, whatever was written and wrapped', async () => {
+  it('is replaced by the error response if the work fails, for all writes and wrappers', async () => {
     let seen: unknown
     const answer = await ask((_, response) => {
       const { end } = response
@@ -138,7 +138,7 @@ describe.each(WAYS)('a response held %s', (_, prepare) => {
     await expect(answer).rejects.toThrow()
   })
 
-  it('makes a writer wait once much is held, and go on when it is sent', async () => {
+  it('makes a writer wait while much is buffered, and continue when it is sent', async () => {
     const work = deferred()
     const answer = await ask((_, response) => {
       deferResponse(response, work.promise, () => {})

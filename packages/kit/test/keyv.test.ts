@@ -72,7 +72,7 @@ describe('KeyvMemcache', () => {
     expect(await keyv.has('a')).toBe(false)
   })
 
-  it('objects that Keyv does not serialize come back as they are', async () => {
+  it('objects that Keyv does not serialize are restored unchanged', async () => {
     await using test = await testMemcache()
     const keyv = new Keyv({ store: new KeyvMemcache(test.cache) })
     keyv.serialize = undefined as never

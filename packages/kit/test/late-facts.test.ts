@@ -68,13 +68,13 @@ const WAYS: Readonly<Record<string, Way>> = {
 describe.each(Object.entries(WAYS))('tags that are known at the call of %s', (_, way) => {
   it.each(BAD_TAGS)('and cannot be used, %j, keep the value from being stored, not from its caller', async (tags) => {
     const errors = test.cache.stats().cacheErrors
-    const said = warnings.length
+    const logged = warnings.length
     const { load, stored } = way(tags)
     expect(await load()).toBe('value 1')
     expect(await stored()).toBeUndefined()
     expect(test.cache.stats().cacheErrors).toBe(errors + 1)
-    // A reason is told once.
-    expect(warnings.slice(said).every((warning) => warning.includes('loaded but not stored'))).toBe(true)
+    // A reason is logged once.
+    expect(warnings.slice(logged).every((warning) => warning.includes('loaded but not stored'))).toBe(true)
   })
 
   it('and are a text are one tag', async () => {
@@ -85,7 +85,7 @@ describe.each(Object.entries(WAYS))('tags that are known at the call of %s', (_,
     expect(await stored()).toBeUndefined()
   })
 
-  it.each([undefined, null])('and are %s are none', async (tags) => {
+  it.each([undefined, null])('and are %s count as no tags', async (tags) => {
     const { load, stored } = way(tags)
     await load()
     expect(await stored()).toBe('value 1')
@@ -120,7 +120,7 @@ describe('a lifetime that comes with a value', () => {
     expect([...(await tokens.getMany([1, 2, 3])).keys()]).toEqual([1, 2, 3])
   })
 
-  it.each([0, -5])('of %d seconds stores nothing, and leaves no older value', async (seconds) => {
+  it.each([0, -5])('of %d seconds stores nothing, and deletes an older value', async (seconds) => {
     const tokens = declared((() => seconds) as never)
     expect(await tokens.getOrSet(1)).toBe('token')
     expect(await tokens.get(1)).toBeUndefined()

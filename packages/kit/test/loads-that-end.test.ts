@@ -113,7 +113,7 @@ describe('loads of two processes that wait for each other', () => {
 })
 
 describe('a loader that never settles', () => {
-  it('blocks no later caller once its callers have left', async () => {
+  it('blocks no later caller after its callers have ended', async () => {
     const { cache } = test
     const controller = new AbortController()
     const given = cache.getOrSet('k', never, { signal: controller.signal })
@@ -210,7 +210,7 @@ describe('values that other programs have stored', () => {
     ),
   })
 
-  it('is a miss where it cannot be read, and is replaced by the next load', async () => {
+  it('is a miss if it cannot be read, and is replaced by the next load', async () => {
     await fc.assert(
       fc.asyncProperty(STORED, async ({ clientFlags, bytes }) => {
         const { cache } = test
@@ -227,7 +227,7 @@ describe('values that other programs have stored', () => {
 })
 
 describe('listeners and loggers that throw', () => {
-  it('change no result and leave no lease, and Node reports their errors', async () => {
+  it('change no result, keep no lease, and are reported by Node', async () => {
     const thrown: unknown[] = []
     const listeners = process.listeners('uncaughtException')
     process.removeAllListeners('uncaughtException')
@@ -256,7 +256,7 @@ describe('listeners and loggers that throw', () => {
 })
 
 describe('more invalidations than can be remembered', () => {
-  it('make everything under the prefix invalid, and nothing else', async () => {
+  it('invalidate everything under the prefix, and nothing else', async () => {
     const shop = test.another({ prefix: 'shop' })
     const reader = test.another({ prefix: 'shop' })
     await shop.set('a', 'old')

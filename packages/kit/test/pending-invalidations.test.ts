@@ -84,7 +84,7 @@ describe('pending invalidations', () => {
     expect([pending.size, pending.has('any')]).toEqual([0, false])
   })
 
-  it('of a key are dropped by a newer write, and those of a closed cache are not sent', async () => {
+  it('of a key are removed by a newer write, and those of a closed cache are not sent', async () => {
     const { pending, requests } = openPending()
     pending.addDelete('a')
     pending.settle('a')
@@ -190,7 +190,7 @@ describe('the generations of tags', () => {
       ['another one, just created', { generation: 7, made: true, ageSeconds: 0 }, true],
       ['another one, raised before the load', { generation: STEP + 1, ageSeconds: 13 }, true],
       ['another one, raised perhaps before the load', { generation: STEP + 1, ageSeconds: 12 }, false],
-      ['another one, and the server does not tell its age', { generation: STEP + 1 }, false],
+      ['another one, and the server does not report its age', { generation: STEP + 1 }, false],
     ] as const) {
       const { tags, respond } = openTags()
       const before = tags.read(['t'])
@@ -208,7 +208,7 @@ describe('the generations of tags', () => {
     'that were %s here, by a response that came after a load began, may have changed',
     async (way) => {
       const { tags, respond } = openTags()
-      const asked = way === 'read' ? tags.read(['t']) : tags.invalidate('t', false, () => {})
+      const asked = way === 'read' ? tags.read(['t']) : tags.invalidate('t', { soft: false }, () => {})
       vi.advanceTimersByTime(5)
       const beganMs = performance.now()
       vi.advanceTimersByTime(5)
@@ -257,7 +257,7 @@ describe('the generations of tags', () => {
   it('are read once a tick, and again after an invalidation in the same tick', async () => {
     const { tags, requests, respond } = openTags()
     const reads = [tags.read(['t']), tags.read(['t', 'u'])]
-    const raised = tags.invalidate('t', true, () => {})
+    const raised = tags.invalidate('t', { soft: true }, () => {})
     const after = tags.read(['t'])
     expect(requests.map(({ text }) => text)).toEqual(['read t', 'read u', `raise t by ${SOFT_STEP}`, 'read t'])
     await respond({ generation: STEP })
@@ -279,7 +279,7 @@ describe('the generations of tags', () => {
   it('are no longer read while an invalidation that failed is pending', async () => {
     const { tags, pending, respond } = openTags()
     const errors: unknown[] = []
-    const raised = tags.invalidate('t', false, (error) => errors.push(error))
+    const raised = tags.invalidate('t', { soft: false }, (error) => errors.push(error))
     const away = new MemcacheConnectionError('away')
     await respond(away)
     expect([await raised, errors, pending.hasTag('t')]).toEqual([false, [away], true])

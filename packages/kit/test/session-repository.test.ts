@@ -54,7 +54,7 @@ describe('a session repository', () => {
     expect((await new SessionRepository({ cache: other }).read('b'))?.data).toEqual({ n: 1 })
   })
 
-  it('restores a generation that the server lost, so that no user is logged out and no cleared session comes back', async () => {
+  it('restores a generation that the server lost, so that no user is logged out and no cleared session is valid again', async () => {
     await using test = await testMemcache()
     const { cache, clock } = test
     const sessions = new SessionRepository({ cache })
@@ -94,7 +94,7 @@ describe('a session repository', () => {
     await servers[0]!.close()
   })
 
-  it('clears by generation alone where a server does not dump', async () => {
+  it('clears only by the generation if a server does not dump', async () => {
     await using server = new MemcachedServer({ port: 0, disableDumping: true })
     const { port } = await server.listen()
     await using cache = memcache({ servers: `127.0.0.1:${port}`, logger: false })
@@ -166,7 +166,7 @@ describe('a session repository', () => {
     await Promise.all(caches.map(async (cache) => cache.close()))
   })
 
-  it('keeps a destroyed session destroyed, whatever is read and written afterwards, and however short sessions live', async () => {
+  it('keeps a destroyed session destroyed, after any reads and writes, and with any lifetime', async () => {
     const step = fc.record({ afterSeconds: fc.integer({ min: 0, max: 400 }), kind: fc.constantFrom('read', 'write') })
     await fc.assert(
       fc.asyncProperty(fc.constantFrom(5, 60, 3600), fc.array(step, { maxLength: 8 }), async (ttl, steps) => {
@@ -185,7 +185,7 @@ describe('a session repository', () => {
     )
   })
 
-  it('forgets ended sessions of a user, and looks at each about twice, however many there are', async () => {
+  it('forgets ended sessions of a user, and reads each about twice, with any number of sessions', async () => {
     await using test = await testMemcache()
     const sessions = new SessionRepository({ cache: test.cache })
     const gets = () => Number(test.server.memcached.stats()['cmd_get'])
@@ -212,7 +212,7 @@ describe('a session repository', () => {
     expect(Number(test.server.memcached.stats()['cmd_set'])).toBeLessThan(5)
   })
 
-  it('keeps an id in the list of its user while its session is on its way to memcached', async () => {
+  it('keeps an id in the list of its user while its session is being stored', async () => {
     await using test = await testMemcache()
     const sessions = new SessionRepository({ cache: test.cache })
     await sessions.index.add('ann', 'a')

@@ -97,6 +97,55 @@ describe.each(Object.entries(CALLS))('one signal for many calls: %s', (_, make) 
   }, 60_000)
 })
 
+/** A signal as jsdom has it in jest 29: without `reason`, and without the methods that came with it. */
+class OldSignal extends EventTarget {
+  aborted = false
+
+  abort(): void {
+    this.aborted = true
+    this.dispatchEvent(new Event('abort'))
+  }
+
+  get signal(): AbortSignal {
+    return this as unknown as AbortSignal
+  }
+}
+
+describe.each(Object.entries(CALLS))('a signal without reason and methods: %s', (_, make) => {
+  it('does not disturb a call, and ends it with an AbortError', async () => {
+    const old = new OldSignal()
+    const call = make()
+    await call(old.signal, 0)
+    old.abort()
+    await expect(call(old.signal, 1)).rejects.toMatchObject({ name: 'AbortError' })
+  })
+})
+
+it.each([
+  ['of Node', () => new AbortController()],
+  ['without reason and methods', () => new OldSignal()],
+])('a signal %s that is aborted during a load ends the wait with an AbortError', async (_, make) => {
+  const { cache } = test
+  const controller = make()
+  const { signal } = controller
+  const never = () => new Promise<never>(() => {})
+  const held = await cache.lock('held by another')
+  const { loads } = cache.stats()
+  const calls = [
+    cache.getOrSet(`during ${round}`, never, { signal }),
+    cache.getOrSetMany([`many ${round}`], never, { signal }),
+    cache.lock('held by another', { waitMs: 60_000, signal }),
+  ]
+  const settled = Promise.allSettled(calls)
+  await until(() => cache.stats().loads === loads + 2)
+  controller.abort()
+  const outcomes = await settled
+  expect(outcomes.map((outcome) => outcome.status === 'rejected' && (outcome.reason as Error).name)).toEqual(
+    calls.map(() => 'AbortError'),
+  )
+  await held!.release()
+})
+
 it('an aborted signal ends the waits of all calls with its reason, and of no other call', async () => {
   const { cache } = test
   const controller = new AbortController()

@@ -54,7 +54,7 @@ describe('a sliding window', () => {
     expect(admitted).toEqual([10, 9, 9, 9, 9, 9, 9, 9, 9, 9])
   })
 
-  it('leaves no trace of a call that costs too much', async () => {
+  it('stores nothing for a call that costs too much', async () => {
     await using test = await openCache()
     const limiter = rateLimiter({ perMinute: 10, cache: test.cache })
     expect((await limiter.consume('a', { cost: 7 })).remaining).toBe(3)

@@ -106,7 +106,7 @@ describe('staleSeconds', () => {
 })
 
 describe('expire', () => {
-  it('serves the old value while one caller loads it again, whatever staleSeconds says', async () => {
+  it('serves the old value while one caller loads it again, with any staleSeconds', async () => {
     await using test = await openCache()
     const other = test.another()
     await test.cache.getOrSet('k', () => 'old', 60)

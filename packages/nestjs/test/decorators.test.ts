@@ -54,7 +54,7 @@ describe('on a provider', () => {
     expect(other.cache.stats().loads).toBe(1)
   })
 
-  it('leaves nothing to be seen on the object', async () => {
+  it('adds no visible property to the object', async () => {
     await using test = await openApp({ providers: [Cities] })
     expect(test.get(Cities)).toEqual(new Cities())
     expect(Reflect.ownKeys(test.get(Cities))).toEqual(['finds'])
@@ -96,7 +96,7 @@ describe('on a provider', () => {
     expect(resolved.finds).toBe(0)
   })
 
-  it('is inherited: by the cache of the subclass’s own name, from abstract classes, beside methods of its own', async () => {
+  it('is inherited: by the subclass with its own name, from abstract classes, beside its own methods', async () => {
     abstract class Repository {
       loads: string[] = []
       @Cached(60) async find(id: number): Promise<string> {

@@ -186,7 +186,7 @@ describe.each(PLATFORMS)('on %s', (platform) => {
 })
 
 describe('the functions of a limit', () => {
-  it('may say which framework’s request they take', () => {
+  it('may declare the framework’s request that they take', () => {
     interface OwnRequest {
       user: { id: string }
       body: { amount: number }

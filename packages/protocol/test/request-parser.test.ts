@@ -27,7 +27,7 @@ function keysOf(line: string): string[] {
 }
 
 describe('parseRequest, text', () => {
-  it('reads the keys of a get where they lie', () => {
+  it('reads the keys of a get without a copy', () => {
     expect(keysOf('get a  bc d ')).toEqual(['a', 'bc', 'd'])
     expect(request.command).toBe(Command.get)
     expect(keysOf('gats -7 a b')).toEqual(['a', 'b'])
@@ -153,7 +153,7 @@ describe('parseRequest, meta', () => {
     expect(request.newCas.toBigInt()).toBe(7n)
   })
 
-  it('counts by one unless told otherwise', () => {
+  it('counts by one, by default', () => {
     expect(parse('ma c').delta.toBigInt()).toBe(1n)
     expect(parse('ma c D5 J7 MD').delta.toBigInt()).toBe(5n)
     expect(request.initial.toBigInt()).toBe(7n)

@@ -22,7 +22,7 @@ describe('ttlToSeconds', () => {
     expect(() => ttlToSeconds(ttl)).toThrow(MemcacheOptionError)
   })
 
-  it('says what to write instead of milliseconds', () => {
+  it('names the seconds to write instead of milliseconds', () => {
     expect(() => ttlToSeconds(3_600_000)).toThrow("ttlSeconds is in seconds and 3600000 is over 30 days; write '42d'")
   })
 
@@ -40,13 +40,13 @@ describe('exptimeOf', () => {
     expect(exptimeOf(Infinity, 1_000_000_000_000)).toBe(0)
   })
 
-  it('rounds up, so that nothing lives shorter than asked', () => {
+  it('rounds up, so that no item expires early', () => {
     expect(exptimeOf(0.2, 0)).toBe(1)
   })
 })
 
 describe('seconds as a lifetime', () => {
-  it('come back as the same seconds, whatever they are', () => {
+  it('are converted back to the same seconds', () => {
     fc.assert(
       fc.property(fc.oneof(fc.integer({ min: 1, max: 10 ** 9 }), fc.constant(Infinity)), (seconds) => {
         expect(ttlToSeconds(secondsToTtl(seconds))).toBe(seconds)
@@ -54,7 +54,7 @@ describe('seconds as a lifetime', () => {
     )
   })
 
-  it('have their unit only over 30 days, where a bare number is refused', () => {
+  it('need a unit only over 30 days, since such numbers are refused', () => {
     expect([secondsToTtl(2_592_000), secondsToTtl(2_592_001)]).toEqual([2_592_000, '2592001s'])
     for (const seconds of [1e20, 1e21, 1e300, Number.MAX_VALUE]) {
       expect(exptimeOf(ttlToSeconds(secondsToTtl(seconds)), 0)).toBe(seconds < 1e21 ? seconds : 0)
@@ -94,7 +94,7 @@ describe('bare numbers that look like milliseconds', () => {
     (ttl) => expect(warningsOf(ttl)).toEqual([]),
   )
 
-  it('are no matter where a lifetime was computed', () => {
+  it('are not reported if a lifetime was computed', () => {
     for (let seconds = 1000; seconds <= 2_592_000; seconds += 1000)
       expect(warningsOf(secondsToTtl(seconds))).toEqual([])
   })

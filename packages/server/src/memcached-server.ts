@@ -94,7 +94,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
       store,
       replies: new ReplyWriter(store),
       counters: new ServerCounters(),
-      prefixes: new PrefixCounters(prefixDelimiter || DEFAULT_PREFIX_DELIMITER, prefixDelimiter !== ''),
+      prefixes: new PrefixCounters(prefixDelimiter || DEFAULT_PREFIX_DELIMITER, { enabled: prefixDelimiter !== '' }),
       clock,
       longLines: { bytes: 0 },
       maxKeys: this.#options.maxPendingResponses,

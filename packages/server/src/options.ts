@@ -4,6 +4,7 @@ import {
   choiceOption,
   DEFAULT_ITEM_MAX_BYTES,
   DEFAULT_PORT,
+  kindOf,
   MemcacheOptionError,
   rangeOption,
   textOption,
@@ -184,7 +185,10 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
     names: OPTION_NAMES,
     hints: { memory: 'memoryLimitMb', maxConns: 'maxConnections' },
   })
-  const { clock: _clock, host, tuning, tls, ...rest } = options
+  const { clock, host, tuning, tls, ...rest } = options
+  if (clock !== undefined && typeof clock?.nowMs !== 'function') {
+    throw new MemcacheOptionError(`clock must have nowMs(), got ${kindOf(clock)}`)
+  }
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
   const { dashboard: _address, ...typed } = given
   checkOptionTypes(typed, DEFAULTS)

@@ -84,6 +84,8 @@ export function resolveTuning(tuning: Partial<ServerTuning> | undefined, itemMax
     resolved.lruCrawlerSleep >= 0 && resolved.lruCrawlerSleep <= 1_000_000,
     'lruCrawlerSleep must be from 0 to 1000000 microseconds',
   )
+  requireThat(resolved.lruCrawlerTocrawl >= 0, 'lruCrawlerTocrawl must be at least 0')
+  requireThat((resolved.temporaryTtlSeconds ?? 0) >= 0, 'temporaryTtlSeconds must be at least 0')
   requireThat(
     resolved.temporaryTtlSeconds === undefined || resolved.lruMaintainer,
     'temporaryTtlSeconds needs lruMaintainer',

@@ -22,7 +22,7 @@ function credentials(user: string, password: string): string {
 }
 
 describe('an authentication file', () => {
-  it('lets nobody do anything without credentials', async () => {
+  it('refuses every command without credentials', async () => {
     await using server = new MemcachedServer({ authFile })
     const requests = [
       'get a',
@@ -89,7 +89,7 @@ describe('an authentication file', () => {
     expect(exchange.closed).toBe(true)
   })
 
-  it('closes a connection that tries too often, and tells of it without what was tried', async () => {
+  it('closes a connection that tries too often, and logs it without the passwords', async () => {
     const clock = new FakeClock()
     await using server = new MemcachedServer({ authFile, clock })
     const lines: string[] = []

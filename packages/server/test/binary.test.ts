@@ -12,7 +12,7 @@ const set = (key: string, value: string, cas = 0n): Buffer =>
   packet(Opcode.set, { extras: FLAGS_AND_EXPTIME, key, value, cas })
 
 describe('the binary protocol', () => {
-  it('answers random requests of all commands as memcached 1.6.45 does', async () => {
+  it('responds to random requests of all commands like memcached 1.6.45', async () => {
     // `conformance/fuzz-binary-requests.js`, seed 45. Cas uniques are compared as given or not.
     const exchanges = readTranscript(
       new URL('../../../conformance/transcripts/fuzz-binary.memcached-1.6.45.txt', import.meta.url),
@@ -71,7 +71,7 @@ describe('the binary protocol', () => {
     ])
   })
 
-  it('is one conversation however the network cuts it', async () => {
+  it('is one conversation in pieces of any length', async () => {
     const conversation = Buffer.concat([
       set('a', 'value of a'),
       packet(Opcode.getKey, { key: 'a' }),
@@ -109,7 +109,7 @@ describe('the binary protocol', () => {
     ['a key that is longer than the body', { lengths: { key: 10, body: 5 } }, Status.unknownCommand],
     ['a key of 251 bytes', { key: 'k'.repeat(251) }, Status.invalid],
     ['a body of 4 GiB', { lengths: { body: 0xffff_ffff } }, Status.invalid],
-    ['extras where there are none', { extras: Buffer.alloc(4), key: 'a' }, Status.invalid],
+    ['unexpected extras', { extras: Buffer.alloc(4), key: 'a' }, Status.invalid],
     ['no key', {}, Status.invalid],
   ])('closes on %s', async (_, parts, status) => {
     await using server = new MemcachedServer()
@@ -120,7 +120,7 @@ describe('the binary protocol', () => {
     expect(exchange.closed).toBe(true)
   })
 
-  it('closes on a byte that begins no request, once it speaks binary', async () => {
+  it('closes on a byte that begins no request, after a binary request', async () => {
     await using server = new MemcachedServer()
     const exchange = new Exchange(server)
     expect(responses(await exchange.send(Buffer.concat([packet(Opcode.noop), Buffer.from('get a\r\n')])))).toHaveLength(
@@ -129,7 +129,7 @@ describe('the binary protocol', () => {
     expect(exchange.closed).toBe(true)
   })
 
-  it('is all that is spoken with -B binary, and not at all with -B ascii', async () => {
+  it('is the only protocol with -B binary, and not available with -B ascii', async () => {
     await using binary = new MemcachedServer({ protocol: 'binary' })
     const text = new Exchange(binary)
     expect(await text.send('version\r\n')).toBe('')
@@ -181,7 +181,7 @@ describe('the binary protocol', () => {
     expect(await text.send(`mg ${encoded} b v k\r\n`)).toBe(`VA 5 k${encoded} b\r\nvalue\r\n`)
   })
 
-  it('answers random packets and bytes with a status or a close, and lives', async () => {
+  it('responds to random packets and bytes with a status or a close, and keeps running', async () => {
     await using server = new MemcachedServer({ memoryLimitMb: 8 })
     const other = new Exchange(server)
     const bytes = fc.uint8Array({ maxLength: 300 }).map((array) => Buffer.from(array))

@@ -46,7 +46,7 @@ const NO_MODERN = {
   },
 }
 
-/** It wants to be told to run as root, which tests in a container do. */
+/** It requires a user when started as root, as tests in a container are. */
 const AS_ROOT = process.getuid?.() === 0 ? ['-u', 'root'] : []
 
 function run(...args: string[]): { out: string; errors: string; status: number | null } {
@@ -55,7 +55,7 @@ function run(...args: string[]): { out: string; errors: string; status: number |
 }
 
 describe('memcache-ts-server', () => {
-  it('serves until it is told to end', async () => {
+  it('serves until it gets a signal', async () => {
     await using server = await launchServer({ memoryLimitMb: 8, args: ['-c', '5'] })
     const socket = connect(server.port, '127.0.0.1')
     await once(socket, 'connect')
@@ -78,7 +78,7 @@ describe('memcache-ts-server', () => {
     expect(store(4294967328).stats()['limit_maxbytes']).toBe(4098 * 1024 * 1024)
   })
 
-  it('tells its version and its flags', () => {
+  it('prints its version and its flags', () => {
     expect(run('-V')).toMatchObject({ status: 0, errors: '' })
     expect(run('-V').out).toMatch(/^memcache-ts-server \d+\.\d+\.\d+ \(memcached 1\.6\.45 compatible\)\n$/)
     expect(run('-h')).toMatchObject({ status: 0, errors: '' })
@@ -146,12 +146,12 @@ describe('memcache-ts-server', () => {
   it('refuses more connections than files can be open, as memcached; a server for tests warns', () => {
     // More than any kernel allows, so that root cannot raise the limit either.
     const tooMany = ['-c', '99999999999', '-l', 'no.such.host.invalid']
-    const said = /^memcache-ts-server: -c 99999999999 needs as many open files, but the limit is \d+: raise it .+\n$/
-    expect(run(...tooMany)).toMatchObject({ status: 71, errors: expect.stringMatching(said) })
+    const printed = /^memcache-ts-server: -c 99999999999 needs as many open files, but the limit is \d+: raise it .+\n$/
+    expect(run(...tooMany)).toMatchObject({ status: 71, errors: expect.stringMatching(printed) })
     expect(run(...tooMany, '--debug-commands').errors).toMatch(/^memcache-ts-server: warning: -c 9.+\n.+cannot listen/)
   })
 
-  it('tells that a port is taken', async () => {
+  it('reports that a port is in use', async () => {
     await using server = await launchServer()
     expect(run('-p', String(server.port)).errors).toContain(
       `cannot listen on 127.0.0.1:${server.port}: the port is in use`,
@@ -165,7 +165,7 @@ async function readPorts(file: string): Promise<string> {
   return readFileSync(file, 'utf8')
 }
 
-describe('where it listens', () => {
+describe('the address that it listens on', () => {
   const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-server-'))
   afterAll(() => rmSync(folder, { recursive: true }))
   let files = 0
@@ -197,7 +197,7 @@ describe('where it listens', () => {
     return answer
   }
 
-  it('takes a free port with -p -1 and writes it where MEMCACHED_PORT_FILENAME says', async () => {
+  it('takes a free port with -p -1 and writes it to the file of MEMCACHED_PORT_FILENAME', async () => {
     await using server = await start('-p', '-1')
     expect(server.ports).toMatch(/^TCP INET: \d+\n$/)
     expect(await ask({ port: Number(server.ports.slice(10)) }, 'version\r\n')).toBe('VERSION 1.6.45\r\n')
@@ -262,15 +262,15 @@ describe('where it listens', () => {
     process.kill(pid, 'SIGKILL')
   })
 
-  it('serves on though its pid file cannot be written, and says so', async () => {
+  it('continues to serve if its pid file cannot be written, and reports it', async () => {
     const server = await start('-p', '-1', '-P', '/nonexistent/pid')
-    let said = ''
-    server.child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    let printed = ''
+    server.child.stderr!.on('data', (chunk: Buffer) => (printed += chunk.toString()))
     const exited = once(server.child, 'close')
     expect(await ask({ port: Number(server.ports.slice(10)) }, 'mn\r\n')).toBe('MN\r\n')
     server.child.kill('SIGTERM')
     await exited
-    expect(said).toMatch(
+    expect(printed).toMatch(
       /^memcache-ts-server: warning: could not write the pid file \/nonexistent\/pid: ENOENT[^\n]*\n$/,
     )
   })
@@ -325,7 +325,7 @@ describe('where it listens', () => {
     },
   )
 
-  it('reads the certificates again on SIGHUP, and says in one line if it cannot', async () => {
+  it('reads the certificates again on SIGHUP, and logs one line if it cannot', async () => {
     const certificates = new TestCertificates()
     try {
       const { cert, key } = certificates.issue('server')
@@ -348,7 +348,7 @@ describe('where it listens', () => {
       await until(async () => (await subject()) === 'next')
       writeFileSync(key, 'nonsense')
       process.kill(server.pid, 'SIGHUP')
-      await until(() => server.said.includes('the certificates stay as they were\n'))
+      await until(() => server.output.includes('the certificates stay as they were\n'))
       expect(await subject()).toBe('next')
     } finally {
       certificates.dispose()
@@ -393,15 +393,15 @@ describe('where it listens', () => {
     socket.destroy()
   })
 
-  it('says in one line what has no effect', async () => {
+  it('logs in one line which options have no effect', async () => {
     const args = ['-p', '-1', '-U', '0', '-k', '-L', '-r', '-t', '4', '-o', 'modern,hash_algorithm=xxh3,ext_threads=2']
     const server = await start(...args)
-    let said = ''
-    server.child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    let printed = ''
+    server.child.stderr!.on('data', (chunk: Buffer) => (printed += chunk.toString()))
     const exited = once(server.child, 'close')
     server.child.kill('SIGTERM')
     await exited
-    expect(said.trimEnd().split('\n')).toEqual([
+    expect(printed.trimEnd().split('\n')).toEqual([
       'memcache-ts-server: warning: -k has no effect: Node cannot lock memory',
       'memcache-ts-server: warning: -L has no effect: memory is allocated page by page',
       'memcache-ts-server: warning: -r has no effect: set the limit of core files where you start it',
@@ -456,7 +456,7 @@ describe('readCommandLine', () => {
     expect(readCommandLine(line.split(' ')).action).toBe('serve')
   })
 
-  it('knows every flag by its long name too, and tells of it in the help', () => {
+  it('accepts every flag by its long name too, and lists it in the help', () => {
     const help = run('--help').out
     for (const { long } of Object.values(FLAGS)) expect(help).toContain(`--${long}`)
     expect(help).toContain('unix-socket')

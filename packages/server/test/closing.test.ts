@@ -50,7 +50,7 @@ const STORE = `set a 0 0 ${value.length}\r\n${value}\r\n`
 const HIT = `VALUE a 0 ${value.length}\r\n${value}\r\n`
 const GET_BINARY = Buffer.from('80000001000000000000000100000000000000000000000061', 'hex')
 
-/** Requests that one turn does not answer, and what has to come back for all of them. */
+/** Requests that are not all carried out in one turn, and the expected responses. */
 const REQUESTS: Readonly<Record<string, { bytes: string | Buffer; reply: string | number }>> = {
   'many requests': { bytes: STORE + 'get a\r\n'.repeat(1000), reply: 'STORED\r\n' + (HIT + 'END\r\n').repeat(1000) },
   'one get of many keys': {
@@ -70,7 +70,7 @@ const REQUESTS: Readonly<Record<string, { bytes: string | Buffer; reply: string 
 describe('a client that ends its side', () => {
   const cases = Object.keys(WAYS).flatMap((way) => Object.keys(REQUESTS).map((name) => ({ way, name })))
 
-  it.each(cases)('is sent every reply to what it has asked for before: $name over $way', async ({ way, name }) => {
+  it.each(cases)('is sent every reply to its earlier requests: $name over $way', async ({ way, name }) => {
     await using server = serverFor(way)
     const stream = await WAYS[way]!(server)
     const { bytes, reply } = REQUESTS[name]!
@@ -111,7 +111,7 @@ describe('close()', () => {
     await Promise.all(calls)
   })
 
-  it.each([0, 1, 2, 3, 4, 5, 6, 8, 10, 15])('leaves nothing that listens, %i turns after listen()', async (turns) => {
+  it.each([0, 1, 2, 3, 4, 5, 6, 8, 10, 15])('leaves no listening socket, %i turns after listen()', async (turns) => {
     const listening = (): number =>
       process.getActiveResourcesInfo().filter((name) => /^(TCPServerWrap|UDPWrap)$/.test(name)).length
     const server = new MemcachedServer({
@@ -132,7 +132,7 @@ describe('close()', () => {
     await expect(server.listen()).rejects.toThrow('this server was closed')
   })
 
-  it.each(['error', 'nothing'])('ends whatever a stream does when it is ended: %s', async (event) => {
+  it.each(['error', 'nothing'])('closes even if a stream misbehaves when it is ended: %s', async (event) => {
     const server = new MemcachedServer()
     const stream = new Duplex({
       emitClose: false,

@@ -15,7 +15,7 @@ afterEach(() => {
 })
 
 describe('several connections', () => {
-  it('have their turns, though one of them asks for much at once', async () => {
+  it('have their turns, although one of them makes many requests at once', async () => {
     await using server = new MemcachedServer()
     const [greedy, other] = [new Exchange(server), new Exchange(server)]
     await greedy.send('set a 0 0 1\r\n1\r\n')
@@ -29,7 +29,7 @@ describe('several connections', () => {
     expect(replies).toBe('VALUE a 0 1\r\n1\r\nEND\r\n'.repeat(gets))
   })
 
-  it('yield as often as -R says, and not when nothing is left to do', async () => {
+  it('yield after -R requests, and not if no requests are left', async () => {
     await using server = new MemcachedServer({ maxRequestsPerEvent: 1 })
     const exchange = new Exchange(server)
     expect(await exchange.send('set foobar 0 0 5\r\nBubba\r\n'.repeat(6))).toBe('STORED\r\n'.repeat(6))
@@ -53,7 +53,7 @@ describe('several connections', () => {
     expect(server.stats()).toMatchObject({ idle_kicks: 1, curr_connections: 1 })
   })
 
-  it('leave nothing behind when they break off in the middle', async () => {
+  it('free everything when they end in the middle', async () => {
     await using server = new MemcachedServer({ memoryLimitMb: 8 })
     for (let round = 0; round < 200; round++) {
       const exchange = new Exchange(server)
@@ -71,7 +71,7 @@ describe('several connections', () => {
 })
 
 describe('lines without an end', () => {
-  it('fill no memory, however many connections hold them', async () => {
+  it('fill no memory, with any number of connections', async () => {
     await using server = new MemcachedServer()
     const line = Buffer.from(`get ${'k '.repeat(500_000)}`)
     const exchanges = Array.from({ length: 100 }, () => new Exchange(server))
@@ -113,7 +113,7 @@ const CONVERSATION = [
 ].join('')
 
 describe('a conversation', () => {
-  it('is the same however the network cuts it', async () => {
+  it('is the same in pieces of any length', async () => {
     await using whole = new MemcachedServer()
     let expected = ''
     const one = new Exchange(whole)
@@ -194,7 +194,7 @@ describe('a dump of the items', () => {
   })
 })
 
-describe('where it listens', () => {
+describe('the address that it listens on', () => {
   it('takes several addresses, and a unix socket', async () => {
     const second = await freePort()
     await using server = new MemcachedServer({ port: 0, host: ['127.0.0.1', `127.0.0.1:${second}`] })
@@ -218,7 +218,7 @@ describe('where it listens', () => {
     rmSync(folder, { recursive: true })
   })
 
-  it('goes on when a connection cannot be accepted, and logs why', async () => {
+  it('continues when a connection cannot be accepted, and logs the reason', async () => {
     const lines: string[] = []
     const options = {
       backlog: 1,
@@ -267,7 +267,7 @@ describe('where it listens', () => {
     expect(lines).toEqual([String.raw`<3 get a\x1b[2J\x9b\x0d`])
   })
 
-  it('tells its owner of a shutdown, when it may', async () => {
+  it('emits shutdown, if it is enabled', async () => {
     await using server = new MemcachedServer({ enableShutdown: true })
     const asked: boolean[] = []
     server.on('shutdown', (graceful) => asked.push(graceful))
@@ -277,7 +277,7 @@ describe('where it listens', () => {
     expect(asked).toEqual([true])
   })
 
-  it('moves its clock and holds items for tests, when it may', async () => {
+  it('moves its clock and keeps items for tests, if enabled', async () => {
     await using closed = new MemcachedServer()
     expect(await new Exchange(closed).send('debugtime 5\r\n')).toBe('ERROR\r\n')
     await using server = new MemcachedServer({ debugCommands: true })

@@ -4,7 +4,7 @@ import { COPY_WORDS_BYTES, copyShort, viewOf } from '../src/store/copy-short.ts'
 
 const BYTES = 512
 
-test('copies exactly the bytes asked for, at any alignment of either side', () => {
+test('copies exactly the requested bytes, at any alignment of either side', () => {
   const offset = fc.nat(BYTES - COPY_WORDS_BYTES)
   fc.assert(
     fc.property(

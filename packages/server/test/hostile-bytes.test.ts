@@ -68,7 +68,7 @@ function latin1(text: string): string {
   return Buffer.from(text).toString('latin1')
 }
 
-/** Memory that the process has, from what the kernel tells of it. */
+/** The memory of the process, as the kernel reports it. */
 function residentBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))![1]) * 1024
 }
@@ -156,7 +156,7 @@ describe('a server that is sent anything', () => {
     600_000,
   )
 
-  it('lets nobody in by chance', async () => {
+  it('accepts no credentials by chance', async () => {
     expect(Opcode.saslAuth).toBe(0x21)
     const stats = (await converse(server.port, Buffer.from('stats\r\n'))).toString()
     expect(stats).toContain('STAT auth_cmds 0\r\n')

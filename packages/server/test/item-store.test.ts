@@ -168,7 +168,7 @@ describe('ItemStore', () => {
     expect(chained.store.counters.currItems).toBeGreaterThan(4)
   })
 
-  it('refuses instead of evicting when told so', () => {
+  it('refuses instead of evicting, with disableEvictions', () => {
     const driver = new StoreDriver(2 * MIB, { disableEvictions: true })
     const value = valueOf('x', 100_000)
     let count = 0
@@ -220,13 +220,13 @@ describe('ItemStore', () => {
     expect(missing).toBe(0)
   })
 
-  it('says too large from the item limit on', () => {
+  it('responds with too large from the item limit on', () => {
     const driver = new StoreDriver(64 * MIB)
     expect(driver.reserve('b', MIB)).toBe(TOO_LARGE)
     expect(driver.reserve('b', MIB - 60)).toBeGreaterThan(0)
   })
 
-  it('gives rising cas uniques, takes a given one, and has none when told so', () => {
+  it('gives rising cas uniques, accepts a given one, and has none with disableCas', () => {
     const driver = new StoreDriver(2 * MIB)
     const cas = new Uint64()
     driver.set('a', Buffer.from('1'))
@@ -252,7 +252,7 @@ describe('ItemStore', () => {
     expect(driver.store.hasFlag(item, ItemFlag.stale)).toBe(false)
   })
 
-  it('counts items by size when told so', () => {
+  it('counts items by size, if enabled', () => {
     const driver = new StoreDriver(2 * MIB, { trackSizes: true })
     driver.set('a', Buffer.alloc(1))
     driver.set('b', Buffer.alloc(1))

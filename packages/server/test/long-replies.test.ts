@@ -22,8 +22,8 @@ async function readTo(exchange: Exchange, request: string, end: string): Promise
   return received
 }
 
-describe('one line that asks for more than is answered at once', () => {
-  it.each(['get', 'gets', 'gat 100', 'gats 100'])('is answered whole and in order: %s', async (command) => {
+describe('a line with more keys than are carried out in one turn', () => {
+  it.each(['get', 'gets', 'gat 100', 'gats 100'])('gets complete responses in order: %s', async (command) => {
     await using server = new MemcachedServer()
     const exchange = new Exchange(server)
     const value = 'x'.repeat(3000)
@@ -63,7 +63,7 @@ describe('one line that asks for more than is answered at once', () => {
     other.destroy()
   })
 
-  it('answers a key that is too long with the error alone, wherever it stands', async () => {
+  it('responds to a key that is too long with only the error, at any position', async () => {
     await using server = new MemcachedServer()
     const exchange = new Exchange(server)
     await exchange.send(`set k 0 0 16000\r\n${'x'.repeat(16_000)}\r\n`)
@@ -87,7 +87,7 @@ describe('one line that asks for more than is answered at once', () => {
 })
 
 describe('stats detail dump', () => {
-  it('is made piece by piece, however many prefixes there are', async () => {
+  it('is created in pieces, with any number of prefixes', async () => {
     await using server = new MemcachedServer({ prefixDelimiter: ':' })
     const exchange = new Exchange(server)
     let gets = ''
@@ -112,7 +112,7 @@ describe('stats detail dump', () => {
 })
 
 describe('a client that goes', () => {
-  it('is noticed, however much it has asked for', async () => {
+  it('is noticed, even with many pending requests', async () => {
     await using server = new MemcachedServer({ port: 0 })
     const { port } = await server.listen()
     const socket = await open(port)
@@ -185,7 +185,7 @@ describe('a fault', () => {
 })
 
 describe('cache_memlimit', () => {
-  it('ends where references do', async () => {
+  it('is limited by the range of references', async () => {
     await using server = new MemcachedServer()
     const exchange = new Exchange(server)
     const limits = ['16320', '16321', '999999999', '1000000001']

@@ -34,7 +34,7 @@ async function open(port: number): Promise<Socket> {
 }
 
 describe('MemcachedServer', () => {
-  it('answers over TCP, a thousand requests in one packet', async () => {
+  it('responds over TCP, to a thousand requests in one packet', async () => {
     await using server = new MemcachedServer({ port: 0 })
     const { host, port } = await server.listen()
     expect(host).toBe('127.0.0.1')
@@ -168,7 +168,7 @@ describe('MemcachedServer', () => {
     expect(exchange.closed).toBe(true)
   })
 
-  it('answers random bytes with errors or a close, and lives', async () => {
+  it('responds to random bytes with errors or a close, and keeps running', async () => {
     await using server = new MemcachedServer({ memoryLimitMb: 4 })
     for (let round = 0; round < 50; round++) {
       const exchange = new Exchange(server)
@@ -178,7 +178,7 @@ describe('MemcachedServer', () => {
     expect(await new Exchange(server).send('version\r\n')).toContain('VERSION')
   })
 
-  it('closes only when what it had to say has been said, and listens no more', async () => {
+  it('closes after all responses were sent, and no longer listens', async () => {
     const server = new MemcachedServer({ port: 0 })
     const { port } = await server.listen()
     const socket = await open(port)
@@ -193,7 +193,7 @@ describe('MemcachedServer', () => {
     await server.close()
   })
 
-  it('tells that its port is taken', async () => {
+  it('reports that its port is in use', async () => {
     await using first = new MemcachedServer({ port: await freePort() })
     const { port } = await first.listen()
     await using second = new MemcachedServer({ port })

@@ -29,7 +29,7 @@ describe('an option of another type', () => {
     }
   })
 
-  it('says what to do about text', () => {
+  it('gives advice about text', () => {
     expect(() => new MemcachedServer({ port: '11211' as never })).toThrow(
       'port must be a number, got text: convert it with Number(…)',
     )

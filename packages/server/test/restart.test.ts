@@ -59,7 +59,7 @@ describe('a restart with memoryFile', () => {
           'VALUE e 0 0\\r\\n\\r\\nEND\\r\\nVA 1 Z X\\r\\nx\\r\\nSTORED\\r\\nHD c\\d+\\r\\n$',
       ),
     )
-    // Cas uniques go on behind those that were drawn.
+    // Cas uniques continue after those that were used.
     const [, unique] = /VALUE a 5 3 (\d+)/.exec(replies)!
     expect(Number(/HD c(\d+)\r\n$/.exec(replies)![1])).toBeGreaterThan(Number(unique))
     expect(log).toEqual([])
@@ -181,7 +181,7 @@ describe('a restart with memoryFile', () => {
     )
   })
 
-  it('leaves a file of another kind alone, and says so when it would save', async () => {
+  it('does not change a file of another kind, and reports it when it would save', async () => {
     const file = newFile()
     writeFileSync(file, 'letters '.repeat(100))
     const { server, log, replies } = await life(file, new FakeClock(), 'set a 0 0 1\r\n1\r\nget a\r\n')
@@ -231,7 +231,7 @@ describe('memcache-ts-server -e', () => {
     expect(existsSync(file)).toBe(isSaved)
   })
 
-  it('saves once, however often it is told to end', async () => {
+  it('saves once, even after several signals', async () => {
     const file = newFile()
     const child = spawn(process.execPath, [CLI, '-p', '-1', '-e', file, ...AS_ROOT], {
       stdio: ['ignore', 'pipe', 'inherit'],

@@ -30,17 +30,17 @@ const BAD = plain('foo', 'wrong')
 /** The statuses of the replies to these requests on one connection, in hexadecimal, and whether it was closed. */
 async function statuses(server: MemcachedServer, requests: readonly Buffer[]): Promise<string> {
   const exchange = new Exchange(server)
-  const said: string[] = []
+  const found: string[] = []
   for (const request of requests) {
     if (exchange.closed) break
-    for (const { status } of responses(await exchange.send(request))) said.push(status.toString(16))
+    for (const { status } of responses(await exchange.send(request))) found.push(status.toString(16))
   }
-  if (exchange.closed) said.push('closed')
-  return said.join(' ')
+  if (exchange.closed) found.push('closed')
+  return found.join(' ')
 }
 
 describe('SASL', () => {
-  it('lets nobody do anything without credentials but ask for the version and the mechanisms', async () => {
+  it('refuses all commands without credentials, except for the version and the mechanisms', async () => {
     await using server = new MemcachedServer({ saslPasswordFile })
     for (let opcode = 0; opcode < 256; opcode++) {
       const exchange = new Exchange(server)
@@ -58,7 +58,7 @@ describe('SASL', () => {
     expect(server.stats()).toMatchObject({ curr_items: 0, cmd_get: 0, cmd_set: 0 })
   })
 
-  it('closes what speaks text', async () => {
+  it('closes connections with text requests', async () => {
     await using server = new MemcachedServer({ saslPasswordFile })
     for (const text of ['get a\r\n', 'version\r\n', 'set x 0 0 7\r\nfoo bar\r\n', 'watch\r\n', '\r\n', 'mn\r\n']) {
       const exchange = new Exchange(server)
@@ -158,7 +158,7 @@ describe('SASL', () => {
     )
   })
 
-  it('lets nobody in by whatever else is sent', async () => {
+  it('authenticates by no other request', async () => {
     await using server = new MemcachedServer({ saslPasswordFile })
     const request = fc.oneof(
       fc
@@ -197,7 +197,7 @@ describe('SASL', () => {
     ])
   })
 
-  it('reads the file again when it has changed, and lets nobody in while it cannot be read', async () => {
+  it('reads the file again when it has changed, and accepts no credentials while it cannot be read', async () => {
     const path = join(folder, 'changing')
     const replace = (text: string): void => {
       writeFileSync(`${path}.new`, text)
@@ -227,7 +227,7 @@ describe('SASL', () => {
     for (const text of [settings, lines.join('\n'), inspect(server, { depth: 9 })]) expect(text).not.toContain('quux')
   })
 
-  it('ends the start when the file cannot be read, or another protocol is asked for', () => {
+  it('ends the start if the file cannot be read, or another protocol is chosen', () => {
     const none = join(folder, 'none')
     expect(() => new MemcachedServer({ saslPasswordFile: none })).toThrow(
       `cannot read the SASL password file ${none}: ENOENT`,
@@ -240,7 +240,7 @@ describe('SASL', () => {
     expect(() => new MemcachedServer({ saslPasswordFile, authFile: saslPasswordFile })).toThrow('exclude each other')
   })
 
-  it('is unknown to a server that asks nobody who it is', async () => {
+  it('is an unknown command on a server without authentication', async () => {
     await using server = new MemcachedServer()
     expect(await statuses(server, [packet(Opcode.saslMechanisms), auth(GOOD), step(GOOD), get])).toBe('81 81 81 1')
     expect(await statuses(server, [auth(GOOD, '')])).toBe('4 closed')

@@ -25,7 +25,7 @@ describe('TurnQueue', () => {
     expect(turns.slice(0, GREEDY * 3)).toEqual([...once, ...once, ...once])
   })
 
-  it('goes on behind a turn that throws', async () => {
+  it('continues after a turn that throws', async () => {
     const queue = new TurnQueue()
     const uncaught: unknown[] = []
     const others = process.listeners('uncaughtException')

@@ -1,4 +1,4 @@
-import { escapeBytes, FakeClock, readTranscript, sameAnswer, unescapeBytes } from 'memcache-ts-testing'
+import { escapeBytes, FakeClock, readTranscript, isSameResponse, unescapeBytes } from 'memcache-ts-testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MemcachedServer } from '../src/memcached-server.ts'
 import { packet, responses } from './binary-packets.ts'
@@ -41,7 +41,7 @@ describe.each([
     await server.close()
   })
 
-  it('and leaves the server as TCP does', async () => {
+  it('and has the same effect on the server as by TCP', async () => {
     let count = 0
     const differences: { sent: string; udp: string; tcp: string }[] = []
     await using other = new MemcachedServer({ clock })
@@ -58,7 +58,7 @@ describe.each([
           // With a no-op behind it, so that a request without an answer has one too.
           const { text } = await client.request(request + NOOP)
           const udp = text.endsWith(NOOP_REPLY) ? text.slice(0, -NOOP_REPLY.length) : text
-          const isSame = sameAnswer(escapeBytes(comparable(tcp)), escapeBytes(comparable(udp)))
+          const isSame = isSameResponse(escapeBytes(comparable(tcp)), escapeBytes(comparable(udp)))
           if (!isSame) differences.push({ sent: escaped, udp, tcp: received[index] ?? '' })
         }
       }
@@ -76,7 +76,7 @@ function comparable(answer: string): string {
   return answer.replaceAll(/(VALUE \S+ \d+ \d+ )\d+/g, '$1<cas>').replaceAll(/\bc\d+/g, 'c<cas>')
 }
 
-it('binary requests by UDP have the answers of the recording', async () => {
+it('binary requests by UDP have the recorded responses', async () => {
   await using server = new MemcachedServer({ port: 0, udpPort: 0, clock: new FakeClock() })
   await server.listen()
   await using client = await UdpClient.open(Number(/UDP INET: (\d+)/.exec(server.portLines)![1]))

@@ -44,7 +44,7 @@ describe('UDP', () => {
     expect(await ask('stats\r\n')).toMatch(/^STAT pid [^]*END\r\n$/)
   })
 
-  it('runs binary commands, as the first byte of each datagram says', async () => {
+  it('runs binary commands, by the first byte of each datagram', async () => {
     const ask = async (...packets: Buffer[]): Promise<(number | string)[]> =>
       responses((await client.request(Buffer.concat(packets))).text).flatMap(({ status, value }) => [status, value])
     expect(await ask(packet(Opcode.set, { extras: EXTRAS, key: 'b', value: 'x'.repeat(4000) }))).toEqual([0, ''])
@@ -57,7 +57,7 @@ describe('UDP', () => {
     expect(await ask(packet(Opcode.saslAuth, { key: 'PLAIN', value: '\0a\0b' }))).toEqual([0x81, 'Unknown command'])
   })
 
-  it('answers in datagrams of at most 1400 bytes', async () => {
+  it('responds in datagrams of at most 1400 bytes', async () => {
     const exchange = new Exchange(server)
     for (const length of [1, 1359, 1360, 1361, 2751, 2752, 2753, 100_000, 1_000_000]) {
       const value = 'v'.repeat(length)
@@ -69,7 +69,7 @@ describe('UDP', () => {
     }
   })
 
-  it('says nothing to noreply, to quit, to requests of several datagrams, and to what is no request', async () => {
+  it('sends no reply to noreply, to quit, to requests of several datagrams, and to invalid requests', async () => {
     const binaryReply = Buffer.from(packet(Opcode.noop))
     binaryReply[0] = 0x81
     const silent = [
@@ -89,7 +89,7 @@ describe('UDP', () => {
     expect((await client.request('get quiet\r\n')).text).toBe('VALUE quiet 0 1\r\nx\r\nEND\r\n')
   })
 
-  it('never answers a reply, so that two servers cannot be made to answer each other', async () => {
+  it('never responds to a reply, so that two servers cannot be made to respond to each other', async () => {
     const requests = [
       'get a',
       'version',
@@ -141,7 +141,7 @@ describe('UDP', () => {
     }
   })
 
-  it('refuses what has no end, and replies over 8 MiB', async () => {
+  it('refuses endless replies, and replies over 8 MiB', async () => {
     const exchange = new Exchange(server)
     await exchange.send(`set mb 0 0 1000000\r\n${'x'.repeat(1_000_000)}\r\n`)
     expect((await client.request('watch\r\n')).text).toBe('CLIENT_ERROR not available over UDP\r\n')
@@ -259,7 +259,7 @@ describe('UDP and unverified addresses', () => {
     }
   })
 
-  it('are sent as much as udpReplyMaxBytes says', async () => {
+  it('get replies of up to udpReplyMaxBytes', async () => {
     for (const host of outside) {
       const { server, port } = await listen({ host, udpReplyMaxBytes: 6000 })
       await using client = await UdpClient.open(port, host)
@@ -272,7 +272,7 @@ describe('UDP and unverified addresses', () => {
 })
 
 describe('UDP options', () => {
-  it('is off unless asked for', async () => {
+  it('is off by default', async () => {
     await using server = new MemcachedServer({ port: 0 })
     await server.listen()
     expect(server.portLines).toMatch(/^TCP INET: \d+\n$/)
@@ -293,7 +293,7 @@ describe('UDP options', () => {
     await again.server.close()
   })
 
-  it('speaks only the protocol that is asked for', async () => {
+  it('uses only the chosen protocol', async () => {
     for (const [protocol, other] of [
       ['ascii', packet(Opcode.noop)],
       ['binary', 'mn\r\n'],
@@ -308,7 +308,7 @@ describe('UDP options', () => {
     }
   })
 
-  it('refuses what UDP would go around', () => {
+  it('refuses UDP with options that it would bypass, and invalid combinations', () => {
     for (const option of ['authFile', 'saslPasswordFile', 'unixSocket'] as const) {
       expect(() => new MemcachedServer({ udpPort: 0, [option]: '/dev/null' })).toThrow(
         `udpPort cannot be used with ${option}`,

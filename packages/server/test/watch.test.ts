@@ -28,7 +28,7 @@ async function watch(streams: string, options: MemcachedServerOptions = {}): Pro
 }
 
 describe('watch', () => {
-  it('fetchers: tells every lookup, whatever command it is for', async () => {
+  it('fetchers: reports every lookup, of all commands', async () => {
     await using watched = await watch('')
     const lines = await watched.lines(
       'set a 0 0 3\r\nabc\r\nget a b\r\nmg a\r\ntouch b 0\r\nincr b 1\r\nset old 0 -1 1\r\n1\r\nget old\r\n',
@@ -45,7 +45,7 @@ describe('watch', () => {
     ])
   })
 
-  it('mutations: tells how each storing ended', async () => {
+  it('mutations: reports the result of each store', async () => {
     await using watched = await watch('mutations')
     const lines = await watched.lines(
       'set a 0 100 3\r\nabc\r\nadd a 0 0 1\r\nx\r\nreplace b 0 0 1\r\nx\r\nappend a 0 0 2\r\nde\r\nprepend b 0 0 1\r\nx\r\n' +
@@ -67,7 +67,7 @@ describe('watch', () => {
     ])
   })
 
-  it('deletions, rawcmds: tells what was deleted, and each line as it came', async () => {
+  it('deletions, rawcmds: reports deleted items, and each line as received', async () => {
     await using watched = await watch('deletions rawcmds')
     expect(await watched.lines('set a 0 0 3\r\nabc\r\ndelete a\r\nmd a\r\n')).toEqual([
       'ts=1800000000.500000 gid=2 <4 set a 0 0 3',
@@ -77,7 +77,7 @@ describe('watch', () => {
     ])
   })
 
-  it('evictions: tells of each item that had to go', async () => {
+  it('evictions: reports each evicted item', async () => {
     await using watched = await watch('evictions', { memoryLimitMb: 2, itemMaxBytes: 1024 * 1024 })
     const value = 'x'.repeat(100_000)
     let sets = ''
@@ -87,7 +87,7 @@ describe('watch', () => {
     expect(lines[0]).toMatch(/^ts=\S+ gid=2 type=eviction key=key0 fetch=no ttl=100 la=0 clsid=\d+ size=100000$/)
   })
 
-  it('connevents: tells who comes and goes, and why', async () => {
+  it('connevents: reports new and closed connections, and the reason', async () => {
     await using server = new MemcachedServer({ port: 0 })
     const { port } = await server.listen()
     const watcher = new Exchange(server)
@@ -110,7 +110,7 @@ describe('watch', () => {
     ])
   })
 
-  it('refuses what cannot be watched', async () => {
+  it('refuses unknown watch classes', async () => {
     await using server = new MemcachedServer()
     const exchange = new Exchange(server)
     expect(await exchange.send('watch nothing\r\n')).toBe('ERROR\r\n')
@@ -138,7 +138,7 @@ describe('watch', () => {
     expect(server.stats()['log_worker_written']).toBe(0)
   })
 
-  it('keeps a bounded buffer for a client that does not read, and tells how much it has missed', async () => {
+  it('keeps a bounded buffer for a client that does not read, and reports how much was dropped', async () => {
     await using server = new MemcachedServer({ port: 0, watcherBufferBytes: 8192 })
     const { port } = await server.listen()
     const watcher = connect(port, '127.0.0.1')

@@ -33,7 +33,7 @@ describe('readUntil', () => {
 describe('readLine', () => {
   const print = (script: string) => spawn(process.execPath, ['-e', script], { stdio: ['ignore', 'pipe', 'inherit'] })
 
-  it('returns the first line that matches, in whatever pieces it is printed', async () => {
+  it('returns the first line that matches, printed in any pieces', async () => {
     const child = print(
       `process.stdout.write('a\\nli'); setImmediate(() => console.log('stening on 1\\nlistening on 2'))`,
     )

@@ -62,7 +62,7 @@ export class Memcached extends EventEmitter<MemcachedEvents> {
       failover: remove === true ? 'next' : 'none',
       longKeys: this.#options.keyCompression === false ? 'refuse' : 'hash',
     })
-    reportIssues(this.client, remove === true, (event, details) => this.emit(event, details))
+    reportIssues(this.client, { removes: remove === true }, (event, details) => this.emit(event, details))
   }
 
   /** The servers, as `host:port`. */

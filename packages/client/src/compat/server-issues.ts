@@ -43,7 +43,7 @@ interface ServerLog {
 /** Emits npm memcached's events for a client's servers. */
 export function reportIssues(
   client: MemcachedClient,
-  removes: boolean,
+  { removes }: { readonly removes: boolean },
   emit: (event: keyof MemcachedEvents, details: IssueDetails) => void,
 ): void {
   const logs = new Map<string, ServerLog>()

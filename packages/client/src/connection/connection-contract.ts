@@ -21,6 +21,13 @@ interface Successor {
   adopt(operation: Operation): void
 }
 
+/** Why a connection was given up. */
+export interface Retirement {
+  readonly reason: MemcacheError
+  /** Whether no byte at all was received during a whole timeout. */
+  readonly isSilent: boolean
+}
+
 /** The owner of a connection: it is notified of events, and provides its other connections to the same server. */
 export interface ConnectionObserver {
   connected(): void
@@ -34,7 +41,7 @@ export interface ConnectionObserver {
    * Called when the connection accepts no more operations; it ends when the operations with longer limits are done. The
    * owner replaces it.
    */
-  retired(reason: MemcacheError, isSilent: boolean): void
+  retired(retirement: Retirement): void
   /** Returns another connection that can serve the waiting operations of a connection that could not connect. */
   successor(): Successor | undefined
   /**

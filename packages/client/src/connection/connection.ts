@@ -7,7 +7,7 @@ import {
   MemcacheTimeoutError,
 } from 'memcache-ts-protocol'
 import type { MemcacheError } from 'memcache-ts-protocol'
-import { messageOf, requestError } from '../errors.ts'
+import { asError, messageOf, requestError } from '../errors.ts'
 import { GetBatch } from '../operations/key-list-operation.ts'
 import type { GetCall, GetReading } from '../operations/key-list-operation.ts'
 import type { Protocol, ResponseReader, ResponseSink } from '../protocols/protocol.ts'
@@ -16,7 +16,13 @@ import type { LinesRequest } from '../operations/lines-operation.ts'
 import { PendingOperations } from '../operations/operation.ts'
 import type { Operation } from '../operations/operation.ts'
 import type { ServerAddress } from '../server-address.ts'
-import type { ConnectionObserver, ConnectionOptions, ConnectionState, ConnectionReport } from './connection-contract.ts'
+import type {
+  ConnectionObserver,
+  ConnectionOptions,
+  ConnectionReport,
+  ConnectionState,
+  Retirement,
+} from './connection-contract.ts'
 import { redactorOf } from './credentials.ts'
 import { ConnectAttempt, Retries } from './connect-attempt.ts'
 import type { AttemptHost, FailedAttempt } from './connect-attempt.ts'
@@ -24,9 +30,6 @@ import { DeadlineTimer, Drain, IdleTimer } from './timers.ts'
 import { isFull, VERSION_REQUEST } from './handshake.ts'
 import { HandshakePlan } from './handshake-plan.ts'
 import { isReactionToResponse, isHangUp, Link, responseComes, streamError } from './link.ts'
-
-/** The time that `close` waits for operations without a time limit. */
-const CLOSE_LIMIT_MS = 5000
 
 /**
  * One pipelined connection to one server; `ConnectionState` draws its life. The requests of one turn of the event loop
@@ -51,7 +54,7 @@ export class Connection implements ResponseSink {
   readonly #retries = new Retries(() => this.#open())
   #attempt: ConnectAttempt | undefined
   readonly #plan: HandshakePlan
-  readonly redact: (said: string) => string
+  readonly redact: (text: string) => string
   #isRefused = false
   #closing = false
   readonly #drain = new Drain()
@@ -191,7 +194,7 @@ export class Connection implements ResponseSink {
     if (this.#isAwaited && this.#state !== 'down') {
       const unwatch = this.#pending.watchSignals(() => this.#endDrainUnlessAwaited())
       // Operations end by their limits and signals; an operation without a limit must not delay `close` for ever.
-      await this.#drain.wait(CLOSE_LIMIT_MS, () => this.#pending.isAwaitedForEver(this.#state !== 'ready'))
+      await this.#drain.wait(() => this.#pending.isAwaitedForEver(this.#state !== 'ready'))
       unwatch()
     }
     this.#state = 'closed'
@@ -248,7 +251,7 @@ export class Connection implements ResponseSink {
   /** Tries another handshake on a new stream while operations continue to wait, or marks the connection as down. */
   #connectingFailed({ failure, error, isRefused }: FailedAttempt): void {
     if (!this.#plan.mayTryAnother(failure, error)) {
-      this.#fail(this.#plan.reason ?? error, isRefused)
+      this.#fail(this.#plan.reason ?? error, { isRefused })
       return
     }
     this.#dropLink()
@@ -306,7 +309,7 @@ export class Connection implements ResponseSink {
     this.#dropLink()
     this.#state = 'idle'
     if (this.#closing) this.#failAll(error)
-    else this.#pending.repeatReads(error, isMidResponse)
+    else this.#pending.repeatReads(error, { isMidResponse })
     this.#observer.disconnected(wasAwaited || cause !== undefined ? error : undefined)
     if (this.#state === 'idle' && this.#pending.callers > 0) this.#connect()
   }
@@ -330,7 +333,7 @@ export class Connection implements ResponseSink {
    *
    * @param isRefused whether the server refused this connection alone.
    */
-  #fail(error: MemcacheError, isRefused = false): void {
+  #fail(error: MemcacheError, { isRefused = false } = {}): void {
     if (this.#state === 'closed') return
     const wasDown = this.#state === 'down'
     this.#dropLink()
@@ -363,10 +366,11 @@ export class Connection implements ResponseSink {
    * Retires the connection after a timeout: operations with longer limits continue to wait on it, and new operations
    * use another one.
    */
-  #giveUp({ reason, isSilent }: { readonly reason: MemcacheError; readonly isSilent: boolean }): void {
+  #giveUp(retirement: Retirement): void {
+    const { reason, isSilent } = retirement
     if (this.#isAwaited) {
       this.#closing = true
-      this.#observer.retired(reason, isSilent)
+      this.#observer.retired(retirement)
     } else if (isSilent) {
       this.#fail(reason)
       this.#observer.silent()
@@ -443,7 +447,7 @@ export class Connection implements ResponseSink {
       this.#link?.flush()
     } catch (error) {
       // A custom stream may throw.
-      this.#lost(error instanceof Error ? error : new Error(messageOf(error)))
+      this.#lost(asError(error))
     }
   }
 

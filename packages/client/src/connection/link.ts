@@ -11,6 +11,7 @@ import {
   MemcacheOptionError,
   writeLineEnd,
 } from 'memcache-ts-protocol'
+import { asError } from '../errors.ts'
 import type { ServerAddress } from '../server-address.ts'
 import { tlsConnectOptions, tlsProblem } from './tls.ts'
 
@@ -35,10 +36,8 @@ export interface LinkEvents {
 /** One stream to a server (TCP, TLS, a unix socket, or a custom stream), and the requests that are gathered for it. */
 export class Link {
   /** The buffer that codecs write to; `flush` sends it in one write. */
-  readonly requests = new RequestBuffer()
+  readonly requests: RequestBuffer
   readonly #stream: Duplex
-  /** Whether a write that leaves nothing queued in the stream has been copied by the kernel. */
-  readonly #copiesOnWrite: boolean
   #isEnded = false
 
   /** Opens the stream; host names are resolved each time. Throws the error that `connect` of a custom stream throws. */
@@ -53,19 +52,20 @@ export class Link {
     const gone = (cause?: Error): void => {
       if (!this.#isEnded) events.gone(cause)
     }
-    stream.once('error', gone)
+    // A custom stream may give anything as its error, such as null.
+    stream.once('error', (cause: unknown) => gone(asError(cause)))
     // A second error of a stream that was already given up must not crash the process.
     stream.on('error', () => {})
     stream.once('end', () => gone())
     stream.once('close', () => gone())
     this.#stream = stream
-    this.#copiesOnWrite = address.stream === undefined && tls === undefined
+    this.requests = new RequestBuffer({ copiesOnWrite: address.stream === undefined && tls === undefined })
   }
 
   /** Sends the gathered requests in one write. Throws the error that a custom stream throws. */
   flush(): void {
     const { requests } = this
-    if (!requests.isEmpty && !this.#stream.destroyed) requests.flush(this.#stream, this.#copiesOnWrite)
+    if (!requests.isEmpty && !this.#stream.destroyed) requests.flush(this.#stream)
   }
 
   /** Lets the stream keep the process alive; a custom stream decides that itself. */
@@ -85,10 +85,18 @@ export class Link {
     try {
       if (stream instanceof Socket) stream.destroy()
       // A stream in memory notifies its other end when it ends, but not when it is destroyed.
-      else stream.end(() => stream.destroy())
+      else stream.end(() => destroySafely(stream))
     } catch {
       // A custom stream may throw; it is no longer needed.
     }
+  }
+}
+
+function destroySafely(stream: Duplex): void {
+  try {
+    stream.destroy()
+  } catch {
+    // As in `Link.end`.
   }
 }
 
@@ -100,6 +108,8 @@ function openStream(
   if (address.stream !== undefined) {
     const stream = address.stream.connect()
     if (typeof (stream as Partial<Duplex> | null | undefined)?.on !== 'function') {
+      // No other code handles its rejection.
+      if (types.isPromise(stream)) stream.catch(() => {})
       throw new MemcacheOptionError(`connect() must return a stream, got ${kindOf(stream)}`)
     }
     stream.on('data', (chunk: unknown) => {
@@ -206,6 +216,12 @@ export class RequestBuffer {
   #begunBuffer = this.buffer
   #begunAt = 0
   #begunFrom = 0
+  readonly #copiesOnWrite: boolean
+
+  /** @param stream.copiesOnWrite whether a write that leaves nothing queued in the stream was copied by the kernel. */
+  constructor({ copiesOnWrite }: { readonly copiesOnWrite: boolean }) {
+    this.#copiesOnWrite = copiesOnWrite
+  }
 
   get isEmpty(): boolean {
     return this.at === this.#from && this.#parts.length === 0
@@ -294,18 +310,14 @@ export class RequestBuffer {
     this.#parts = []
   }
 
-  /**
-   * Writes the gathered requests.
-   *
-   * @param copiesOnWrite whether a write that leaves nothing queued in the stream has been copied by the kernel.
-   */
-  flush(stream: Duplex, copiesOnWrite: boolean): void {
+  /** Writes the gathered requests. */
+  flush(stream: Duplex): void {
     const { buffer } = this
     const last = buffer.subarray(this.#from, this.at)
     const parts = this.#parts
     this.clear()
     // Unless the kernel copies the bytes during the write, a copy is written, so that the buffer can be reused.
-    const direct = copiesOnWrite && stream.writableLength === 0
+    const direct = this.#copiesOnWrite && stream.writableLength === 0
     if (parts.length === 0) {
       stream.write(direct ? last : Buffer.from(last))
     } else {

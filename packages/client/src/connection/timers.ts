@@ -98,6 +98,9 @@ export class IdleTimer {
   }
 }
 
+/** The maximum time that callers wait for operations without a time limit. */
+const DRAIN_LIMIT_MS = 5000
+
 /** Callers that wait until no operation is under way on a connection. */
 export class Drain {
   readonly #waiting: (() => void)[] = []
@@ -109,10 +112,10 @@ export class Drain {
    *
    * @param mayEnd whether the limit ends the wait.
    */
-  async wait(limitMs: number, mayEnd: () => boolean): Promise<void> {
+  async wait(mayEnd: () => boolean): Promise<void> {
     const limit = new LongTimer(() => {
       if (mayEnd()) this.end()
-    }, limitMs)
+    }, DRAIN_LIMIT_MS)
     this.isAwaited = true
     await new Promise<void>((resolve) => this.#waiting.push(resolve))
     limit.clear()

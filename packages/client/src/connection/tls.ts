@@ -3,7 +3,7 @@ import { createSecureContext } from 'node:tls'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { types } from 'node:util'
 import { kindOf, MemcacheOptionError, textOption } from 'memcache-ts-protocol'
-import { messageOf } from '../errors.ts'
+import { asError, messageOf } from '../errors.ts'
 import type { ServerAddress } from '../server-address.ts'
 
 /**
@@ -92,7 +92,7 @@ function guarded(check: NonNullable<TlsOptions['checkServerIdentity']>): typeof 
     try {
       return check(...args)
     } catch (error) {
-      return error instanceof Error ? error : new Error(messageOf(error))
+      return asError(error)
     }
   }
 }

@@ -271,7 +271,7 @@ export class PendingOperations {
    *
    * @param isMidResponse whether a part of the first response was received.
    */
-  repeatReads(error: MemcacheError, isMidResponse: boolean): void {
+  repeatReads(error: MemcacheError, { isMidResponse }: { readonly isMidResponse: boolean }): void {
     const { length } = this.#written
     for (let index = 0; index < length; index++) {
       const operation = this.#written.shift()!
@@ -357,7 +357,7 @@ export class PendingOperations {
 
   #timeout({ key, timeoutMs, ambiguous = false }: TimeoutOf): MemcacheTimeoutError {
     const server = this.#server
-    return new MemcacheTimeoutError(`${server} did not answer in ${timeoutMs} ms`, { server, key, ambiguous })
+    return new MemcacheTimeoutError(`${server} did not respond in ${timeoutMs} ms`, { server, key, ambiguous })
   }
 }
 

@@ -126,7 +126,7 @@ function traceOperations(
     const context = message as TracedContext
     const kind = kinds.of(context)
     const span = isSpanWanted({ requireParentSpan })
-      ? tracer.startSpan(kind.spanName, spanOptionsOf(kind, context, queryText))
+      ? tracer.startSpan(kind.spanName, spanOptionsOf(kind, context, { queryText }))
       : undefined
     context[running] = { kind, span, startedAt: performance.now() }
   }
@@ -178,7 +178,11 @@ function createKind(operation: string, server: OperationContext['server']): Oper
 }
 
 /** Returns attributes of a single operation: of its span only, since each value in a metric would be a time series. */
-function spanOptionsOf(kind: OperationKind, { operation, keys }: OperationContext, queryText: boolean): SpanOptions {
+function spanOptionsOf(
+  kind: OperationKind,
+  { operation, keys }: OperationContext,
+  { queryText }: { readonly queryText: boolean },
+): SpanOptions {
   if (!queryText && keys.length < MIN_BATCH) return kind.spanOptions
   const attributes = { ...kind.attributes }
   if (keys.length >= MIN_BATCH) attributes['db.operation.batch.size'] = keys.length

@@ -61,7 +61,7 @@ const LEVELS: Readonly<Record<CompressionAlgorithm, OptionRange>> = { gzip: [1, 
 export function checkCompression(options: CompressionOptions): void {
   checkOptions('compression', options, { names: OPTION_NAMES, hints: HINTS })
   const { algorithm = 'gzip', overBytes = OVER_BYTES, level } = options
-  choiceOption('compression', algorithm, ALGORITHMS)
+  choiceOption('the algorithm of compression', algorithm, ALGORITHMS)
   if (!(typeof overBytes === 'number' && overBytes >= 0)) {
     const got = typeof overBytes === 'number' ? overBytes : kindOf(overBytes)
     throw new MemcacheOptionError(`compression.overBytes must be a number of bytes from 0 on, got ${got}`)

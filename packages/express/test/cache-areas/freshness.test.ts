@@ -17,7 +17,7 @@ describe('Cache-Control of responses', () => {
   scenario('s-maxage over a shorter max-age', says({ 'Cache-Control': 'max-age=1, s-maxage=3600' }, stored))
   scenario('several lines', says({ 'Cache-Control': ['max-age=3600', 's-maxage=1'] }, notStored))
   scenario('directives in any case', says({ 'Cache-Control': 'MaX-aGe=3600' }, stored))
-  scenario('directives that nobody knows', says({ 'Cache-Control': 'foobar, max-age=3600' }, stored))
+  scenario('unknown directives', says({ 'Cache-Control': 'foobar, max-age=3600' }, stored))
   scenario('a number in quotes', says({ 'Cache-Control': 'max-age="3600"' }, stored))
   scenario('leading zeros', says({ 'Cache-Control': 'max-age=003600' }, stored))
   scenario('more than 31 bits', says({ 'Cache-Control': 'max-age=2147483648' }, stored))
@@ -26,7 +26,7 @@ describe('Cache-Control of responses', () => {
     scenario(`max-age=${wrong} is stale`, says({ 'Cache-Control': `max-age=${wrong}` }, notStored))
   }
   scenario('space before = makes another directive', says({ 'Cache-Control': 'max-age =3600' }, notStored))
-  scenario('what is in quotes is no directive', says({ 'Cache-Control': 'a="max-age=3600", max-age=1' }, notStored))
+  scenario('text in quotes is no directive', says({ 'Cache-Control': 'a="max-age=3600", max-age=1' }, notStored))
   scenario('nor behind one', says({ 'Cache-Control': 'max-age=1, a="max-age=3600, max-age=3600"' }, notStored))
   scenario('two that differ are stale', says({ 'Cache-Control': 'max-age=3600, max-age=1' }, notStored))
   scenario('two that are the same are one', says({ 'Cache-Control': 'max-age=3600, max-age=3600' }, stored))
@@ -35,13 +35,13 @@ describe('Cache-Control of responses', () => {
     'a past Expires does not count',
     says({ 'Cache-Control': 'max-age=3600', Expires: inSeconds(-10_000) }, stored),
   )
-  scenario('nor one that is no date', says({ 'Cache-Control': 'max-age=3600', Expires: '0' }, stored))
+  scenario('nor an invalid date', says({ 'Cache-Control': 'max-age=3600', Expires: '0' }, stored))
   scenario(
     'max-age=0 over a future Expires',
     says({ 'Cache-Control': 'max-age=0', Expires: inSeconds(10_000) }, notStored),
   )
   scenario('private', says({ 'Cache-Control': 'private, max-age=3600' }, notStored))
-  scenario('no-store, whatever else', says({ 'Cache-Control': 'No-StOrE, max-age=3600' }, notStored))
+  scenario('no-store beside other directives', says({ 'Cache-Control': 'No-StOrE, max-age=3600' }, notStored))
   scenario('no-cache', says({ 'Cache-Control': 'No-CaChE, max-age=3600' }, notStored))
   scenario(
     'no-cache for a field, and for all',
@@ -69,14 +69,14 @@ describe('Expires', () => {
   scenario('in the past', says({ Expires: inSeconds(-3600), Date: inSeconds(0) }, notStored))
   scenario('now', says({ Expires: inSeconds(0), Date: inSeconds(0) }, notStored))
   scenario('before Date, both ahead', says({ Expires: inSeconds(300), Date: inSeconds(400) }, notStored))
-  scenario('with a Date that is none', says({ Expires: inSeconds(10), Date: 'foo' }, stored))
+  scenario('with an invalid Date', says({ Expires: inSeconds(10), Date: 'foo' }, stored))
   scenario('under Age, Date behind', says({ Expires: inSeconds(10), Date: inSeconds(-10), Age: '25' }, notStored))
   scenario('under Age, Date ahead', says({ Expires: inSeconds(20), Date: inSeconds(10), Age: '15' }, notStored))
   for (const date of [`THU, ${far} GMT`, `Thu, ${far.toUpperCase()} GMT`, `Thu, ${far} gMT`]) {
     scenario(`${date}, in any case`, says({ Expires: date }, stored))
   }
-  scenario('as RFC 850 had it', says({ Expires: 'Thursday, 18-Aug-50 02:01:18 GMT' }, stored))
-  scenario('as asctime has it', says({ Expires: 'Thu Aug 18 02:01:18 2050' }, stored))
+  scenario('in the format of RFC 850', says({ Expires: 'Thursday, 18-Aug-50 02:01:18 GMT' }, stored))
+  scenario('in the format of asctime', says({ Expires: 'Thu Aug 18 02:01:18 2050' }, stored))
   for (const wrong of [
     '0',
     'foo',
@@ -98,7 +98,7 @@ describe('Age', () => {
     { says: { ...about, Age: '30' }, thenSeconds: 3 },
     { ...stored, with: { age: '33' } },
   ])
-  scenario('counts from Date where that is earlier', [
+  scenario('counts from Date if that is earlier', [
     { says: { ...about, Date: inSeconds(-100) }, thenSeconds: 3 },
     { ...stored, with: { age: /^10[34]$/ } },
   ])
@@ -129,7 +129,7 @@ describe('heuristic freshness', () => {
   scenario('a day at most', [{ says: { ...day, 'Last-Modified': inSeconds(-1e8) }, thenSeconds: 86_401 }, notStored])
 })
 
-describe('statuses with a lifetime of their own', () => {
+describe('statuses that are cacheable by default', () => {
   for (const status of [200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 499, 500, 502, 503, 504, 599]) {
     scenario(`${status} is stored`, [
       { ...fresh(), status },
@@ -150,5 +150,5 @@ describe('Pragma', () => {
     fresh(),
     { asks: { Pragma: 'no-cache', 'Cache-Control': 'nothing-to-see-here' }, ...stored },
   ])
-  scenario('with anything else is nothing', [fresh({ Pragma: 'foo' }), { asks: { Pragma: 'foo' }, ...stored }])
+  scenario('with another value has no effect', [fresh({ Pragma: 'foo' }), { asks: { Pragma: 'foo' }, ...stored }])
 })

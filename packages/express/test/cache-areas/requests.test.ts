@@ -28,7 +28,7 @@ describe('Cache-Control of requests', () => {
     { says: { 'Cache-Control': 'max-age=3600', Age: '1800' } },
     { asks: { 'Cache-Control': 'max-age=2000' }, ...stored },
   ])
-  scenario('min-fresh over what is left', [
+  scenario('min-fresh over the remaining time', [
     { says: { 'Cache-Control': 'max-age=1500', Age: '1000' } },
     { asks: { 'Cache-Control': 'min-fresh=1000' }, ...notStored },
   ])
@@ -72,12 +72,16 @@ describe('Authorization', () => {
     const says = { 'Cache-Control': `max-age=3600, ${directive}` }
     scenario(`is stored with ${directive}, for all`, [{ asks, says }, stored, { asks, ...stored }])
   }
-  scenario('revalidates what is for all', [
+  scenario('revalidates a public response', [
     soonStale({ 'Cache-Control': 'max-age=2, public', ETag: '"a"' }),
     { asks, ...fresh({ 'Cache-Control': 'max-age=60, public', ETag: '"a"' }), from: 'etag', text: 'body' },
     stored,
   ])
-  scenario('gets its own answer, where the stored one is for the anonymous', [fresh(), { asks, ...notStored }, stored])
+  scenario('gets its own response if the stored one is for anonymous clients', [
+    fresh(),
+    { asks, ...notStored },
+    stored,
+  ])
 })
 
 describe('keys', () => {
@@ -108,15 +112,15 @@ describe('conditions for the origin', () => {
 })
 
 describe('HEAD', () => {
-  scenario('is answered from a GET, with its fields and its length', [
+  scenario('is served from a GET, with its fields and its length', [
     fresh({ ETag: '"a"' }),
     { method: 'HEAD', ...stored, gets: 200, text: '', with: { etag: '"a"', 'content-length': '4' } },
   ])
-  scenario('is no GET for those who come after', [
+  scenario('does not count as a GET for later requests', [
     { ...fresh(), method: 'HEAD' },
     { ...notStored, text: 'body' },
   ])
-  scenario('goes on as HEAD where the GET is stale', [soonStale(), { method: 'HEAD', from: 'handler', text: '' }])
+  scenario('continues as HEAD if the GET is stale', [soonStale(), { method: 'HEAD', from: 'handler', text: '' }])
 })
 
 describe('Range', () => {
@@ -167,7 +171,7 @@ describe('Range', () => {
     },
     { ...notStored, body: '0123456789', text: '0123456789' },
   ])
-  scenario('206 is not stored either for who has not asked for a part', [
+  scenario('206 is not stored for a request without Range either', [
     { status: 206, says: { 'Cache-Control': 'max-age=3600', 'Content-Range': 'bytes 0-1/10' } },
     notStored,
   ])

@@ -7,8 +7,8 @@ describe('Vary', () => {
   scenario('the same value', [by('Foo', { Foo: '1' }), { asks: { Foo: '1' }, ...stored }])
   scenario('another value', [by('Foo', { Foo: '1' }), { asks: { Foo: '2' }, ...notStored }])
   scenario('no value', [by('Foo', { Foo: '1' }), notStored])
-  scenario('a value where there was none', [by('Foo'), { asks: { Foo: '1' }, ...notStored }])
-  scenario('an empty value is another than none', [by('Foo'), { asks: { Foo: '' }, ...notStored }])
+  scenario('a value, stored without one', [by('Foo'), { asks: { Foo: '1' }, ...notStored }])
+  scenario('an empty value differs from a missing one', [by('Foo'), { asks: { Foo: '' }, ...notStored }])
   scenario('variants live side by side', [
     { ...by('Foo', { Foo: '1' }), body: 'one' },
     { ...by('Foo', { Foo: '2' }), body: 'two', ...notStored },
@@ -94,7 +94,7 @@ describe('stale-if-error', () => {
     { says: { 'Cache-Control': 'max-age=0', ETag: '"a"' }, thenSeconds: 3 },
     { asks: { 'Cache-Control': 'stale-if-error=1' }, status: 500, ...notStored },
   ])
-  scenario('not without being told', [soonStale(), { status: 503, ...notStored }])
+  scenario('not without stale-if-error', [soonStale(), { status: 503, ...notStored }])
   scenario('not for a status under 500', [
     { says: { 'Cache-Control': 'max-age=0, stale-if-error=3600' } },
     { status: 404, ...notStored },
@@ -172,7 +172,7 @@ describe('fields that are stored', () => {
   ]) {
     scenario(`${name} is not`, [fresh({ [name]: '1' }), { ...stored, with: { [name]: undefined } }])
   }
-  scenario('Cache-Status of others is told to the first client alone', [
+  scenario('Cache-Status of other caches is sent to the first client only', [
     {
       ...fresh({ 'Cache-Status': 'origin; hit' }),
       with: { 'cache-status': 'origin; hit, memcache-ts; fwd=uri-miss' },

@@ -4,6 +4,7 @@ import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Shared, SharedMetric, WatchedServers } from 'memcache-ts-server/dashboard'
 import { engineOf } from '../engine/engine.ts'
 import { Memcache } from '../memcache.ts'
+import { requireOptions } from '../option-types.ts'
 import { metricsOf, viewsOf } from './cache-view.ts'
 import type { NamedCaches } from './cache-view.ts'
 import { serversOf } from './client-server.ts'
@@ -80,6 +81,8 @@ interface OpenedSource {
 }
 
 function open({ caches, servers, client }: DashboardOptions): OpenedSource {
+  if (client !== undefined) requireOptions('the option client of the dashboard', client)
+  if (caches !== undefined) requireOptions('the option caches of the dashboard', caches)
   const named = Object.entries(caches === undefined ? {} : caches instanceof Memcache ? { default: caches } : caches)
   for (const [name, cache] of named) {
     if (!(cache instanceof Memcache))

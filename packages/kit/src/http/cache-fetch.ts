@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Ttl } from 'memcache-ts-protocol'
-import { onAbort } from '../engine/engine.ts'
+import { onAbort, reasonOf, throwIfAborted } from '../engine/engine.ts'
 import { FetchContent } from './content/fetch-content.ts'
 import { requireHandler, toHandlerOptions } from './handler-options.ts'
 import type { HandlerOptions } from './handler-options.ts'
@@ -69,14 +69,14 @@ export function cacheFetch<Rest extends readonly unknown[]>(
     const scope = [hostScope(virtual), plainArguments(rest)].filter((part) => part !== undefined).join(' ') || undefined
     const response = new VirtualResponse(virtual.asIncomingMessage, openWebStream)
     const { signal } = request
-    if (signal.aborted) throw signal.reason
+    throwIfAborted(signal)
     const leave = (): void => response.leave()
     response.once('close', onAbort(signal, leave))
     try {
       const unshown = await serve(virtual.asIncomingMessage, response.asServerResponse)
       return unshown ?? toWebResponse(await response.result)
     } catch (error) {
-      throw signal.aborted ? signal.reason : error
+      throw signal.aborted ? reasonOf(signal) : error
     }
 
     /** Handles a request, this one or a background revalidation, on a response. */
@@ -92,8 +92,8 @@ export function cacheFetch<Rest extends readonly unknown[]>(
         ...facts,
         readContent: content.read,
         defer: (work) => response.waitFor(work),
-        dispatch: (made, answer) => {
-          serve(made, answer).catch(() => answer.destroy())
+        dispatch: (copy, target) => {
+          serve(copy, target).catch(() => target.destroy())
         },
       })
       if (isAnswered) return undefined

@@ -52,7 +52,7 @@ export function cacheHandler<
   const cached = (request: Request, response: Response): void => {
     // The compatibility API of node:http2 has all properties that are used here.
     const raw = request as unknown as IncomingMessage
-    const facts = functions.factsOf(request, raw.method, responses.isBackground(raw))
+    const facts = functions.factsOf(request, raw.method, { isBackground: responses.isBackground(raw) })
     if (facts === undefined) {
       handler(request, response)
       return

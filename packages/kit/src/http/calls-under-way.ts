@@ -123,10 +123,6 @@ export class Waiting implements StopSource {
     this.#stop?.removeEventListener(type, listener)
   }
 
-  throwIfAborted(): void {
-    if (this.aborted) throw this.reason
-  }
-
   end(): void {
     if (this.#stop === undefined) return
     clearTimeout(this.#timer)

@@ -3,6 +3,7 @@ import type { IncomingMessage, ServerResponse } from 'node:http'
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
 import { pathOf } from './policy/request-key.ts'
 import { routedPath, urlTags } from './policy/response-tags.ts'
+import type { ResolvedResponseCache } from './response-cache-options.ts'
 
 /** Directories deeper than this are purged together. */
 const MAX_DIRECTORIES = 8
@@ -28,7 +29,10 @@ export function directoryTags(url: string): string[] {
  *
  * @throws MemcacheOptionError if the pattern is invalid, or has wildcards but the responses have no tags for them.
  */
-export function tagsOfPattern(pattern: string, hasWildcards: boolean): string[] {
+export function tagsOfPattern(
+  pattern: string,
+  { hasWildcards }: Pick<ResolvedResponseCache, 'hasWildcards'>,
+): string[] {
   if (typeof pattern !== 'string' || !pattern.startsWith('/') || /[?#]/.test(pattern))
     throw new MemcacheOptionError(
       `purge takes a path without a query, such as '/cities/42' or '/cities/*', got ${JSON.stringify(pattern)}`,
@@ -102,13 +106,13 @@ export function purgeHandler(
       return send(response, { error: 'PURGE only' }, { status: 405, headers: { Allow: 'PURGE' } })
     }
     const { originalUrl } = request as { originalUrl?: string }
-    answer(originalUrl ?? request.url!).catch((error: unknown) => {
+    respond(originalUrl ?? request.url!).catch((error: unknown) => {
       if (error instanceof MemcacheOptionError) send(response, { error: error.message }, { status: 400 })
       else if (next === undefined) send(response, { error: 'purge failed' }, { status: 500 })
       else next(error)
     })
 
-    async function answer(url: string): Promise<void> {
+    async function respond(url: string): Promise<void> {
       if (!(await isAllowed(request))) {
         return send(response, { error: 'not allowed' }, { status: 401, headers: { 'WWW-Authenticate': 'Bearer' } })
       }

@@ -35,9 +35,9 @@ export class RequestFunctions<Request> {
    * Returns the facts of a request; `undefined` if the application's condition excludes it. An unsafe request is never
    * excluded, since it invalidates, and no function is called for it.
    *
-   * @param isBackground whether the cache itself made the request, for a response that was selected before.
+   * @param options.isBackground whether the cache itself made the request, for a response that was selected before.
    */
-  factsOf(request: Request, method: string | undefined, isBackground = false): RequestFacts | undefined {
+  factsOf(request: Request, method: string | undefined, { isBackground = false } = {}): RequestFacts | undefined {
     const { condition, storePost = false } = this.#functions
     const isRead = isReadMethod(method)
     if (!isRead && !(storePost && method === 'POST')) return NO_FACTS

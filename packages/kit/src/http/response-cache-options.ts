@@ -139,9 +139,12 @@ export interface ResolvedResponseCache {
 export function resolveResponseCache(options: ResponseCacheOptions): ResolvedResponseCache {
   const { ttlSeconds, staleSeconds = 0, maxBytes = DEFAULT_MAX_BYTES, ignoreCookies = false } = options
   const { languages, encodings } = options
-  const vary = nameListOption('vary', options.vary ?? [])
+  const vary = nameListOption('vary', options.vary === undefined ? [] : options.vary)
   const hosts = options.hosts === undefined ? undefined : nameListOption('hosts', options.hosts)
-  const targetedFields = nameListOption('targetedFields', options.targetedFields ?? DEFAULT_TARGETED_FIELDS)
+  const targetedFields = nameListOption(
+    'targetedFields',
+    options.targetedFields === undefined ? DEFAULT_TARGETED_FIELDS : options.targetedFields,
+  )
   requireCache('a response cache', options.cache)
   positiveOption('maxBytes', maxBytes)
   const stale = staleSeconds === 0 ? 0 : ttlToSeconds(staleSeconds, 'staleSeconds')
@@ -167,7 +170,7 @@ export function resolveResponseCache(options: ResponseCacheOptions): ResolvedRes
     rules: {
       hosts: hosts === undefined ? undefined : new Set(hosts.map((host) => host.toLowerCase())),
       sortQuery: booleanOption('sortQuery', sortQuery),
-      ignoreQuery: new Set(nameListOption('ignoreQuery', options.ignoreQuery ?? [])),
+      ignoreQuery: new Set(nameListOption('ignoreQuery', options.ignoreQuery === undefined ? [] : options.ignoreQuery)),
       ignoreCookies: ignoredCookies(ignoreCookies),
     },
   }

@@ -1,5 +1,5 @@
 import { STATUS_CODES } from 'node:http'
-import type { IncomingHttpHeaders, IncomingMessage, ServerResponse } from 'node:http'
+import type { IncomingHttpHeaders, IncomingMessage, OutgoingHttpHeader, ServerResponse } from 'node:http'
 import type { Fields } from './fields.ts'
 import { byteRangeOf, byteRangeWithin, contentRangeField } from './policy/byte-ranges.ts'
 import type { ByteRange } from './policy/byte-ranges.ts'
@@ -104,19 +104,26 @@ function selectRange(
 /** Sets the fields of a stored response, with `Age` and `Cache-Status`. */
 export function setStoredFields(
   response: ServerResponse,
-  stored: Pick<StoredResponse, 'fields' | 'removed' | 'receivedMs' | 'lifetimes'>,
+  stored: Pick<StoredResponse, 'fields' | 'appended' | 'removed' | 'receivedMs' | 'lifetimes'>,
   { isKnown, cacheStatus, nowMs }: { isKnown: boolean; cacheStatus: string; nowMs: number },
 ): void {
   for (const name of stored.removed) response.removeHeader(name)
-  const { fields } = stored
+  const { fields, appended } = stored
   for (const name of Object.keys(fields)) {
     if (isKnown && OF_CONTENT.test(name)) continue
-    const value = fields[name]!
+    const rest = appended !== undefined && Object.hasOwn(appended, name) ? appended[name] : undefined
+    const value = rest === undefined ? fields[name]! : behind(response.getHeader(name), rest)
     // A copy: the record is shared by requests, and `appendHeader` adds to the list that was set.
     response.setHeader(name, typeof value === 'string' ? value : [...value])
   }
   response.setHeader('Age', String(Math.floor(ageSeconds(stored, nowMs))))
   response.setHeader('Cache-Status', cacheStatus)
+}
+
+/** Returns a value behind the value that middleware before the cache has set for this client. */
+function behind(first: OutgoingHttpHeader | undefined, rest: string | string[]): string | string[] {
+  if (first === undefined) return rest
+  return typeof rest === 'string' && !Array.isArray(first) ? `${first}, ${rest}` : [first, rest].flat().map(String)
 }
 
 /**

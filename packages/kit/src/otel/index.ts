@@ -68,7 +68,7 @@ export function instrumentMemcache(
   const endMetrics = observe(meterProvider.getMeter(SCOPE), names)
   const tracer = tracerProvider.getTracer(SCOPE)
   const endReads = traceReads(tracer, names, { withKeys, requireParentSpan })
-  const endLoads = traceLoads(tracer, names, withKeys)
+  const endLoads = traceLoads(tracer, names, { withKeys })
   const endClients = instrumentMemcachedClients({
     tracerProvider,
     meterProvider,
@@ -181,7 +181,11 @@ function fail(span: Span, error: unknown): void {
 }
 
 /** Creates a span when a loader has ended, in the context of the call that caused it. */
-function traceLoads(tracer: Tracer, names: ReadonlyMap<Memcache, string>, withKeys: boolean): () => void {
+function traceLoads(
+  tracer: Tracer,
+  names: ReadonlyMap<Memcache, string>,
+  { withKeys }: { readonly withKeys: boolean },
+): () => void {
   const started = (message: LoadMessage, milliseconds: number) => {
     const name = names.get(message.cache as Memcache)
     if (name === undefined || !isSpanWanted({ requireParentSpan: false })) return undefined

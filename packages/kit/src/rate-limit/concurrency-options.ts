@@ -84,7 +84,7 @@ export function resolveConcurrencyOptions(options: ConcurrencyOptions): Resolved
   checkOptions('concurrency', options, { names: CONCURRENCY_OPTIONS, hints: HINTS })
   const { max, name = 'default', waitMs, leaseMs = DEFAULT_LEASE_MS, onCacheDown = 'local', cache } = options
   requireCache('concurrency', cache)
-  const queue = options.queue ?? (waitMs === undefined || waitMs === 0 ? 0 : MAX_QUEUE)
+  const { queue = waitMs === undefined || waitMs === 0 ? 0 : MAX_QUEUE } = options
   wholeNumberIn('max', max, [1, MAX_QUEUE])
   wholeNumberIn('queue', queue, [0, MAX_QUEUE])
   wholeNumberIn('leaseMs', leaseMs, [MIN_LEASE_MS, Number.MAX_SAFE_INTEGER])

@@ -1,7 +1,7 @@
 import { checkOptions, MemcacheLimitError, MemcacheOptionError } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import type { Memcache } from '../memcache.ts'
-import { onAbort, ownKey } from '../engine/engine.ts'
+import { onAbort, ownKey, reasonOf, throwIfAborted } from '../engine/engine.ts'
 import { requireSignal } from '../option-types.ts'
 import { checkWaitMs, resolveConcurrencyOptions } from './concurrency-options.ts'
 import type { AcquireOptions, ConcurrencyOptions, ResolvedConcurrencyOptions } from './concurrency-options.ts'
@@ -117,7 +117,7 @@ export class ConcurrencyLimiter {
       throw new MemcacheOptionError(`the id must be a string, got ${id === null ? 'null' : typeof id}`)
     }
     requireSignal('acquire', signal)
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     const { clock } = this.#opened()
     const room = this.#room(id)
     const token = ConcurrencyRoom.token()
@@ -144,7 +144,7 @@ export class ConcurrencyLimiter {
           ),
       }
       if (signal !== undefined) {
-        const abort = (): void => giveUp(() => reject(signal.reason))
+        const abort = (): void => giveUp(() => reject(reasonOf(signal)))
         cleanups.push(onAbort(signal, abort))
       }
       if (waitMs > 0 && waitMs < Infinity) {

@@ -1,4 +1,5 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
+import { describeValue } from '../option-types.ts'
 
 const MARK_BITS = 4n
 const COUNTED_BITS = 64n - MARK_BITS
@@ -56,7 +57,7 @@ export class CounterLayout {
     for (const milliseconds of [windowMs, maxAheadMs]) {
       if (Number.isSafeInteger(milliseconds) && milliseconds >= 1) continue
       throw new MemcacheOptionError(
-        `windowMs must be a whole number of milliseconds greater than 0, got ${String(milliseconds)}`,
+        `windowMs must be a whole number of milliseconds greater than 0, got ${describeValue(milliseconds)}`,
       )
     }
     this.windowMs = windowMs

@@ -2,7 +2,7 @@ import { checkOptions, MemcacheLimitError, MemcacheOptionError } from 'memcache-
 import { requireType } from '../option-types.ts'
 import { ConcurrencyLimiter } from './concurrency.ts'
 import { checkWaitMs } from './concurrency-options.ts'
-import { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from './rate-limiter-options.ts'
+import { checkCost, RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS, wholeNumber } from './rate-limiter-options.ts'
 import type { RateLimiterOptions } from './rate-limiter-options.ts'
 import { RateLimiter } from './rate-limiter.ts'
 
@@ -55,6 +55,11 @@ export function limited<Args extends readonly unknown[], Result>(
   checkOptions('limited', options, { names: LIMITED_OPTIONS, hints: HINTS })
   const { key, cost = 1, waitMs = Infinity, maxConcurrent, leaseMs, ...limits } = options
   requireType('limited', 'function', { key })
+  if (typeof cost !== 'function') checkCost(cost)
+  if (maxConcurrent !== undefined) wholeNumber('maxConcurrent', maxConcurrent)
+  else if (leaseMs !== undefined) {
+    throw new MemcacheOptionError('limited: leaseMs works only with maxConcurrent, whose slots it is for')
+  }
   checkWaitMs(waitMs)
   const limiter = new RateLimiter({ algorithm: 'gcra', ...limits })
   const { cache, onCacheDown } = limits

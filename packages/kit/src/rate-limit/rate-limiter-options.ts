@@ -133,6 +133,12 @@ export function wholeNumber(name: string, value: unknown): void {
   }
 }
 
+/** Checks what a call costs. @throws MemcacheOptionError if it cannot be counted. */
+export function checkCost(cost: unknown): void {
+  if (Number.isSafeInteger(cost) && (cost as number) >= 0) return
+  throw new MemcacheOptionError(`cost must be a whole number of at least 0, got ${describeValue(cost)}`)
+}
+
 /**
  * Checks an amount.
  *

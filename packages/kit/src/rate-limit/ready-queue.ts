@@ -1,6 +1,6 @@
 import { checkOptions, MAX_TIMER_MS, MemcacheOptionError, systemClock } from 'memcache-ts-protocol'
 import type { Clock } from 'memcache-ts-protocol'
-import { onAbort } from '../engine/engine.ts'
+import { onAbort, reasonOf, throwIfAborted } from '../engine/engine.ts'
 import { describeValue, requireSignal } from '../option-types.ts'
 import { WindowResult } from './rate-limit-result.ts'
 import type { RateLimitResult } from './rate-limit-result.ts'
@@ -62,14 +62,14 @@ export class ReadyQueue {
       throw new MemcacheOptionError(`waitMs must be a number of milliseconds, at least 0, got ${describeValue(waitMs)}`)
     }
     requireSignal('blockUntilReady', signal)
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     return new Promise((resolve, reject) => {
       const deadlineMs = clock.nowMs() + waitMs
       const waiter: Waiter = { cost, deadlineMs, resolve, reject, cleanups: [] }
       const queue = this.#queues.get(id) ?? { waiters: [], wake: undefined, denial: undefined }
       queue.waiters.push(waiter)
       if (signal !== undefined) {
-        const abort = (): void => this.#leave(queue, waiter, () => reject(signal.reason))
+        const abort = (): void => this.#leave(queue, waiter, () => reject(reasonOf(signal)))
         waiter.cleanups.push(onAbort(signal, abort))
       }
       if (queue.waiters.length > 1) {

@@ -1,5 +1,5 @@
 import { checkOptions, MemcacheOptionError } from 'memcache-ts-protocol'
-import { requireOptions } from '../option-types.ts'
+import { describeValue, requireOptions } from '../option-types.ts'
 import { checkIpv6Subnet } from './ip-key.ts'
 import type { QuotaUnit, RateLimitHeaderFormat } from './rate-limit-headers.ts'
 import { RATE_LIMITER_HINTS, RATE_LIMITER_OPTIONS } from './rate-limiter-options.ts'
@@ -108,7 +108,7 @@ export function checkRequestValues(options: RequestValues, owner?: string): void
   const { cost, skip, requestWasSuccessful, skipSuccessfulRequests, skipFailedRequests, ipv6Subnet } = options
   if (cost !== undefined && typeof cost !== 'function' && !(Number.isSafeInteger(cost) && cost >= 0)) {
     throw new MemcacheOptionError(
-      `${label}cost must be a whole number of at least 0, or a function of the request, got ${String(cost)}`,
+      `${label}cost must be a whole number of at least 0, or a function of the request, got ${describeValue(cost)}`,
     )
   }
   requireFunctions({ skip, requestWasSuccessful }, label)

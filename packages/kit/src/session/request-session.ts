@@ -21,9 +21,8 @@ import type {
   StoredData,
 } from './session.ts'
 import { textOf } from './session-codec.ts'
-import { PendingWrites, STEPS } from './session-writes.ts'
+import { always, explained, never, NO_CALLER, PendingWrites, STEPS } from './session-writes.ts'
 import type { WriteCaller, WriteKind } from './session-writes.ts'
-import type { SessionStep } from './session-errors.ts'
 
 /**
  * The session of one request, from its cookie to the last write, in any framework. It decides what to store and which
@@ -148,7 +147,7 @@ export class RequestSession implements SessionActions {
   reload(session: Session, callback: Callback): void {
     const { holder } = this
     loadInto(holder, session.id, (cause) => {
-      const error = this.#explained(cause, 'read')
+      const error = explained(this.#settings, cause, 'read')
       if (!isError(error)) {
         const loaded = holder.session
         this.#expose()
@@ -186,7 +185,7 @@ export class RequestSession implements SessionActions {
     return this.#locks.take(id, {
       acquire: () =>
         store.lock(id, options).catch((error: unknown) => {
-          throw this.#explained(error, 'locked')
+          throw explained(this.#settings, error, 'locked')
         }),
       // Other requests do not know a session that was not stored yet.
       reload: () =>
@@ -407,12 +406,6 @@ export class RequestSession implements SessionActions {
     done()
   }
 
-  /** Returns the error that the application receives. Errors of another kind of store are returned as they are. */
-  #explained(error: unknown, step: SessionStep): unknown {
-    const { down } = this.#settings
-    return down === undefined || !isError(error) ? error : down.explain(error, step)
-  }
-
   /**
    * Returns whether data has no cookie, so that another program must have stored it. With another kind of store that is
    * an error, as in express-session.
@@ -461,7 +454,7 @@ export class RequestSession implements SessionActions {
       start: (done) =>
         start((cause) => {
           if (kind === 'save') this.#hasFailed = isError(cause)
-          done(this.#explained(cause, STEPS[kind]))
+          done(explained(this.#settings, cause, STEPS[kind]))
         }),
       callback,
       isAttended: callback === undefined || this.#isSavingAtEnd ? never : isAttended,
@@ -504,8 +497,3 @@ export class RequestSession implements SessionActions {
     return this.#originalId !== session.id || this.#originalText !== textOf(session)
   }
 }
-
-const always = (): boolean => true
-const never = (): boolean => false
-/** For writes that the application has not requested: every failure is reported to the response. */
-const NO_CALLER: WriteCaller = { callback: undefined, isAttended: always }

@@ -123,3 +123,18 @@ export function lifetimeOf(lifetime: Ttl | LifetimeOf, session: SessionData | st
   if (typeof lifetime !== 'function') return lifetime
   return lifetime(typeof session === 'string' ? (JSON.parse(session) as SessionData) : session)
 }
+
+/** A session to be written. */
+export interface NewState {
+  readonly id: string
+  /** The session as its request has it. */
+  readonly data: SessionData
+  readonly lifetime: Ttl | LifetimeOf
+}
+
+/** A session after a write: as its request has seen it, and as it is stored. */
+export interface StoredTexts {
+  readonly seen: string
+  readonly stored: string
+  readonly casUnique: bigint
+}

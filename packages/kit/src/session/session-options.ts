@@ -3,7 +3,7 @@ import { types } from 'node:util'
 import { checkOptions, kindOf, MemcacheOptionError } from 'memcache-ts-protocol'
 import { getDefaultMemcache } from '../default-memcache.ts'
 import { engineOf } from '../engine/engine.ts'
-import { describeValue, requireOptions } from '../option-types.ts'
+import { describeValue, requireOptions, requireType } from '../option-types.ts'
 import { CacheDown } from './cache-down.ts'
 import type { OnCacheDown } from './cache-down.ts'
 import { Cookie } from './cookie.ts'
@@ -40,7 +40,7 @@ export interface SessionOptions<Request> extends Omit<MemcacheStoreOptions, 'coo
   saveUninitialized?: boolean | undefined
   /** The effect of `request.session = null`: `destroy` the stored session, or `keep` it. Default `keep`. */
   unset?: 'destroy' | 'keep' | undefined
-  /** The behaviour of requests while memcached does not answer. Default `error`. */
+  /** The behaviour of requests while memcached does not respond. Default `error`. */
   onCacheDown?: OnCacheDown | undefined
   /** Returns whether a request gets no session, such as a health check or an asset. Default: every request gets one. */
   skip?: ((request: Request) => boolean) | undefined
@@ -121,7 +121,8 @@ export function sessionSettings<Request>(
   { givesPromises }: { readonly givesPromises: boolean },
 ): SessionSettings<Request> {
   checkOptions(owner, options, { names: OPTION_NAMES, hints: HINTS })
-  const { cache, genid, unset, onCacheDown = 'error', skip } = options
+  const { cache, genid, unset, onCacheDown = 'error', skip, proxy, resave, rolling, saveUninitialized } = options
+  requireType(owner, 'boolean', { proxy, resave, rolling, saveUninitialized })
   if (genid !== undefined && typeof genid !== 'function')
     throw new MemcacheOptionError(
       'genid option must be a function that returns an id: genid: (request) => crypto.randomUUID()',
@@ -148,10 +149,10 @@ export function sessionSettings<Request>(
     store,
     cookie: sessionCookie(options.cookie),
     genid: genid ?? generateId,
-    proxy: options.proxy,
-    resave: options.resave ?? false,
-    rolling: options.rolling ?? false,
-    saveUninitialized: options.saveUninitialized ?? false,
+    proxy,
+    resave: resave ?? false,
+    rolling: rolling ?? false,
+    saveUninitialized: saveUninitialized ?? false,
     unsetDestroys: unset === 'destroy',
     givesPromises,
     skip,

@@ -13,7 +13,16 @@ import { CONFLICT, isDown, keyless, tooManyWriters, withoutKey } from './session
 import { SessionGenerations } from './session-generations.ts'
 import { SessionIndex, Turns } from './session-index.ts'
 import { casOfUndecodable, DESTROYED, fetchItem, foundIn, lifetimeOf, UNDECODABLE, UNREADABLE } from './session-item.ts'
-import type { Found, FoundSession, LifetimeOf, Place, Retirement, SessionSnapshot } from './session-item.ts'
+import type {
+  Found,
+  FoundSession,
+  LifetimeOf,
+  NewState,
+  Place,
+  Retirement,
+  SessionSnapshot,
+  StoredTexts,
+} from './session-item.ts'
 import { SessionLocks } from './session-locks.ts'
 import { differsAsJson, mergeSessions } from './session-merge.ts'
 import type { HasChanged, SessionData } from './session-merge.ts'
@@ -44,27 +53,12 @@ export interface SessionRepositoryOptions {
   hasChanged?: HasChanged | undefined
 }
 
-/** A session to be written. */
-interface NewState {
-  readonly id: string
-  /** The session as its request has it. */
-  readonly data: SessionData
-  readonly lifetime: Ttl | LifetimeOf
-}
-
 /** A write of a request, with the state that the request had read before. */
 interface Change extends NewState {
   readonly text: string
   /** This text, merged with the changes of other requests that were known when the session was read. */
   readonly wanted: string
   readonly base: SessionSnapshot
-}
-
-/** A session after a write: as its request has seen it, and as it is stored. */
-interface StoredTexts {
-  readonly seen: string
-  readonly stored: string
-  readonly casUnique: bigint
 }
 
 /** The resources of a repository, opened at its first use. */

@@ -1,3 +1,4 @@
+import type { CacheDown } from './cache-down.ts'
 import type { SessionStep } from './session-errors.ts'
 import { isError } from './session.ts'
 import type { Callback } from './session.ts'
@@ -18,6 +19,11 @@ export interface WriteCaller {
   /** Returns whether the caller handles a failure. */
   readonly isAttended: () => boolean
 }
+
+export const always = (): boolean => true
+export const never = (): boolean => false
+/** For writes that the application has not requested: every failure is reported to the response. */
+export const NO_CALLER: WriteCaller = { callback: undefined, isAttended: always }
 
 /** A pending write, or one that has failed without its caller handling the error. */
 interface PendingWrite {
@@ -117,4 +123,13 @@ export function warnOfLoss(error: unknown): void {
 
 async function allDone(outcomes: readonly Promise<unknown>[]): Promise<void> {
   for (const outcome of await Promise.allSettled(outcomes)) if (outcome.status === 'rejected') throw outcome.reason
+}
+
+/** Returns the error that the application receives. Errors of another kind of store are returned as they are. */
+export function explained(
+  { down }: { readonly down: CacheDown | undefined },
+  error: unknown,
+  step: SessionStep,
+): unknown {
+  return down === undefined || !isError(error) ? error : down.explain(error, step)
 }

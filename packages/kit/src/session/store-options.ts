@@ -2,7 +2,7 @@ import { types } from 'node:util'
 import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
-import { describeValue, requireCache } from '../option-types.ts'
+import { describeValue, requireCache, requireOptions } from '../option-types.ts'
 import type { CookieOptions } from './cookie.ts'
 import type { EncryptionKey } from './session-encryption.ts'
 import type { StoredData } from './session.ts'
@@ -81,9 +81,11 @@ export function resolveStoreOptions(options: MemcacheStoreOptions): ResolvedStor
   checkOptions('MemcacheStore', options, { names: STORE_OPTIONS, hints: STORE_HINTS })
   requireCache('MemcacheStore', options.cache)
   const { cookie, touchAfterSeconds = 0, maxLifetimeSeconds = Infinity, userId, encryptionKeys, cache } = options
-  const ttlSeconds = Math.ceil(ttlToSeconds(options.ttlSeconds ?? DEFAULT_TTL_SECONDS))
+  const { ttlSeconds: given = DEFAULT_TTL_SECONDS } = options
+  const ttlSeconds = Math.ceil(ttlToSeconds(given))
   if (ttlSeconds === Infinity)
     throw new MemcacheOptionError('ttlSeconds must be finite, since a session must end: give it a number of seconds')
+  if (cookie !== undefined) requireOptions('MemcacheStore: cookie', cookie)
   const maxAge = cookie?.maxAge
   const maxAgeMs = typeof maxAge === 'number' && maxAge > 0 ? maxAge : undefined
   const usualSeconds = maxAgeMs === undefined ? ttlSeconds : maxAgeMs / 1000
@@ -101,7 +103,7 @@ export function resolveStoreOptions(options: MemcacheStoreOptions): ResolvedStor
     ttlSeconds,
     maxAgeMs,
     touchAfterSeconds,
-    maxLifetimeSeconds: ttlToSeconds(maxLifetimeSeconds),
+    maxLifetimeSeconds: ttlToSeconds(maxLifetimeSeconds, 'maxLifetimeSeconds'),
     userId,
     cache,
     ...(Object.hasOwn(options, 'encryptionKeys') && {

@@ -26,6 +26,11 @@ export interface TestMemcache extends AsyncDisposable {
   close(): Promise<void>
 }
 
+/** Returns the loading options without jitter by default; invalid ones are left as they are, for `memcache` to refuse. */
+function withoutJitter(loading: MemcacheOptions['loading'] = {}): MemcacheOptions['loading'] {
+  return Object.prototype.toString.call(loading) === '[object Object]' ? { jitter: 0, ...loading } : loading
+}
+
 /** Long, since the server is in this process: only a paused server does not respond in time, even on a busy machine. */
 const TIMEOUT_MS = 1000
 
@@ -52,7 +57,7 @@ export async function testMemcache(options: TestMemcacheOptions = {}): Promise<T
     timeoutMs: TIMEOUT_MS,
     logger: false,
     ...own,
-    loading: { jitter: 0, ...loading },
+    loading: withoutJitter(loading),
     servers: server.servers,
     clock,
   })

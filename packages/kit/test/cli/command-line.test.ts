@@ -140,7 +140,7 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
     }
   })
 
-  it('measures throughput and latency, and leaves nothing that does not expire', async () => {
+  it('measures throughput and latency, and stores nothing that does not expire', async () => {
     const report = await run('bench', '--seconds', '0.2', '--callers', '5', '--keys', '50', '--json')
     expect(report.status).toBe(0)
     const [figures] = report.json as [Record<string, number>]
@@ -152,7 +152,7 @@ function commandsOn(launch: () => Promise<LaunchedServer>): void {
     expect((await run('bench', '--seconds', '0.1', '--keys', '5')).output).toMatch(/p99.9/)
   })
 
-  it('prints the five figures as many times as the option says', async () => {
+  it('prints the five figures as many times as requested', async () => {
     const report = await run('top', '--interval-seconds', '0.05', '--count', '2', '--json')
     expect(report.json).toHaveLength(2)
     expect(report.json[1]).toMatchObject([{ server: server.address, up: true, limitBytes: 64 * 1024 * 1024 }])

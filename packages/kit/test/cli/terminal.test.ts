@@ -89,7 +89,7 @@ describeWithCommand(
       expect(session.text).toContain('\u001b[?25h')
     })
 
-    it('flush asks for confirmation, and does nothing unless the input is "flush"', async () => {
+    it('flush requires a confirmation, and does nothing unless the input is "flush"', async () => {
       await using server = await launchServer()
       await using client = new MemcachedClient({ servers: server.address, timeoutMs: 20_000 })
       await client.set('k', 'v')

@@ -305,7 +305,7 @@ describe('the middleware', () => {
     expect([answer.status, answer.headers.get('location')]).toEqual([302, location])
   })
 
-  it('leaves other paths to the application', async () => {
+  it('passes other paths to the application', async () => {
     await using test = await openCache()
     await using mounted = await mount(dashboard({ caches: test.cache }), '/admin')
     const answer = await fetch(`${mounted.origin}/admin/other`)
@@ -352,7 +352,7 @@ describe('memcache-ts dashboard', () => {
     expect((await exited)[0]).toBe(0)
   })
 
-  it('does not start where others reach it without a token', async () => {
+  it('does not start without a token if other machines can reach it', async () => {
     const { MEMCACHE_DASHBOARD_TOKEN: _, ...env } = process.env
     const { status, stderr } = spawnSync(process.execPath, [CLI, 'dashboard', '--listen', '0.0.0.0:0'], {
       env,

@@ -119,6 +119,6 @@ function checkProxy(request: LimitedRequest, address: string | undefined): void 
   new Logger('RateLimit').warn(
     trustsAll
       ? "every proxy is trusted, so a client can send any address in X-Forwarded-For and evade its limits: set the number of your proxies, app.set('trust proxy', 1)"
-      : "a request came through a proxy that is not trusted: all clients count as one. Write app.set('trust proxy', 1), or new FastifyAdapter({ trustProxy: 1 })",
+      : "a request came through a proxy that is not trusted: all clients count as one. Write app.set('trust proxy', 1), or new FastifyAdapter({ trustProxy: '10.0.0.1' }) with the address of the proxy",
   )
 }

@@ -1,7 +1,7 @@
 import type { ServerResponse } from 'node:http'
 import type { ExecutionContext } from '@nestjs/common'
 import { MemcacheOptionError } from 'memcache-ts'
-import { checkOptions, requireCacheChoice, requireOptions } from 'memcache-ts/adapter'
+import { checkOptions, kindOf, requireCacheChoice, requireOptions } from 'memcache-ts/adapter'
 import { checkRequestValues, RATE_LIMITER_HINTS, REQUEST_RATE_LIMIT_OPTIONS } from 'memcache-ts/rate-limit'
 import type { QuotaUnit, RateLimitHeaderFormat, RequestLimiterOptions } from 'memcache-ts/rate-limit'
 import { INJECTED_CACHE } from '../injection/injected-source.ts'
@@ -77,6 +77,8 @@ export function checkRateLimitOptions(owner: string, options: RateLimitOptions):
   requireCacheChoice(owner, INJECTED_CACHE, options.cache)
   const { key = 'ip' } = options
   if (typeof key !== 'function' && key !== 'ip' && key !== 'user') {
-    throw new MemcacheOptionError(`${owner}: key must be 'ip', 'user' or a function, got '${String(key)}'`)
+    throw new MemcacheOptionError(
+      `${owner}: key must be 'ip', 'user' or a function, got ${typeof key === 'string' ? `'${key as string}'` : kindOf(key)}`,
+    )
   }
 }

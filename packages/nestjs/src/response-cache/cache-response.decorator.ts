@@ -86,7 +86,7 @@ function interceptorFor(
       if (exchange === undefined) return next.handle()
       this.#responses ??= open(cache)
       const isBackground = this.#responses.isBackground(exchange.request)
-      const facts = functions.factsOf(request, exchange.request.method, isBackground)
+      const facts = functions.factsOf(request, exchange.request.method, { isBackground })
       if (facts === undefined) return next.handle()
       const isAnswered = await this.#responses.answer({
         ...exchange,

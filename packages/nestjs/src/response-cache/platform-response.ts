@@ -1,6 +1,6 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { HttpServer } from '@nestjs/common'
-import { trustsExpressProxy } from 'memcache-ts/http'
+import { trustsExpressProxy, trustsFastifyProxy } from 'memcache-ts/http'
 import type { HttpExchange } from 'memcache-ts/http'
 import { Observable } from 'rxjs'
 import type { Subscriber } from 'rxjs'
@@ -55,9 +55,8 @@ export function platformExchange(
       for (const [name, value] of Object.entries(reply.getHeaders())) {
         if (value !== undefined) reply.raw.setHeader(name, value)
       }
-      const dispatch: HttpExchange['dispatch'] = (made, answer) => app.routing(made, answer)
-      // Fastify knows the addresses of the proxies if it trusts them.
-      const trustsProxy = request.ips !== undefined
+      const dispatch: HttpExchange['dispatch'] = (copy, target) => app.routing(copy, target)
+      const trustsProxy = trustsFastifyProxy(request as AnyRequest & { raw: IncomingMessage })
       const sent = (): void => {
         reply.hijack()
         silence(reply, reply.raw)
@@ -72,9 +71,9 @@ export function platformExchange(
 }
 
 /**
- * Tells whether Fastify's hooks are at work on a reply: from when the handler has sent it until its head is written. A
- * session plugin then looks at the session of each request, which says nothing about the handler. What writes a stream
- * is the handler's again.
+ * Returns a function that returns whether Fastify's hooks are processing a reply: after the handler has sent it, until
+ * its head is written. A session plugin then reads the session of each request, which does not mean that the handler
+ * uses it. While a stream is written, the handler runs again.
  */
 function hooksOf(reply: Reply): () => boolean {
   let isSent = false

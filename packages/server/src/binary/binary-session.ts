@@ -215,7 +215,7 @@ export class BinarySession implements Session, BinaryRequestHandler {
         return this.#delete(packet)
       case Opcode.increment:
       case Opcode.decrement:
-        return this.#add(packet, opcode === Opcode.increment)
+        return this.#add(packet, opcode)
       case Opcode.flush:
         return this.#flush(packet)
       case Opcode.noop:
@@ -306,7 +306,9 @@ export class BinarySession implements Session, BinaryRequestHandler {
     }
   }
 
-  #add(packet: BinaryRequest, increments: boolean): void {
+  /** @param opcode the opcode of the packet, as the one that is not quiet. */
+  #add(packet: BinaryRequest, opcode: number): void {
+    const increments = opcode === Opcode.increment
     const { store, counters } = this.#context
     const { buffer, extrasStart } = packet
     const delta = this.#request.delta

@@ -34,7 +34,7 @@ export function findItem(context: CommandContext, request: Request): number {
 
 /** Counts a fetch; the item is 0 for a miss. */
 export function countGet({ store, counters, prefixes }: CommandContext, request: Request, item: number): void {
-  if (prefixes.enabled) prefixes.get(request, item !== 0)
+  if (prefixes.enabled) prefixes.get(request, item === 0 ? 'miss' : 'hit')
   counters.cmdGet++
   if (item === 0) counters.getMisses++
   else store.statistics.hits[store.listOf(item)]!++
@@ -42,7 +42,7 @@ export function countGet({ store, counters, prefixes }: CommandContext, request:
 
 /** Counts a fetch that also sets the lifetime: as a touch and not as a get, as in memcached. */
 export function countTouch({ store, counters, prefixes }: CommandContext, request: Request, item: number): void {
-  if (prefixes.enabled) prefixes.get(request, item !== 0)
+  if (prefixes.enabled) prefixes.get(request, item === 0 ? 'miss' : 'hit')
   counters.cmdTouch++
   if (item === 0) counters.touchMisses++
   else counters.touchHits[store.classOf(item)]!++

@@ -34,7 +34,7 @@ export interface KeyPrefixes {
 export async function readKeyPrefixes(
   server: WatchedServer,
   slabs: readonly SlabFigures[],
-  countsPrefixes: boolean,
+  { countsPrefixes }: { readonly countsPrefixes: boolean },
 ): Promise<KeyPrefixes> {
   try {
     return countsPrefixes ? await counted(server) : await sampled(server, slabs)

@@ -55,7 +55,7 @@ export function readDashboardAddress(text: string): { host: string; port: number
  * @throws MemcacheOptionError that says what to do.
  */
 export function checkDashboardAccess(host: string, token: string | undefined): void {
-  if (token !== undefined && !/^[\x21-\x7e]{8,}$/.test(token)) {
+  if (token !== undefined && !(typeof token === 'string' && /^[\x21-\x7e]{8,}$/.test(token))) {
     throw new MemcacheOptionError(
       "the dashboard's token must have at least 8 characters, without spaces: use a random one, such as from `openssl rand -hex 16`",
     )

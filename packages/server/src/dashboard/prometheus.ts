@@ -31,18 +31,16 @@ export interface SharedMetric {
 
 /**
  * Returns the metrics of servers in Prometheus's text format, with the names, types and labels of memcached_exporter.
- *
- * @param isLabelled whether each sample has the label `server`, as several servers in one response need it.
+ * With several servers, each sample has the label `server`.
  */
 export async function metricsText(
   servers: readonly WatchedServer[],
-  isLabelled: boolean,
   shared: readonly SharedMetric[] = [],
 ): Promise<string> {
   const exposition = new Exposition()
   const read = await Promise.all(servers.map((server) => readForMetrics(server)))
   for (const [index, statistics] of read.entries()) {
-    const labels: Labels = isLabelled ? { server: servers[index]!.name } : {}
+    const labels: Labels = servers.length > 1 ? { server: servers[index]!.name } : {}
     addServer(exposition, statistics, labels)
   }
   for (const { name, type, help, samples } of shared) {

@@ -17,14 +17,18 @@ export async function readBody(request: IncomingMessage): Promise<BodyFields> {
     throw new HttpProblem(415, 'send JSON, with Content-Type: application/json')
   }
   const { body } = request as { body?: unknown }
-  const parsed = request.readableEnded && body !== undefined ? body : parse(await readText(request), isForm)
+  const parsed =
+    request.readableEnded && body !== undefined ? body : (isForm ? parseForm : parseJson)(await readText(request))
   if (typeof parsed !== 'object' || parsed === null) throw new HttpProblem(400, 'the body must be a JSON object')
   const fields = Object.entries(parsed).filter((entry): entry is [string, string] => typeof entry[1] === 'string')
   return { ...Object.fromEntries(fields), ...(isForm ? { form: 'form' } : {}) }
 }
 
-function parse(text: string, isForm: boolean): unknown {
-  if (isForm) return Object.fromEntries(new URLSearchParams(text))
+function parseForm(text: string): unknown {
+  return Object.fromEntries(new URLSearchParams(text))
+}
+
+function parseJson(text: string): unknown {
   try {
     return JSON.parse(text)
   } catch {

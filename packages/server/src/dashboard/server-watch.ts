@@ -175,7 +175,9 @@ export class ServerWatch {
     this.#isReadingPrefixes = true
     try {
       const settings = await optional(this.server, 'settings')
-      this.#prefixes = await readKeyPrefixes(this.server, this.#slabs, countsPrefixes(settings))
+      this.#prefixes = await readKeyPrefixes(this.server, this.#slabs, {
+        countsPrefixes: countsPrefixes(settings),
+      })
     } finally {
       this.#isReadingPrefixes = false
       // The read that was running may have opened a connection again.

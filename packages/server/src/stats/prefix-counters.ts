@@ -18,16 +18,16 @@ export class PrefixCounters {
   readonly delimiter: string
   readonly #counts = new Map<string, PrefixCounts>()
 
-  constructor(delimiter: string, enabled: boolean) {
+  constructor(delimiter: string, { enabled }: { readonly enabled: boolean }) {
     this.delimiter = delimiter
     this.enabled = enabled
   }
 
-  get(request: Request, hit: boolean): void {
+  get(request: Request, outcome: 'hit' | 'miss'): void {
     const counts = this.#of(request)
     if (counts === undefined) return
     counts.gets++
-    if (hit) counts.hits++
+    if (outcome === 'hit') counts.hits++
   }
 
   set(request: Request): void {

@@ -1,4 +1,4 @@
-import { checkOptions, MemcacheOptionError, rangeOption } from 'memcache-ts-protocol'
+import { checkOptions, kindOf, MemcacheOptionError, rangeOption } from 'memcache-ts-protocol'
 
 /** Options of TLS: the `ssl_` words of `-o` (memcached's doc/tls.txt). */
 export interface ServerTlsOptions {
@@ -76,14 +76,14 @@ const HINTS = {
  */
 export function resolveTlsOptions(options: ServerTlsOptions): ResolvedTlsOptions {
   if (typeof options !== 'object' || options === null) {
-    throw new MemcacheOptionError(`tls must be an object such as { chainCertFile, keyFile }, got ${String(options)}`)
+    throw new MemcacheOptionError(`tls must be an object such as { chainCertFile, keyFile }, got ${kindOf(options)}`)
   }
   checkOptions('tls', options, { names: Object.keys(DEFAULTS), hints: HINTS })
   const given = Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined))
   const resolved: ResolvedTlsOptions = { ...DEFAULTS, ...given }
   for (const name of ['chainCertFile', 'keyFile', 'caCertFile', 'ciphers'] as const) {
     const value: unknown = resolved[name]
-    if (typeof value !== 'string') throw new MemcacheOptionError(`tls.${name} must be a string, got ${typeof value}`)
+    if (typeof value !== 'string') throw new MemcacheOptionError(`tls.${name} must be a string, got ${kindOf(value)}`)
   }
   if (resolved.chainCertFile === '') throw new MemcacheOptionError('tls.chainCertFile must name the certificate file')
   requireOneOf('keyFormat', resolved.keyFormat, TLS_KEY_FORMATS)
@@ -97,5 +97,7 @@ export function resolveTlsOptions(options: ServerTlsOptions): ResolvedTlsOptions
 
 function requireOneOf(name: string, value: unknown, allowed: readonly unknown[]): void {
   if (allowed.includes(value)) return
-  throw new MemcacheOptionError(`tls.${name} must be one of ${allowed.join(', ')}, got '${String(value)}'`)
+  throw new MemcacheOptionError(
+    `tls.${name} must be one of ${allowed.join(', ')}, got ${typeof value === 'string' ? `'${value}'` : kindOf(value)}`,
+  )
 }

@@ -88,7 +88,7 @@ describe('/metrics', () => {
     expect(Object.fromEntries(ours)).toEqual(Object.fromEntries(documented))
   })
 
-  it('tells what stats tells', () => {
+  it('has the figures of stats', () => {
     const stats = server.stats()
     const value = (name: string, labels = '') => metrics.get(`memcached_${name}`)!.samples.get(labels)
     for (const [name, statistic] of [
@@ -107,7 +107,7 @@ describe('/metrics', () => {
     expect(value('max_connections')).toBe(1024)
   })
 
-  it('counts cas as a command of its own, and not as a set', () => {
+  it('counts cas as a separate command, and not as a set', () => {
     const commands = metrics.get('memcached_commands_total')!.samples
     const of = (command: string, status: string) => commands.get(`command="${command}",status="${status}"`)
     expect(of('cas', 'hit')! + of('cas', 'badval')! + of('cas', 'miss')!).toBe(3)
@@ -135,7 +135,7 @@ describe('/metrics', () => {
   })
 
   describeWithCommand({ command: ['promtool', '--version'], debianPackage: 'prometheus' }, 'with promtool', () => {
-    it('is what Prometheus reads', () => {
+    it('is readable by Prometheus', () => {
       const { status, stderr, stdout } = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' })
       expect(stderr + stdout).not.toContain('error while linting')
       // Names that the exporter has and that the linter would have otherwise: counters without `_total`.
@@ -160,8 +160,8 @@ describe('the metrics of several servers', () => {
     rest: () => {},
   })
 
-  it('have a label that tells them apart, and say which is away', async () => {
-    const text = await metricsText([fake('a:1', { version: '1' }), fake('b:2', undefined)], true)
+  it('have a label for the server, and report which server is away', async () => {
+    const text = await metricsText([fake('a:1', { version: '1' }), fake('b:2', undefined)])
     expect(parse(text).get('memcached_up')!.samples).toEqual(
       new Map([
         ['server="a:1"', 1],
@@ -170,8 +170,8 @@ describe('the metrics of several servers', () => {
     )
   })
 
-  it('escape what a server says', async () => {
-    const text = await metricsText([fake('a', { version: '1"\\\n2' })], false)
+  it('escape the text of a server', async () => {
+    const text = await metricsText([fake('a', { version: '1"\\\n2' })])
     expect(text).toContain(String.raw`memcached_version{version="1\"\\\n2"} 1`)
   })
 
@@ -184,7 +184,7 @@ describe('the metrics of several servers', () => {
     ],
     ['a proxy', 'proxy_backend_total', 'proxy_conn_errors', 'memcached_proxy_conn_errors_total 7'],
   ])('have those of %s where the server has it', async (_, marker, statistic, line) => {
-    expect(await metricsText([fake('a', { [marker]: 1, [statistic]: 7 })], false)).toContain(`${line}\n`)
-    expect(await metricsText([fake('a', { [statistic]: 7 })], false)).not.toContain(line)
+    expect(await metricsText([fake('a', { [marker]: 1, [statistic]: 7 })])).toContain(`${line}\n`)
+    expect(await metricsText([fake('a', { [statistic]: 7 })])).not.toContain(line)
   })
 })

@@ -12,7 +12,7 @@ import { MemcachedServer } from '../../src/index.ts'
 
 const TOKEN = 'a-token-for-tests'
 
-/** A server that says what a test wants; `undefined` for one that is away. */
+/** A server with the responses of a test; `undefined` for one that is away. */
 function fakeServer(name: string, statistics: () => Statistics | undefined): WatchedServer {
   return {
     name,
@@ -147,7 +147,7 @@ describeWithChromium('the dashboard in Chromium', (executablePath) => {
   const value = (id: string) => page.locator(`${id} b`).getAttribute('data-value').then(Number)
   const text = (selector: string) => page.locator(selector).innerText()
 
-  it('asks for the token where others reach it, and is accessible there too', async () => {
+  it('requires the token if other machines can reach it, and serves them', async () => {
     await using open = new MemcachedServer({ port: 0, dashboard: '0.0.0.0:0', dashboardToken: TOKEN })
     await open.listen()
     await page.goto(open.dashboardUrl!.replace('0.0.0.0', '127.0.0.1'))
@@ -191,7 +191,7 @@ describeWithChromium('the dashboard in Chromium', (executablePath) => {
     expect(complaints).toEqual([])
   })
 
-  it('asks nobody else for anything, and runs nothing that is injected', async () => {
+  it('loads nothing from other hosts, and runs no injected script', async () => {
     await open()
     const ran = await page.evaluate(() => {
       const script = document.createElement('script')
@@ -227,7 +227,7 @@ describeWithChromium('the dashboard in Chromium', (executablePath) => {
     expect(complaints).toEqual([])
   })
 
-  it('flushes after it has asked', async () => {
+  it('flushes after a confirmation', async () => {
     await tell('set a 0 0 1\r\n1\r\n')
     await open()
     await page.locator('#token').fill(TOKEN)
@@ -241,7 +241,7 @@ describeWithChromium('the dashboard in Chromium', (executablePath) => {
     await expect.poll(() => server.stats()['cmd_flush']).toBe(1)
   })
 
-  it('says that the connection is lost, and goes on when the server is back', async () => {
+  it('reports a lost connection, and continues when the server is back', async () => {
     await open()
     const dashboard = new URL(server.dashboardUrl!).host
     await server.close()

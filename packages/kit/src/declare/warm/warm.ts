@@ -6,6 +6,7 @@ import { checkCallOptions, OPTION_HINTS } from '../../engine/load/get-or-set-opt
 import { describeValue, requireOptions, requireType } from '../../option-types.ts'
 import { onAbort } from '../../engine/load/waiting.ts'
 import type { BatchLoader, WarmCounts } from '../../engine/load/read-through-many.ts'
+import { reasonOf, throwIfAborted } from '../../engine/load/abandonment.ts'
 
 /** Options of `warm`. */
 export interface WarmOptions {
@@ -99,7 +100,7 @@ export async function warm<Id, Value>(
   let withoutResponse = 0
   const worker = async (): Promise<void> => {
     for (let next = await batches.next(); next.done !== true; next = await batches.next()) {
-      signal?.throwIfAborted()
+      throwIfAborted(signal)
       const isPatient = withoutResponse < MAX_WITHOUT_RESPONSE
       const counts = await source.namespace.warmMany(next.value, source.load, { ...declared, vary, isPatient })
       withoutResponse = counts.unanswered === next.value.length ? withoutResponse + 1 : 0
@@ -128,7 +129,7 @@ function stopOf(signal: AbortSignal | undefined): { readonly stopped: Promise<ne
   let forget = (): void => {}
   const stopped = new Promise<never>((_, reject) => {
     if (signal === undefined) return
-    const stop = (): void => reject(signal.reason as Error)
+    const stop = (): void => reject(reasonOf(signal))
     if (signal.aborted) return stop()
     forget = onAbort(signal, stop)
   })

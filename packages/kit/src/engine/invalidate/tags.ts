@@ -101,7 +101,11 @@ export class Tags {
   }
 
   /** Makes all values that carry a tag invalid, or only stale, and resolves to whether that is confirmed. */
-  async invalidate(tagKey: string, soft: boolean, failed: (error: unknown) => void): Promise<boolean> {
+  async invalidate(
+    tagKey: string,
+    { soft }: { readonly soft: boolean },
+    failed: (error: unknown) => void,
+  ): Promise<boolean> {
     const by = soft ? SOFT_STEP : HARD_STEP
     this.#lookups.delete(tagKey)
     try {

@@ -4,7 +4,27 @@ export interface StopSource {
   readonly reason: unknown
   addEventListener(type: 'abort', listener: () => void, options?: { once?: boolean }): void
   removeEventListener(type: 'abort', listener: () => void): void
-  throwIfAborted(): void
+}
+
+/** The reasons of aborted signals that have none: each signal keeps its one. */
+const ownReasons = new WeakMap<StopSource, DOMException>()
+
+/**
+ * Returns the reason of an aborted signal. A signal without a reason, such as that of jsdom in jest 29, gets Node's
+ * `AbortError`.
+ */
+export function reasonOf(signal: StopSource): unknown {
+  if (signal.reason !== undefined) return signal.reason
+  let reason = ownReasons.get(signal)
+  if (reason === undefined) {
+    ownReasons.set(signal, (reason = new DOMException('This operation was aborted', 'AbortError')))
+  }
+  return reason
+}
+
+/** Throws the reason of an aborted signal, as the signal's own method does, which some lack. */
+export function throwIfAborted(signal: StopSource | undefined): void {
+  if (signal?.aborted === true) throw reasonOf(signal)
 }
 
 /**
@@ -33,10 +53,6 @@ export class Abandonment implements StopSource {
   removeEventListener(_type: 'abort', listener: () => void): void {
     const index = this.#listeners?.indexOf(listener) ?? -1
     if (index !== -1) this.#listeners!.splice(index, 1)
-  }
-
-  throwIfAborted(): void {
-    if (this.aborted) throw this.reason
   }
 
   abort(reason: unknown): void {

@@ -1,6 +1,6 @@
 import { AsyncLocalStorage } from 'node:async_hooks'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import { Abandonment } from './abandonment.ts'
+import { Abandonment, reasonOf } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
 import { onAbort } from './waiting.ts'
 
@@ -70,9 +70,9 @@ export class Flights<Result> {
         if (flight.waiters === 0 && !flight.background) {
           // The next caller starts new work instead of joining aborted work.
           this.#forget(key, flight)
-          flight.stop.abort(signal.reason)
+          flight.stop.abort(reasonOf(signal))
         }
-        reject(signal.reason)
+        reject(reasonOf(signal))
       }
       if (signal.aborted) return leave()
       const unwatch = onAbort(signal, leave)

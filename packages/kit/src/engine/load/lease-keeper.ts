@@ -64,9 +64,7 @@ export class LeaseKeeper {
 
   async #renew(lease: HeldLease): Promise<void> {
     try {
-      const casUnique = await this.#store.use(lease.key, (store) =>
-        store.renew(lease.key, lease.casUnique, lease.filled),
-      )
+      const casUnique = await this.#store.use(lease.key, (store) => store.renew(lease))
       if (casUnique === undefined) this.#leases.delete(lease)
       else lease.casUnique = casUnique
     } catch {

@@ -1,6 +1,6 @@
 import { MemcacheLoaderTimeoutError, MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
-import { Abandonment } from './abandonment.ts'
+import { Abandonment, reasonOf } from './abandonment.ts'
 import { onAbort } from './waiting.ts'
 import type { StopSource } from './abandonment.ts'
 import type { CacheContext } from '../context.ts'
@@ -92,7 +92,7 @@ class LoaderRun implements TimeLimited {
     const { report, deadlines } = this.#context
     report.stats.loads++
     if (stop.aborted) {
-      this.#giveUp(stop.reason)
+      this.#giveUp(reasonOf(stop))
       return
     }
     this.#unwatch = onAbort(stop, this.#abandoned)
@@ -113,7 +113,7 @@ class LoaderRun implements TimeLimited {
     this.#giveUp(new MemcacheLoaderTimeoutError(text, { key: name }))
   }
 
-  readonly #abandoned = (): void => this.#giveUp(this.#conditions.stop.reason)
+  readonly #abandoned = (): void => this.#giveUp(reasonOf(this.#conditions.stop))
 
   readonly #loaded = (loaded: unknown): void => {
     if (!this.#end()) return

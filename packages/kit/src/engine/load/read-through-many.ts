@@ -1,5 +1,5 @@
 import { MemcacheOptionError } from 'memcache-ts-protocol'
-import { Abandonment } from './abandonment.ts'
+import { Abandonment, reasonOf, throwIfAborted } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
 import type { CacheContext } from '../context.ts'
 import { wouldWaitForItself, currentLoad, LoadNode } from './flights.ts'
@@ -45,7 +45,7 @@ export interface WarmCounts {
   loaded: number
   skipped: number
   failed: number
-  /** How many of them failed since memcached did not answer. */
+  /** How many of them failed since memcached did not respond. */
   unanswered?: number
   /** The error of the first value that failed. */
   cause?: unknown
@@ -98,9 +98,9 @@ export class ReadThroughMany<Id, Value> {
     let open = this.#fromMemory(alone.length === 0 ? items : items.filter((item) => !alone.includes(item)))
     let pauseMs = FIRST_POLL_MS
     for (let round = 0; open.length > 0; round++) {
-      this.#signal?.throwIfAborted()
+      throwIfAborted(this.#signal)
       const isLast = round > 0 && (performance.now() >= deadline || round >= MAX_ROUNDS + this.#waits)
-      const { locked, again } = await this.#round(open, isLast)
+      const { locked, again } = await this.#round(open, { isLast })
       if (round === 0) this.#context.report.stats.leasesLost += locked.length
       if (locked.length > 0 && again.length === 0) {
         await pause(pollDelayMs(pauseMs), this.#signal)
@@ -118,7 +118,7 @@ export class ReadThroughMany<Id, Value> {
    * @param about `isPatient`: whether keys whose lookup failed are looked up again after a pause.
    */
   async warm(items: readonly ManyItem<Id>[], { isPatient }: { isPatient: boolean }): Promise<WarmCounts> {
-    this.#signal?.throwIfAborted()
+    throwIfAborted(this.#signal)
     const report: WarmCounts = { loaded: 0, skipped: 0, failed: 0 }
     const led: { item: ManyItem<Id>; right: LoadRight }[] = []
     let open = items
@@ -144,7 +144,7 @@ export class ReadThroughMany<Id, Value> {
     report.unanswered = open.length
     if (open.length > 0) report.cause = new Error('memcached did not respond')
     const batch = this.#batchOf(led.map(({ item }) => item))
-    const stop = (): void => batch.stop(this.#signal!.reason)
+    const stop = (): void => batch.stop(reasonOf(this.#signal!))
     if (this.#signal?.aborted === true) stop()
     const unwatch = this.#signal === undefined ? undefined : onAbort(this.#signal, stop)
     await Promise.all(
@@ -188,7 +188,7 @@ export class ReadThroughMany<Id, Value> {
    * Looks up all keys, and loads those that this call leads. Returns the keys that others are loading (`locked`), and
    * those to look up again.
    */
-  async #round(open: readonly ManyItem<Id>[], isLast: boolean) {
+  async #round(open: readonly ManyItem<Id>[], { isLast }: { readonly isLast: boolean }) {
     const { report } = this.#context
     const locked: ManyItem<Id>[] = []
     const again: ManyItem<Id>[] = []
@@ -196,7 +196,7 @@ export class ReadThroughMany<Id, Value> {
     const alone: ManyItem<Id>[] = []
     const led: LedItem<Id>[] = []
     const stale: { item: ManyItem<Id>; found: Extract<Lookup, { kind: 'stale' }> }[] = []
-    const lookups = await Promise.all(open.map(({ request }) => this.#lookUp(request, isLast)))
+    const lookups = await Promise.all(open.map(({ request }) => (isLast ? WITHOUT_LEASE : this.#lookUp(request))))
     for (const [index, found] of lookups.entries()) {
       const item = open[index]!
       const { name } = item.request
@@ -229,8 +229,7 @@ export class ReadThroughMany<Id, Value> {
   }
 
   /** Looks up a key; `undefined` if a running load can be joined. */
-  #lookUp(request: ManyItem<Id>['request'], isLast: boolean): Promise<Lookup | undefined> {
-    if (isLast) return WITHOUT_LEASE
+  #lookUp(request: ManyItem<Id>['request']): Promise<Lookup | undefined> {
     return this.#loads.running.joinable(request.name) === undefined ? this.#lookups.find(request) : TO_JOIN
   }
 
@@ -317,7 +316,7 @@ class Batch<Id, Value> {
   async load(id: Id, stop: StopSource): Promise<Loaded> {
     const unwatch = onAbort(stop, () => {
       this.#left++
-      if (this.#left === this.#items.length) this.#stop.abort(stop.reason)
+      if (this.#left === this.#items.length) this.#stop.abort(reasonOf(stop))
     })
     try {
       this.#loading ??= this.#run()

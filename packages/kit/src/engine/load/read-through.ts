@@ -1,6 +1,6 @@
 import { LongTimer } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
-import { Abandonment } from './abandonment.ts'
+import { Abandonment, reasonOf } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
 import { AbandonedClaims } from './lost-leases.ts'
 import { orUnavailable, UNAVAILABLE } from '../or-unavailable.ts'
@@ -134,7 +134,7 @@ export class ReadThrough {
     let hasJoined = false
     let polled: Lookup | undefined
     for (let round = 0; ; round++) {
-      signal?.throwIfAborted()
+      if (signal?.aborted === true) throw reasonOf(signal)
       const mayJoin = round < MAX_ROUNDS
       const running = mayJoin ? this.#loads.running.joinable(name) : undefined
       if (running !== undefined) {
@@ -262,7 +262,7 @@ export class ReadThrough {
     return this.#lead(request, undefined)
   }
 
-  /** Returns the right to reload a value; `undefined` if another caller has it, or the cache does not answer. */
+  /** Returns the right to reload a value; `undefined` if another caller has it, or the cache does not respond. */
   async #rightTo(request: ReadThroughRequest, found: Fresh | Stale): Promise<LoadRight | undefined> {
     const { name, tagKeys } = request
     const { store, report, tags } = this.#context
@@ -459,7 +459,7 @@ async function withinMs(
   try {
     return await Promise.race([loading, pause])
   } catch {
-    signal?.throwIfAborted()
+    if (signal?.aborted === true) throw reasonOf(signal)
     return undefined
   } finally {
     timer?.clear()

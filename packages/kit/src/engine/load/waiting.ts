@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { Abandonment } from './abandonment.ts'
+import { Abandonment, throwIfAborted } from './abandonment.ts'
 import type { StopSource } from './abandonment.ts'
 
 /** The watches of signals that have callbacks. */
@@ -61,14 +61,14 @@ export function onAbort(signal: StopSource, callback: () => void): () => void {
  * @throws the signal's reason if the signal is aborted before the end.
  */
 export async function pause(milliseconds: number, signal: StopSource | undefined): Promise<void> {
-  signal?.throwIfAborted()
+  throwIfAborted(signal)
   if (signal === undefined) return delay(milliseconds)
   const stop = new AbortController()
   const forget = onAbort(signal, () => stop.abort())
   try {
     await delay(milliseconds, undefined, { signal: stop.signal })
   } catch {
-    signal.throwIfAborted()
+    throwIfAborted(signal)
   } finally {
     forget()
   }

@@ -47,12 +47,8 @@ export type Lookup =
    * has timed out.
    */
   | { readonly kind: 'miss-locked'; readonly lease: OfferedLease | undefined; readonly generations: Generations }
-  /** A miss without a lease: the cache is away (`isAway`), or it answers but granted none. */
+  /** A miss without a lease: the cache is away (`isAway`), or it responds but granted none. */
   | { readonly kind: 'miss-without-lease'; readonly isAway: boolean }
-
-/** Whether the item of a lease has a value, which is stale, or is the stub that the lease has created. */
-const FILLED = true
-const UNFILLED = false
 
 /** A lease that several callers of one lookup share; the first to take it has it. */
 class OfferedLease implements HeldLease {
@@ -61,10 +57,11 @@ class OfferedLease implements HeldLease {
   readonly filled: boolean
   #isTaken = false
 
-  constructor(key: string, casUnique: bigint, filled: boolean) {
+  /** @param item whether the item has a value, which is stale, or is the stub that the lease has created. */
+  constructor(key: string, casUnique: bigint, item: 'value' | 'stub') {
     this.key = key
     this.casUnique = casUnique
-    this.filled = filled
+    this.filled = item === 'value'
   }
 
   /** Returns true for the first caller only. */
@@ -80,10 +77,10 @@ class SharedValue {
   readonly #value: unknown
   #isTaken: boolean
 
-  /** @param isKept whether memory keeps this value, so that every caller gets a copy. */
-  constructor(value: unknown, isKept: boolean) {
+  /** @param owner if memory keeps the value, every caller gets a copy. */
+  constructor(value: unknown, owner: 'memory' | 'caller') {
     this.#value = value
-    this.#isTaken = isKept
+    this.#isTaken = owner === 'memory'
   }
 
   /** Returns the value for reading only; it must not be handed out. */
@@ -161,7 +158,7 @@ export class Lookups {
     this.#context = context
   }
 
-  /** Looks up a key. It rejects only for usage errors; if the cache does not answer, the result is `CACHE_UNAVAILABLE`. */
+  /** Looks up a key. It rejects only for usage errors; if the cache does not respond, the result is `CACHE_UNAVAILABLE`. */
   find(request: LookupRequest): Promise<Lookup> {
     const { name, staleSeconds } = request
     const learning = this.#context.root.known()
@@ -226,11 +223,11 @@ export class Lookups {
     if (fetched === UNAVAILABLE) return CACHE_UNAVAILABLE
     if (generations === UNAVAILABLE) return this.#withoutTags(name, fetched)
     if (fetched.kind === 'miss-with-lease') {
-      return { kind: 'miss-with-lease', lease: new OfferedLease(name, fetched.casUnique, UNFILLED), generations }
+      return { kind: 'miss-with-lease', lease: new OfferedLease(name, fetched.casUnique, 'stub'), generations }
     }
     if (fetched.kind === 'unreadable') return this.#dropUnreadable(name, fetched.error)
     if (fetched.kind === 'miss-locked') {
-      const lease = fetched.casUnique === undefined ? undefined : new OfferedLease(name, fetched.casUnique, UNFILLED)
+      const lease = fetched.casUnique === undefined ? undefined : new OfferedLease(name, fetched.casUnique, 'stub')
       return { kind: 'miss-locked', lease, generations }
     }
     if (fetched.kind === 'miss-without-lease') return NO_LEASE
@@ -244,7 +241,7 @@ export class Lookups {
       // Without a claim, the value is fetched in another round.
       if (!fetched.claimed) return undefined
       // This caller has claimed the value, but its bytes were not fetched: it is loaded as if nothing were stored.
-      return { kind: 'miss-with-lease', lease: new OfferedLease(name, fetched.item.casUnique!, FILLED), generations }
+      return { kind: 'miss-with-lease', lease: new OfferedLease(name, fetched.item.casUnique!, 'value'), generations }
     }
     const { stored } = fetched.item
     return this.#compareTags(sent, { value: valueOf(stored), facts: factsOf(stored), fetched, generations })
@@ -286,7 +283,7 @@ export class Lookups {
     // The server's remaining lifetime limits what a clock that is behind the writer's could do.
     const isPast = isPastEnd(facts, clock) || (freshUntilMs !== undefined && item.ttlSeconds <= staleSeconds)
     const isStale = fetched.stale || state === 'stale' || isPast
-    const shared = new SharedValue(value, kept !== undefined)
+    const shared = new SharedValue(value, kept === undefined ? 'caller' : 'memory')
     if (isStale) {
       return { kind: 'stale', value: shared, item, claimed, claimable: !claimed && !lost, generations }
     }

@@ -1,7 +1,16 @@
 import type { MemcachedClient, MetaItem, MetaSetResult } from 'memcache-ts-client'
 import { MAX_RELATIVE_EXPTIME_SECONDS, MemcacheUnsupportedError } from 'memcache-ts-protocol'
 import type { Logger } from '../../logger.ts'
-import type { CacheStore, Fetched, FetchRequest, Filled, Filling, StoredItem, TagGeneration } from './cache-store.ts'
+import type {
+  CacheStore,
+  Fetched,
+  FetchRequest,
+  Filled,
+  Filling,
+  RenewedLease,
+  StoredItem,
+  TagGeneration,
+} from './cache-store.ts'
 import { newGeneration, TAG_SECONDS, unreadable } from './cache-store.ts'
 import { ClassicStore } from './classic-store.ts'
 import type { EncodedItem } from '../values/kit-codec.ts'
@@ -170,7 +179,7 @@ class MetaStore implements CacheStore {
     else if (found.won) await this.rearm(key, found.casUnique)
   }
 
-  async renew(key: string, casUnique: bigint, filled: boolean): Promise<bigint | undefined> {
+  async renew({ key, casUnique, filled }: RenewedLease): Promise<bigint | undefined> {
     if (!filled) {
       const found = await this.#client.meta.get(key, { value: false, touchTtl: this.#leaseSeconds })
       return found?.casUnique === casUnique ? casUnique : undefined

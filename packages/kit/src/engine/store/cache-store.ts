@@ -109,7 +109,7 @@ export interface CacheStore {
   /** Releases a lease that this process may hold without knowing its cas unique: deletes the item if it is unfilled. */
   freeUnfilled(key: string): Promise<void>
   /** Extends a lease by `leaseSeconds`; returns its cas unique from now on, or `undefined` if the lease was lost. */
-  renew(key: string, casUnique: bigint, filled: boolean): Promise<bigint | undefined>
+  renew(lease: RenewedLease): Promise<bigint | undefined>
   /** Lets the next caller claim this stale item, since the caller that claimed it has not filled it. */
   rearm(key: string, casUnique: bigint): Promise<void>
   delete(key: string): Promise<void>
@@ -123,6 +123,14 @@ export interface CacheStore {
   generation(tagKey: string): Promise<TagGeneration>
   /** Raises a tag's generation, and returns the new generation. */
   raise(tagKey: string, by: number): Promise<number>
+}
+
+/** A lease that is extended. */
+export interface RenewedLease {
+  readonly key: string
+  readonly casUnique: bigint
+  /** Whether the item has a value, which is stale. */
+  readonly filled: boolean
 }
 
 /** Returns the fetch result for a value that cannot be decoded; `undefined` for any other error. */

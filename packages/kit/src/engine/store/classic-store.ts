@@ -1,7 +1,16 @@
 import type { MemcachedClient } from 'memcache-ts-client'
 import { KeyPrefix, storedKey } from '../cache-key.ts'
 import { newGeneration, TAG_SECONDS, unreadable } from './cache-store.ts'
-import type { CacheStore, Fetched, FetchRequest, Filled, Filling, StoredItem, TagGeneration } from './cache-store.ts'
+import type {
+  CacheStore,
+  Fetched,
+  FetchRequest,
+  Filled,
+  Filling,
+  RenewedLease,
+  StoredItem,
+  TagGeneration,
+} from './cache-store.ts'
 import { LEASE_STUB, STUB_ITEM } from '../values/kit-codec.ts'
 import type { EncodedItem } from '../values/kit-codec.ts'
 import { lifetime } from '../lifetime.ts'
@@ -76,7 +85,7 @@ export class ClassicStore implements CacheStore {
     if (found?.value === LEASE_STUB) await this.free(key, found.casUnique)
   }
 
-  async renew(key: string, casUnique: bigint, filled: boolean): Promise<bigint | undefined> {
+  async renew({ key, casUnique, filled }: RenewedLease): Promise<bigint | undefined> {
     const renewed = await this.#client.touch(filled ? this.#lockKey(key) : key, this.#leaseSeconds)
     return renewed ? casUnique : undefined
   }

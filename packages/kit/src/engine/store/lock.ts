@@ -6,6 +6,7 @@ import { lifetime } from '../lifetime.ts'
 import { LEASE_STUB } from '../values/kit-codec.ts'
 import { dropForeignLock } from './foreign-items.ts'
 import { FIRST_POLL_MS, nextPollMs, pause, pollDelayMs } from '../load/waiting.ts'
+import { throwIfAborted } from '../load/abandonment.ts'
 
 /** The resolved options of a lock. */
 export interface LockRequest {
@@ -76,7 +77,7 @@ export class MemcacheLock implements AsyncDisposable {
 }
 
 /**
- * Acquires a lock within its waiting time; `undefined` if another caller holds it, or the cache does not answer.
+ * Acquires a lock within its waiting time; `undefined` if another caller holds it, or the cache does not respond.
  *
  * @throws the signal's reason.
  */
@@ -96,7 +97,7 @@ export async function acquireLock(
         value === LEASE_STUB && !context.store.reportsTtl(key)
   let isChecked = false
   for (let pauseMs = FIRST_POLL_MS; ; pauseMs = nextPollMs(pauseMs)) {
-    signal?.throwIfAborted()
+    throwIfAborted(signal)
     const added = await orUnavailable(client.add(key, token, lifetime(ttlSeconds)), context.report)
     if (added === true) return lock
     // The response may have been lost: a lock that its holder does not know of must not block others.

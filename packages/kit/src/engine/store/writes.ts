@@ -94,7 +94,7 @@ export class Writes {
     const { tags, memory, report } = this.#context
     memory?.tagsChanged()
     const failed = (error: unknown): void => report.failed(error)
-    const confirmed = await Promise.all(tagKeys.map((tagKey) => tags.invalidate(tagKey, soft, failed)))
+    const confirmed = await Promise.all(tagKeys.map((tagKey) => tags.invalidate(tagKey, { soft }, failed)))
     memory?.tagsChanged()
     this.#loads.running.detachAll()
     report.invalidated(given)

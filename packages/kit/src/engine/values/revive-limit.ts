@@ -3,6 +3,7 @@ import { HARD_TIMEOUT_MS } from '../load/load-run.ts'
 import { onAbort } from '../load/waiting.ts'
 import { classOfReviver } from './reviver.ts'
 import type { Reviver } from './reviver.ts'
+import { reasonOf, throwIfAborted } from '../load/abandonment.ts'
 
 /** The limits of the wait for an application's reviver. */
 export interface ReviveLimit {
@@ -24,12 +25,12 @@ export function reviveWithin(stored: unknown, revive: Reviver, limit: ReviveLimi
   // The kit's own reviver, of a class, always settles.
   if (!isThenable(reviving) || classOfReviver(revive) !== undefined) return reviving
   const { name, hardTimeoutMs = HARD_TIMEOUT_MS, signal } = limit
-  signal?.throwIfAborted()
+  throwIfAborted(signal)
   return new Promise((resolve, reject) => {
     const expire = (): void =>
       fail(new MemcacheLoaderTimeoutError(`the reviver of ${name} took longer than ${hardTimeoutMs} ms`, { key: name }))
     const timer = new LongTimer(expire, hardTimeoutMs)
-    const unwatch = signal === undefined ? undefined : onAbort(signal, () => fail(signal.reason))
+    const unwatch = signal === undefined ? undefined : onAbort(signal, () => fail(reasonOf(signal)))
     const end = (): void => {
       timer.clear()
       unwatch?.()
@@ -48,7 +49,7 @@ export function reviveWithin(stored: unknown, revive: Reviver, limit: ReviveLimi
 
 /** Returns whether an error means that the wait for a reviver has ended, not that it refuses the value. */
 export function isReviveEnd(error: unknown, { signal }: ReviveLimit): boolean {
-  return error instanceof MemcacheLoaderTimeoutError || (signal?.aborted === true && error === signal.reason)
+  return error instanceof MemcacheLoaderTimeoutError || (signal?.aborted === true && error === reasonOf(signal))
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -6,13 +6,14 @@ import { CONDITIONAL_FIELDS, isHeadOf, isNotModified } from '../policy/condition
 import { lineOf, sameValue, storableFields, toFields } from '../fields.ts'
 import type { Fields } from '../fields.ts'
 import { HandlerView } from './handler-view.ts'
+import { appendedFields, freshenedAppended, ownFields } from './outer-fields.ts'
 import { toHttpDate } from '../policy/http-date.ts'
 import { IdentityWatch } from '../policy/identity-watch.ts'
-import type { WatchedExchange } from '../policy/identity-watch.ts'
+import type { WatchedExchange, WatchScope } from '../policy/identity-watch.ts'
 import type { RequestDirectives } from '../policy/request-directives.ts'
 import { ResponseCapture } from './response-capture.ts'
 import type { CaptureObserver, ClientOutput, HeadDecision } from './response-capture.ts'
-import { storageOf, POLICY_FIELDS, unstorableField } from '../policy/storage-policy.ts'
+import { storageOf, unstorableField } from '../policy/storage-policy.ts'
 import type { PolicyConditions } from '../policy/storage-policy.ts'
 import { LiveResponse } from './live-response.ts'
 import { isGoodOnError, remainingSeconds } from '../policy/freshness.ts'
@@ -70,8 +71,8 @@ export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
   readonly hidesCookies: boolean
   /** Query parameters that do not matter, so that the handler does not see them. */
   readonly hiddenParameters: ReadonlySet<string>
-  /** Whether a response belongs to its client if the handler identifies the user. */
-  readonly watchesIdentity: boolean
+  /** The properties whose use by the handler makes a response belong to its client. */
+  readonly watch: WatchScope
   /** Whether the handler's response is stored if it may be. */
   readonly stores: boolean
   /** Whether memcached has granted the lease, so that the response can be stored; `false` while memcached is away. */
@@ -151,7 +152,7 @@ export class HandlerRun implements CaptureObserver {
     this.#request = request
     this.#response = response
     this.#isAuthorized = isAuthorized
-    const { stale, maxBytes, hidesCookies, hiddenParameters, watchesIdentity } = this.#conditions
+    const { stale, maxBytes, hidesCookies, hiddenParameters, watch } = this.#conditions
     const { purpose, partial } = this.#conditions
     if (purpose === 'whole' && stale === undefined && partial !== undefined)
       this.#missing = missingPart(partial, maxBytes)
@@ -170,7 +171,7 @@ export class HandlerRun implements CaptureObserver {
       cookies: hidesCookies,
       parameters: hiddenParameters,
     })
-    if (watchesIdentity) this.#identity = new IdentityWatch(exchange)
+    if (watch !== 'nothing') this.#identity = new IdentityWatch(exchange, watch)
     this.#capture = new ResponseCapture(this.#response, this, maxBytes)
   }
 
@@ -284,11 +285,8 @@ export class HandlerRun implements CaptureObserver {
       this.onOverflow()
       return false
     }
-    const own = Object.entries(fields).filter(
-      ([name, value]) => !sameValue(value, this.#before[name]) || POLICY_FIELDS.includes(name),
-    )
     const { lifetimes, unstored } = decision
-    const storable = storableFields(Object.fromEntries(own), unstored)
+    const storable = storableFields(ownFields(fields, this.#before), unstored)
     const unstorable = unstorableField(storable, lifetimes)
     if (unstorable !== undefined) {
       this.#fail('refused', unstorable)
@@ -298,6 +296,7 @@ export class HandlerRun implements CaptureObserver {
       status,
       reason,
       fields: { date: toHttpDate(clock.ownMs()), ...storable },
+      appended: appendedFields(storable, this.#before),
       removed: Object.keys(this.#before).filter((name) => !Object.hasOwn(fields, name)),
       receivedMs: clock.nowMs(),
       lifetimes,
@@ -468,10 +467,9 @@ export class HandlerRun implements CaptureObserver {
   #freshen(stale: StoredResponse, fields: Fields, body: Buffer): StoredResponse {
     const { clock } = this.#conditions
     const receivedMs = clock.nowMs()
-    const renewed = Object.entries(storableFields(fields, [])).filter(
-      ([name, value]) => !NOT_UPDATED.has(name) && !sameValue(value, this.#before[name]),
-    )
-    const updated: Fields = { ...stale.fields, date: toHttpDate(clock.ownMs()), ...Object.fromEntries(renewed) }
+    const told = Object.entries(storableFields(fields, [])).filter(([name]) => !NOT_UPDATED.has(name))
+    const renewed: Fields = Object.fromEntries(told.filter(([name, value]) => !sameValue(value, this.#before[name])))
+    const updated: Fields = { ...stale.fields, date: toHttpDate(clock.ownMs()), ...renewed }
     // Middleware that compresses adds its part of `Vary` to a whole response only.
     if (updated['vary'] !== undefined) updated['vary'] = joinedVary(stale.fields, updated)
     const evaluated: Fields = { ...this.#before, ...updated }
@@ -494,7 +492,8 @@ export class HandlerRun implements CaptureObserver {
       this.#fail('refused', unstorable)
       return { ...stale, fields: updated }
     }
-    this.#resolve({ ...stored, names: variedFields(evaluated), body })
-    return { ...stale, ...stored }
+    const appended = freshenedAppended(stale.appended, renewed, this.#before)
+    this.#resolve({ ...stored, appended, names: variedFields(evaluated), body })
+    return { ...stale, ...stored, appended }
   }
 }

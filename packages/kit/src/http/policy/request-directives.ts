@@ -25,13 +25,8 @@ export const NO_DIRECTIVES: RequestDirectives = {
   staleIfError: undefined,
 }
 
-/**
- * Returns the directives of a request.
- *
- * @param honoured whether the directives of clients are obeyed.
- */
-export function requestDirectives(headers: IncomingHttpHeaders, honoured: boolean): RequestDirectives {
-  if (!honoured) return NO_DIRECTIVES
+/** Returns the directives of a request. */
+export function requestDirectives(headers: IncomingHttpHeaders): RequestDirectives {
   const line = lineOf(headers, 'cache-control')
   if (line === undefined) {
     const noCache = headers.pragma !== undefined && listOf(lineOf(headers, 'pragma')).includes('no-cache')

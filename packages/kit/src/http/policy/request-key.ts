@@ -97,10 +97,10 @@ export function distinguishesUsers(
 /**
  * Returns the fields of a request that are always in its key as text that differs if they differ; `undefined` if there
  * are none.
- *
- * @param isTrusted whether a trusted proxy sets the addresses of clients, so that clients cannot forge them.
  */
-function keyedText({ headers }: IncomingMessage, isTrusted: boolean): string | undefined {
+function keyedText({ request: { headers }, trustsProxy }: RequestTarget): string | undefined {
+  // A trusted proxy sets the addresses of clients, so that clients cannot forge them.
+  const isTrusted = trustsProxy === true
   const found: [string, string][] = []
   for (const name of keyedFields(headers)) {
     if (isTrusted && isAddressField(name)) continue
@@ -142,6 +142,7 @@ export function bypassReason(
   // HTTP/2 also has `:authority` for the host; a handler may read either field.
   if (headers.host !== undefined && headers.host !== sentHostOf(request)) return 'host'
   if (namesAnotherHost(request)) return 'forwarded-host'
+  if (hasSeveralHosts(request)) return 'host'
   // No client sends a fragment, and parsers do not agree where such a query ends.
   if (url.includes('#')) return 'fragment'
   // The response may be an offer or a refusal of the other protocol. Some clients always offer HTTP/2.
@@ -156,6 +157,16 @@ export function bypassReason(
   if (overridesMethod(headers)) return 'method-override'
   const { originalMethod } = request as { originalMethod?: unknown }
   return originalMethod !== undefined && originalMethod !== request.method ? 'method-override' : undefined
+}
+
+/** Returns whether `Host` was sent several times: Node shows the first one, and the handler may read another. */
+function hasSeveralHosts({ rawHeaders }: IncomingMessage): boolean {
+  let hosts = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
+  return hosts > 1
 }
 
 /** Returns whether a request has content, or may have it. */
@@ -185,10 +196,10 @@ function countsCookies(cookies: string, ignored: ReadonlySet<string> | true): bo
 
 /** Returns the full key of a request. */
 export function requestKey(target: RequestTarget, rules: KeyRules, searchRule?: SearchRule): readonly string[] {
-  const { request, url, scheme, scope, key, content, trustsProxy } = target
+  const { request, url, scheme, scope, key, content } = target
   const searched = searchRule === undefined ? url : searchedUrl(url, searchRule)
   const path = key === undefined ? normalisedUrl(searched, rules) : `~${key}`
-  const fields = keyedText(request, trustsProxy === true)
+  const fields = keyedText(target)
   const rewritten = key === undefined ? rewrittenUrl(request, url) : undefined
   return [
     scheme,

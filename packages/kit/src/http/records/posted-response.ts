@@ -41,9 +41,9 @@ export async function storePosted(
   if (now === UNAVAILABLE) return
   const raised = urlTags(exchange.url).map((tag) => engine.tagKey(tag))
   if (!engine.tags.areInvalidatedOnce(before, now, raised)) return
-  const { status, reason, fields, removed, receivedMs, lifetimes } = fresh
+  const { status, reason, fields, appended, removed, receivedMs, lifetimes } = fresh
   const packed = await packBody(fields, fresh.body)
-  const head = { key, status, reason, fields, removed, receivedMs, lifetimes }
+  const head = { key, status, reason, fields, appended, removed, receivedMs, lifetimes }
   const value = encodeRecord({ kind: 'response', ...head, ...packed })
   await engine.set(name, {
     value,

@@ -7,6 +7,7 @@ import type { Lifetimes } from '../policy/storage-policy.ts'
 import { MAX_VARIED_FIELDS } from '../policy/vary.ts'
 import type { StoredRecord, StoredResponse } from './stored-record.ts'
 
+const NONE: Fields = noFields()
 const REASON = /^[\t\u0020-\u007e\u0080-\u00ff]+$/
 const TOKEN = /^[!#$%&'*+.^_`|~\da-z-]+$/
 
@@ -50,15 +51,34 @@ export function asRecord(head: unknown, key: string, body: Buffer): StoredRecord
 function asResponse(head: Record<string, unknown>, body: Buffer): Omit<StoredResponse, 'kind' | 'key'> | undefined {
   const { status, reason, removed, receivedMs, compression, length } = head
   const fields = asFields(head['fields'])
+  const appended = head['appended'] === undefined ? NONE : asFields(head['appended'])
   const lifetimes = asLifetimes(head['lifetimes'])
-  if (fields === undefined || lifetimes === undefined || !isAmount(receivedMs) || !isSize(length)) return undefined
+  if (
+    fields === undefined ||
+    appended === undefined ||
+    lifetimes === undefined ||
+    !isAmount(receivedMs) ||
+    !isSize(length)
+  )
+    return undefined
   if (!Number.isInteger(status) || (status as number) > 599 || !isStorableStatus(status as number)) return undefined
-  if (unstorableField(fields, lifetimes) !== undefined) return undefined
+  if (unstorableField({ ...appended, ...fields }, lifetimes) !== undefined) return undefined
   if (reason !== undefined && !(typeof reason === 'string' && REASON.test(reason))) return undefined
   if (!isListOf(removed, (name) => TOKEN.test(name))) return undefined
   if (compression !== 'none' && compression !== 'gzip') return undefined
   if (compression === 'none' && length !== body.length) return undefined
-  return { status: status as number, reason, fields, removed, receivedMs, lifetimes, compression, length, body }
+  return {
+    status: status as number,
+    reason,
+    fields,
+    appended,
+    removed,
+    receivedMs,
+    lifetimes,
+    compression,
+    length,
+    body,
+  }
 }
 
 function asPart(given: unknown, length: number): ContentPart | undefined {

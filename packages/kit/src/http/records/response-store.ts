@@ -36,9 +36,9 @@ export class ResponseStore {
 
   async response(lookup: ResponseLookup, fresh: FreshResponse, context: LoadContext): Promise<Buffer> {
     const { engine, key, variants, tagKeys } = lookup
-    const { status, reason, fields, removed, receivedMs, lifetimes } = fresh
+    const { status, reason, fields, appended, removed, receivedMs, lifetimes } = fresh
     const packed = await packBody(fields, fresh.body)
-    const head = { key, status, reason, fields, removed, receivedMs, lifetimes, ...packed }
+    const head = { key, status, reason, fields, appended, removed, receivedMs, lifetimes, ...packed }
     const { part } = fresh
     const stored: StoredResponse | StoredPartial =
       part === undefined ? { kind: 'response', ...head } : { kind: 'partial', ...head, part }

@@ -6,16 +6,23 @@ import type { ContentPart } from '../policy/byte-ranges.ts'
 import { asRecord } from './record-shape.ts'
 import type { Lifetimes } from '../policy/storage-policy.ts'
 
-/** A handler's response that may be stored. */
-export interface FreshResponse {
+/** The head of a response as it is stored. */
+interface StoredHead {
   readonly status: number
   /** The handler's own reason phrase; `undefined` for the usual one. */
   readonly reason?: string | undefined
   readonly fields: Fields
-  /** Fields that were set before the cache and that the handler removed. */
+  /** The parts of fields that the handler adds to values which are set before the cache. */
+  readonly appended?: Fields | undefined
+  /** Names of fields that are set before the cache and that the handler removes. */
   readonly removed: readonly string[]
+  /** The time when it was received, in milliseconds since 1970. */
   readonly receivedMs: number
   readonly lifetimes: Lifetimes
+}
+
+/** A handler's response that may be stored. */
+export interface FreshResponse extends StoredHead {
   /** The request fields that it depends on. */
   readonly names: readonly string[]
   /** The part of the representation that the body contains; `undefined` for the whole. */
@@ -24,19 +31,10 @@ export interface FreshResponse {
 }
 
 /** A stored response. */
-export interface StoredResponse {
+export interface StoredResponse extends StoredHead {
   readonly kind: 'response'
   /** Its full key, since a key in memcached may be a hash. */
   readonly key: string
-  readonly status: number
-  /** The handler's own reason phrase; `undefined` for the usual one. */
-  readonly reason?: string | undefined
-  readonly fields: Fields
-  /** Names of fields that are set before the cache and that the handler removes. */
-  readonly removed: readonly string[]
-  /** The time when it was received, in milliseconds since 1970. */
-  readonly receivedMs: number
-  readonly lifetimes: Lifetimes
   /** How the stored body is compressed. */
   readonly compression: 'gzip' | 'none'
   /** The length of the body as its handler wrote it, in bytes. */
