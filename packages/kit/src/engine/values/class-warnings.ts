@@ -53,7 +53,7 @@ export class ClassWarnings {
    */
   ofSet(key: string, value: unknown): unknown {
     // A promise that was not awaited is refused, and nobody would handle its rejection.
-    if (types.isPromise(value)) Promise.prototype.then.call(value, undefined, () => {})
+    if (types.isPromise(value)) void Promise.prototype.then.call(value, undefined, () => {})
     const classes: Function[] = []
     const plain = toPlainData(value, (constructor) => classes.push(constructor))
     if (!classes.some(isRevived)) for (const constructor of classes) this.#warnUnlessWarned(constructor, key)
