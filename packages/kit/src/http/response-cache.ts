@@ -71,6 +71,10 @@ const MAX_ATTEMPTS = 3
  * nothing stored ───────────┴ leader ───────────→ the handler, whose response is captured and stored
  *                           └ others wait for it → served, or, if it cannot be shared, the handler for each
  * ```
+ *
+ * @example
+ *   const responses = new ResponseCache({ ttlSeconds: 60 })
+ *   if (!(await responses.answer(exchange))) handler(exchange.request, exchange.response)
  */
 export class ResponseCache {
   readonly #options: ResponseCacheOptions

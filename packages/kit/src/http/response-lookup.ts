@@ -233,7 +233,7 @@ export function trustsExpressProxy(app: ExpressSettings, address: string | undef
   return app.get('trust proxy') !== true && trusts?.(address, 0) === true
 }
 
-/** The part of a request of Fastify that tells the addresses of its proxies. */
+/** The part of a request of Fastify that has the addresses of its proxies. */
 interface FastifyRequest {
   readonly raw: IncomingMessage
   /** The addresses up to the first one that is not trusted; `undefined` without the option `trustProxy`. */
@@ -250,7 +250,7 @@ const NO_PROXIES = Array.from({ length: 8 }, (_, index) => `192.0.2.${index + 1}
 export function trustsFastifyProxy(request: FastifyRequest): boolean {
   if (request.ips === undefined) return false
   const { socket } = request.raw
-  // Fastify does not tell its option, so it is asked for the addresses of a made-up request by the same connection.
+  // Fastify does not expose its option, so the addresses of an artificial request on the same connection are read.
   const raw = { headers: { 'x-forwarded-for': NO_PROXIES.join(', ') }, socket, connection: socket }
   const { ips = [] } = Object.create(request, { raw: { value: raw } }) as FastifyRequest
   return ips.length > 1 && ips.length <= NO_PROXIES.length

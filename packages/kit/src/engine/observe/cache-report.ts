@@ -231,7 +231,7 @@ export class CacheReport {
   }
 }
 
-/** Runs work in a tracer's context; once, and with its own result, whatever the tracer does. */
+/** Runs work in a tracer's context; once, and with its own result, even if the tracer fails. */
 function runAround<Result>(around: ReadContext['around'], work: () => Result): Result {
   if (around === undefined) return work()
   let done: { readonly result: Result } | undefined

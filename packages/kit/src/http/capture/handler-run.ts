@@ -467,8 +467,8 @@ export class HandlerRun implements CaptureObserver {
   #freshen(stale: StoredResponse, fields: Fields, body: Buffer): StoredResponse {
     const { clock } = this.#conditions
     const receivedMs = clock.nowMs()
-    const told = Object.entries(storableFields(fields, [])).filter(([name]) => !NOT_UPDATED.has(name))
-    const renewed: Fields = Object.fromEntries(told.filter(([name, value]) => !sameValue(value, this.#before[name])))
+    const updates = Object.entries(storableFields(fields, [])).filter(([name]) => !NOT_UPDATED.has(name))
+    const renewed: Fields = Object.fromEntries(updates.filter(([name, value]) => !sameValue(value, this.#before[name])))
     const updated: Fields = { ...stale.fields, date: toHttpDate(clock.ownMs()), ...renewed }
     // Middleware that compresses adds its part of `Vary` to a whole response only.
     if (updated['vary'] !== undefined) updated['vary'] = joinedVary(stale.fields, updated)

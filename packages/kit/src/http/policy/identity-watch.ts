@@ -206,7 +206,7 @@ function usedNames(holder: object): Set<string> {
   return names
 }
 
-/** Returns whether a value is a session of a library, whatever its property is called. */
+/** Returns whether a value is a session of a library, in a property of any name. */
 function isSession(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
   try {

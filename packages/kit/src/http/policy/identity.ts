@@ -1,7 +1,7 @@
 import type { TLSSocket } from 'node:tls'
 
 /**
- * Properties that Node, frameworks and parsers set on every request. They identify no user, whatever words are in their
+ * Properties that Node, frameworks and parsers set on every request. They identify no user, with any words in their
  * names.
  */
 const ORDINARY: ReadonlySet<string> = new Set([
@@ -208,7 +208,7 @@ function hasIdentityAt(holder: object, name: string): boolean {
 
 /**
  * Returns whether a property that is only known by its name holds a user. Libraries set some such properties for every
- * request: methods, empty objects, and objects that tell by `isAuthenticated()`.
+ * request: methods, empty objects, and objects with `isAuthenticated()`.
  */
 function hasUserAt(holder: object, name: string): boolean {
   try {
