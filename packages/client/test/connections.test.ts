@@ -144,7 +144,7 @@ describe('a call with a longer limit than the others', () => {
     test.proxy.fault = { kind: 'silent' }
     const patient = test.client.get('k', { timeoutMs: 400 })
     await expect(test.client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_TIMEOUT' })
-    await expect(patient).rejects.toThrow('did not answer in 400 ms')
+    await expect(patient).rejects.toThrow('did not respond in 400 ms')
   })
 })
 

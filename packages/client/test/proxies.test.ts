@@ -22,7 +22,7 @@ const NUTCRACKER_CANNOT = {
 }
 const YRMCDS_CANNOT = {
   'gets and touches': 'it does not know gat and gats',
-  'rejects a value that is too large, and continues': 'it answers ERROR, as to a command that it does not know',
+  'rejects a value that is too large, and continues': 'it responds with ERROR, as to an unknown command',
   'deletes an item whose key is a word that ends other requests': 'it does not know a lifetime that has ended',
   'returns versions': "its version is 'yrmcds version 1.1.9'",
 }

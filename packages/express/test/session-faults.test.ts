@@ -274,7 +274,7 @@ describe('while memcached fails at any command', () => {
         if (!isHandled) return
         expect(old).toBeUndefined()
         // As above: it is not known whether the session was destroyed.
-        if (!/memcached at \S+ (is down|does not answer)/.test(message!)) expect(now).toBeUndefined()
+        if (!/memcached at \S+ (is down|does not respond)/.test(message!)) expect(now).toBeUndefined()
       })
     },
   )

@@ -106,15 +106,15 @@ describe('LruMaintainer', () => {
 })
 
 describe('crawls', () => {
-  it('find every item once, although others are added, removed and moved meanwhile', () => {
+  it('find every item, although others are added, removed and moved meanwhile', () => {
     const driver = new StoreDriver(64 * MIB)
     const maintainer = new LruMaintainer(driver.store)
     for (let index = 0; index < 3000; index++) driver.set(`k${index}`, valueOf('v', index % 900))
-    const seen = new Map<string, number>()
+    const seen = new Set<string>()
     const visit = (item: number): void => {
       const start = driver.store.keyStart(item)
       const key = driver.store.bytes(item).toString('latin1', start, start + driver.store.keyLength(item))
-      seen.set(key, (seen.get(key) ?? 0) + 1)
+      seen.add(key)
     }
     const crawl = new ListCrawl(driver.store, { lists: ALL_LISTS, maxItems: 0, visit })
     let round = 0
@@ -124,10 +124,10 @@ describe('crawls', () => {
       if (round % 10 === 0) maintainer.step()
       round++
     }
-    // Whatever was there all the time was met.
-    for (let index = 0; index < 3000; index++) {
-      if (driver.find(`k${index}`) !== 0) expect(seen.get(`k${index}`)).toBeGreaterThanOrEqual(1)
-    }
+    // One that moved to another list may be met twice, but whatever was there all the time was met.
+    const kept = Array.from({ length: 3000 }, (_, index) => `k${index}`).filter((key) => driver.find(key) !== 0)
+    expect(kept.length).toBeGreaterThan(2000)
+    expect(kept.filter((key) => !seen.has(key))).toEqual([])
   })
 
   it('walk the whole index, which does not grow until they end', () => {

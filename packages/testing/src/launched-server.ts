@@ -117,7 +117,7 @@ export class LaunchedServer implements AsyncDisposable {
       child.once('error', reject)
       child.once('exit', (code) => reject(new Error(`${this.#command} ended with ${code}: ${this.#output}`)))
     })
-    await Promise.race([this.#answers(child), gone])
+    await Promise.race([this.#responds(child), gone])
     gone.catch(() => {})
   }
 
@@ -170,7 +170,7 @@ export class LaunchedServer implements AsyncDisposable {
     )
   }
 
-  async #answers(child: ChildProcess): Promise<void> {
+  async #responds(child: ChildProcess): Promise<void> {
     const expected = this.#options.speaksText === false ? undefined : RUNNING
     while (child.exitCode === null && !(await responds(this.port, expected))) {
       await new Promise((resolve) => setTimeout(resolve, 10))

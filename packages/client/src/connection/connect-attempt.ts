@@ -162,6 +162,6 @@ export class Retries {
   errorOf(server: string): MemcacheError {
     const { reason } = this
     const Kind = reason instanceof MemcacheAuthError ? MemcacheAuthError : MemcacheConnectionError
-    return new Kind(`${server} is down: ${reason?.message ?? 'it does not answer'}`, { server, cause: reason })
+    return new Kind(`${server} is down: ${reason?.message ?? 'it does not respond'}`, { server, cause: reason })
   }
 }

@@ -62,7 +62,7 @@ export async function shakeHands(handshake: Handshake): Promise<Protocol> {
   const [version = ''] = await handshake.request(VERSION_REQUEST)
   if (!version.startsWith('VERSION')) {
     const excerpt = JSON.stringify(handshake.redact(version).slice(0, EXCERPT_LENGTH))
-    throw new MemcacheProtocolError(`the server answered ${excerpt} to version: it is not a memcached`)
+    throw new MemcacheProtocolError(`the server responded with ${excerpt} to version: it is not a memcached`)
   }
   if (sasl) return binaryProtocol
   const text = isBeforeLeases(version.replace('VERSION ', '')) ? oldTextProtocol : textProtocol
@@ -79,7 +79,7 @@ export async function shakeHands(handshake: Handshake): Promise<Protocol> {
     return response === 'EN' || response === 'HD' ? metaProxyProtocol : text
   }
   // Further lines may follow any other response.
-  throw new MemcacheProtocolError('the server answered neither MN nor an error to mn')
+  throw new MemcacheProtocolError('the server responded to mn with neither MN nor an error')
 }
 
 /** Returns whether this `version` is of a memcached before leases (flag N of meta get): 1.4 and 1.5. */
@@ -141,7 +141,7 @@ async function authenticateByText({ request, redact }: Handshake, credentials: C
   const response = await authResponse(request({ text: formatAuth(username, password) }))
   if (response !== 'STORED') {
     throw new MemcacheAuthError(
-      `the server answered ${JSON.stringify(redact(response).slice(0, EXCERPT_LENGTH))} to the credentials`,
+      `the server responded with ${JSON.stringify(redact(response).slice(0, EXCERPT_LENGTH))} to the credentials`,
     )
   }
 }

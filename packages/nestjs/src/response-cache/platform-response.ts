@@ -55,7 +55,7 @@ export function platformExchange(
       for (const [name, value] of Object.entries(reply.getHeaders())) {
         if (value !== undefined) reply.raw.setHeader(name, value)
       }
-      const dispatch: HttpExchange['dispatch'] = (made, answer) => app.routing(made, answer)
+      const dispatch: HttpExchange['dispatch'] = (copy, target) => app.routing(copy, target)
       const trustsProxy = trustsFastifyProxy(request as AnyRequest & { raw: IncomingMessage })
       const sent = (): void => {
         reply.hijack()

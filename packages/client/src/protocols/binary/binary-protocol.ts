@@ -117,7 +117,7 @@ class BinaryReader implements ResponseReader, BinaryResponses {
         operation.fail(new MemcacheUnsupportedError(`${server} does not know the command (${problem})`, details))
         break
       default:
-        operation.fail(new MemcacheServerError(`${server} answered ${problem}`, details))
+        operation.fail(new MemcacheServerError(`${server} responded with ${problem}`, details))
     }
     return true
   }
