@@ -1,3 +1,4 @@
+import { sign } from 'cookie-signature'
 import express from 'express'
 import type { Express, Request, RequestHandler, Response } from 'express'
 import session from 'express-session'
@@ -113,6 +114,24 @@ describe('express-session', () => {
       }),
       { numRuns: 150 },
     )
+  })
+})
+
+describe('data without a cookie, which another program has stored as a session', () => {
+  it.each(['express-session', 'memcacheSession'])('does not lock its user out: %s', async (engine) => {
+    const { cache } = test
+    const store = new MemcacheStore({ cache })
+    const id = `odd ${round++}`
+    await store.set(id, { version: 1 } as never)
+    const options = { secret: 'test', resave: false, saveUninitialized: false }
+    const app = appWith(
+      engine === 'express-session' ? session({ ...options, store }) : memcacheSession({ ...options, cache }),
+    )
+    const cookie = `connect.sid=${encodeURIComponent(`s:${sign(id, 'test')}`)}`
+    for (let time = 0; time < 2; time++) {
+      const { status } = await request(app).get('/').query({ steps: '["set a value"]' }).set('Cookie', cookie)
+      expect(status).toBe(200)
+    }
   })
 })
 

@@ -155,6 +155,8 @@ export class MemcacheStore extends Store {
   /** Creates the request's session and attaches the stored state that it was made from. */
   override createSession(request: SessionHolder, data: StoredData): Session {
     const held = HeldSession.of(data)
+    // express-session would respond with an error for as long as another program's data is stored.
+    data.cookie ??= {}
     const session = super.createSession(request, data)
     held?.holdFor(session)
     return session
