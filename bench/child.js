@@ -14,7 +14,7 @@ export async function start(module, args = [], options = {}) {
 /** Sends a message to a process, and resolves to its response. */
 export function ask(child, message) {
   const response = messageOf(child)
-  // A process that has ended is told by the response.
+  // The response shows that the process has ended.
   if (child.connected) child.send(message, () => {})
   return response
 }

@@ -1,6 +1,6 @@
 import { connect } from 'node:net'
 
-/** Bytes that are sent before the server is asked whether it has come so far. */
+/** Bytes that are sent before the loader waits for the server. */
 const BATCH_BYTES = 4 * 1024 * 1024
 /** The largest that `-I 1m` takes. */
 export const LARGE_VALUE_BYTES = 1_048_000

@@ -124,7 +124,7 @@ async function bundle({ name, folder, manifest, entries }) {
 }
 
 /**
- * Makes the command line small: nobody debugs it, and most of it is the libraries that it bundles.
+ * Makes the command line small: it is not debugged, and most of it is the libraries that it bundles.
  *
  * @param {string} file
  */

@@ -2,7 +2,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
 /**
- * The licences of the packages whose modules are bundled, as one text: they ask to be handed on. Empty if nothing of
+ * The licences of the packages whose modules are bundled, as one text: they must be passed on. Empty if nothing of
  * others is in it.
  *
  * @param {string[]} modules

@@ -4,7 +4,7 @@
 //   node conformance/memcached-suite.js CHECKOUT [--tls] [NAME.t …]
 //
 // Without names it runs every core file: all but those of the proxy, of extstore and of memcached's source code.
-// binary-sasl.t skips itself, because RUN_SASL_TESTS wants Cyrus SASL: its database, made by saslpasswd2, and its list
+// binary-sasl.t skips itself, because RUN_SASL_TESTS needs Cyrus SASL: its database, made by saslpasswd2, and its list
 // `CRAM-MD5 PLAIN`.
 
 import { spawnSync } from 'node:child_process'

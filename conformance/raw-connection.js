@@ -36,7 +36,7 @@ export class RawConnection {
   }
 
   /**
-   * Sends a packet and returns what comes back, as a transcript shows it.
+   * Sends a packet and returns the response, in the form of a transcript.
    *
    * @param {string} packet
    * @param {(answer: string) => boolean} [isExpected] what to wait for; without it, until nothing more comes.
@@ -55,7 +55,7 @@ export class RawConnection {
     return answer
   }
 
-  /** Ends the connection; returns what came back that nobody had asked for. */
+  /** Ends the connection; returns bytes that were received without a request. */
   async end() {
     this.#socket.end()
     while (!this.#closed) if (!(await this.#change(PATIENCE_MS))) this.#socket.destroy()

@@ -1,4 +1,4 @@
-import { sameAnswer } from 'memcache-ts-testing'
+import { isSameResponse } from 'memcache-ts-testing'
 import { settleDelayedFlush } from './delayed-flush.js'
 import { RawConnection } from './raw-connection.js'
 
@@ -15,12 +15,12 @@ export async function replay(port, exchanges) {
     const connection = await RawConnection.open(port)
     const answers = []
     for (const [index, packet] of sent.entries()) {
-      answers.push(await connection.send(packet, (answer) => sameAnswer(received[index], answer)))
+      answers.push(await connection.send(packet, (answer) => isSameResponse(received[index], answer)))
     }
     const surplus = await connection.end()
     if (surplus !== '') answers.push(surplus)
     const same =
-      answers.length === received.length && answers.every((answer, index) => sameAnswer(received[index], answer))
+      answers.length === received.length && answers.every((answer, index) => isSameResponse(received[index], answer))
     results.push({ answers, same })
     await settleDelayedFlush(sent, port)
   }

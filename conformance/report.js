@@ -1,4 +1,4 @@
-import { sameAnswer } from 'memcache-ts-testing'
+import { isSameResponse } from 'memcache-ts-testing'
 import { ALL_AREAS, areaOf } from './areas.js'
 
 /** A request or an answer is shown up to here. */
@@ -66,7 +66,7 @@ export function report({ recorded, older, ours, debian, known }) {
 }
 
 function sameExchange(exchange, other) {
-  return exchange.received.every((answer, index) => sameAnswer(answer, other.received[index] ?? ''))
+  return exchange.received.every((answer, index) => isSameResponse(answer, other.received[index] ?? ''))
 }
 
 /** @param {readonly string[]} packets */

@@ -30,7 +30,7 @@ function blocks(document: string, language: string): string[] {
   return [...read(document).matchAll(new RegExp(`^\`\`\`${language}\\n(.*?)^\`\`\``, 'gms'))].map((match) => match[1]!)
 }
 
-/** The fences of examples, and what TypeScript is told for them: Nest's decorators are those that it had first. */
+/** The fences of examples, and their compiler options: Nest's decorators are TypeScript's legacy decorators. */
 const FENCES = {
   ts: {},
   'ts nest': { experimentalDecorators: true, emitDecoratorMetadata: true },
@@ -73,7 +73,7 @@ function inFunction(code: string): string {
 }
 
 /** Returns the lines that an example claims to print. */
-function saidBy(code: string): string[] {
+function documentedBy(code: string): string[] {
   return [...code.matchAll(/\/\/ => (.*)$/gm)].map((match) => match[1]!)
 }
 
@@ -152,14 +152,14 @@ describe('the examples in the documents', () => {
   it.each(examples)(
     '$name prints what it says, and ends, in a project of either kind',
     async ({ fence, file, code }) => {
-      const said = saidBy(code)
-      expect(said.length).toBeGreaterThan(0)
+      const documented = documentedBy(code)
+      expect(documented.length).toBeGreaterThan(0)
       const printed = Object.keys(PROJECTS).map((project) =>
         printedBy(join(folderOf(project, fence), 'dist', `${file}.js`)),
       )
       // A lifetime in `Cache-Status` has become shorter if a second has ended since the response was stored.
       const withoutTtl = (lines: unknown): unknown => JSON.parse(JSON.stringify(lines).replaceAll(/\bttl=\d+/g, 'ttl'))
-      expect(withoutTtl(await Promise.all(printed))).toEqual(withoutTtl([said, said]))
+      expect(withoutTtl(await Promise.all(printed))).toEqual(withoutTtl([documented, documented]))
     },
   )
 })
@@ -173,7 +173,7 @@ function errorOf(call: () => unknown): string {
   }
 }
 
-describe('what the documents name', () => {
+describe('the names in the documents', () => {
   const { scripts } = JSON.parse(read('package.json')) as { scripts: Record<string, string> }
 
   it.each(documents)('%s: commands are scripts of the workspace', (document) => {

@@ -4,9 +4,9 @@ import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { workspacePackages } from '../build/packages.js'
 
-/** Files with fewer lines want a reason: a type or a constant that many import, an entry. */
+/** Files with fewer lines need a reason: a type or a constant that many import, an entry. */
 const MIN_LINES = 40
-/** Files with more lines want a reason too. */
+/** Files with more lines need a reason too. */
 const MAX_LINES = 500
 
 function sizesOf(folder) {

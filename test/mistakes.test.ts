@@ -35,7 +35,7 @@ async function inProduction(run: () => unknown): Promise<unknown> {
   }
 }
 
-/** Mounts a middleware that was not called, and asks the application. */
+/** Mounts a middleware that was not called, and sends a request. */
 async function use(middleware: unknown): Promise<string> {
   const app = express()
   app.use(middleware as express.RequestHandler)

@@ -99,7 +99,7 @@ const answersIn = (major: string): object => ({
   denied: { ...limited, status: 429, type: 'application/problem+json', body: expect.objectContaining({ status: 429 }) },
   response: [
     { ...ok, cache: 'fwd=uri-miss', body: { name: 'city 2', shown: 1 } },
-    // Within the same millisecond it is said to be shared.
+    // Within the same millisecond, it counts as shared.
     { ...ok, cache: expect.stringMatching(/^(hit|fwd=uri-miss)$/), body: { name: 'city 2', shown: 1 } },
   ],
   health: { status: 200, type: 'application/json', policy: null, body: expect.objectContaining({ status: 'ok' }) },

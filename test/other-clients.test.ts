@@ -12,7 +12,7 @@ import type { LaunchedServer } from 'memcache-ts-testing'
 import memjs from 'memjs'
 import { afterAll, describe, expect, it } from 'vitest'
 
-/** Debian's own, whatever else is on the path. */
+/** Debian's own, regardless of the path. */
 const PYTHON = '/usr/bin/python3'
 const PHP = '/usr/bin/php'
 const RUBY = '/usr/bin/ruby'
@@ -32,7 +32,7 @@ writeFileSync(passwords, `${USER}:${PASSWORD}\n`)
 const run = promisify(execFile)
 const program = (name: string): string => fileURLToPath(new URL(`fixtures/other-clients/${name}`, import.meta.url))
 
-/** Our server's command line: open to anybody, or with SASL. */
+/** Our server's command line: without authentication, or with SASL. */
 function launch(withAuth: boolean): Promise<LaunchedServer> {
   if (!withAuth) return launchServer()
   return launchServer({ args: ['-S'], env: { MEMCACHED_SASL_PWDB: passwords }, speaksText: false })
@@ -135,7 +135,7 @@ describe('programs of pymemcache and gomemcache on our server, and our client', 
     { command: [PYTHON, '-c', 'import pymemcache'], debianPackage: 'python3-pymemcache' },
     'Python',
     () => {
-      it('reads ours, and ours reads what it has written', async () => {
+      it('reads our values, and our client reads its values', async () => {
         await using server = await launch(false)
         await using client = ours(server, false)
         await client.set('session:ours', { user: 1 })
@@ -167,7 +167,7 @@ describe('programs of pymemcache and gomemcache on our server, and our client', 
     },
     'Go',
     () => {
-      it('reads ours, and ours reads what it has written', async () => {
+      it('reads our values, and our client reads its values', async () => {
         await using server = await launch(false)
         await using client = ours(server, false)
         await client.set('counter', '41')

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { cp, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -15,7 +15,7 @@ const tsc = fileURLToPath(new URL('../node_modules/typescript/bin/tsc', import.m
 const consumer = fileURLToPath(new URL('./fixtures/consumer', import.meta.url))
 const npmOptions = ['--no-audit', '--no-fund', '--prefer-offline', '--loglevel=error']
 
-/** Without `MEMCACHE_SERVERS`, whatever this machine has. */
+/** Without the `MEMCACHE_SERVERS` of this machine. */
 const QUIET = { PATH: process.env['PATH'] }
 
 /** A built file, and all of its package that it loads, at once or later. */
@@ -65,7 +65,7 @@ describe('the packages as they are published', () => {
     }
   })
 
-  it('are one, however a process loads them: every export of every entry is the same value', async () => {
+  it('are one instance in all ways to load them: every export of every entry is the same value', async () => {
     const entries = publicEntries()
     const script = `
       const entries = ${JSON.stringify(entries)}
@@ -152,6 +152,16 @@ describe('the packages as they are published', () => {
       (error: { stdout: string }) => error,
     )
     expect(stdout).toBe('')
+  })
+
+  it('have declarations that older compilers read: no type of the memory of bytes, which came with TypeScript 5.7', async () => {
+    for (const name of publicPackages()) {
+      const types = join(project, 'node_modules', name, 'dist/types')
+      const files = (await readdir(types, { recursive: true })).filter((file) => file.endsWith('.d.ts'))
+      expect(files.length).toBeGreaterThan(0)
+      const naming = files.filter((file) => /<ArrayBuffer(?:Like)?>/.test(readFileSync(join(types, file), 'utf8')))
+      expect(naming).toEqual([])
+    }
   })
 
   it('brings the page of the dashboard along', async () => {

@@ -209,7 +209,7 @@ describe.each(FORM_NAMES)('%s', (name) => {
     expect((await site.send({ target: '/a' })).fields['cache-status']).toContain('hit')
   })
 
-  it('gives no request what another one has hidden in an ignored parameter', async () => {
+  it("gives no request the content of another request's ignored parameter", async () => {
     const options = { ignoreQuery: ['utm', 'x y', 'f[p]'], sortQuery: true }
     await using site = await openForm(name, echo, { options })
     await using plain = await openForm(name, echo, { isCached: false })

@@ -35,7 +35,7 @@ class Service {
     return fetch(this.origin + path, { headers: { cookie } })
   }
 
-  /** Ends it as a supervisor does, and tells how it went. */
+  /** Ends it as a supervisor does, and returns its exit status. */
   async stop(): Promise<number | null> {
     const exited = once(this.#process, 'exit')
     this.#process.kill('SIGTERM')
@@ -75,7 +75,7 @@ function twoProcesses(launch: () => Promise<LaunchedServer>): void {
     expect(await second.json()).toEqual(await first.json())
   })
 
-  it('share what is evicted', async () => {
+  it('share the evictions', async () => {
     const path = '/api/search?q=lutetia'
     await other.get(path)
     expect(askedDatabase(await other.get(path))).toBe(false)

@@ -1,4 +1,4 @@
-// One cache in a process of its own: `worker.js <cache> <address> <memory|memcached>`; does what it is told by
+// One cache in a process of its own: `worker.js <cache> <address> <memory|memcached>`; carries out the commands of its
 // messages.
 import { caches } from './caches.js'
 

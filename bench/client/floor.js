@@ -34,7 +34,7 @@ export async function floorOf(address, kind, inFlight, milliseconds) {
     let answer = ''
     await new Promise((resolve) => {
       socket.on('data', (chunk) => {
-        // Only what tells the end is looked at.
+        // Only the end of a response is parsed.
         answer = (answer + chunk.latin1Slice()).slice(-count * 8)
         if (!isEnd(answer)) return
         answer = ''

@@ -10,7 +10,7 @@ process.on('message', ({ workload, milliseconds, bare }) => {
   const measured = bare ? measureFloor(workload, milliseconds) : measure(workload, milliseconds)
   measured.catch((error) => process.send({ failed: 'crashed', by: String(error).slice(0, 100) }))
 })
-// A client that throws where nobody can catch it has failed at what it was asked.
+// A client with an uncaught exception has failed at its call.
 process.on('uncaughtException', (error) => process.send({ failed: 'crashed', by: String(error).slice(0, 100) }))
 process.on('unhandledRejection', (error) => process.send({ failed: 'crashed', by: String(error).slice(0, 100) }))
 process.once('disconnect', () => process.exit())

@@ -1,4 +1,4 @@
-/** Keys that are stored and asked for. */
+/** Keys that are stored and requested. */
 const KEYS = 10_000
 const LARGE_BYTES = 100_000
 
@@ -6,7 +6,7 @@ const keys = Array.from({ length: KEYS }, (_, index) => `city:${index}`)
 /** Texts, which every client gives back as texts without the caller's doing. */
 const values = keys.map((key) => key.padEnd(100, '.'))
 
-/** So many callers, each of which asks again as soon as it has its answer. */
+/** This many callers, each of which sends the next request as soon as it has its response. */
 async function inFlight(callers, until, ask) {
   let done = 0
   const caller = async (index) => {

@@ -170,7 +170,7 @@ export const contestants = {
     make: async ({ memcached }) =>
       engine(async (session) => {
         const { default: connectMemcached } = await import('connect-memcached')
-        // By default its client closes what rested for five seconds, and fails what is asked next.
+        // By default, its client closes a connection that was idle for five seconds, and fails the next request.
         return new (connectMemcached(session))({ hosts: [memcached], prefix: 'connect:', idle: 600_000 })
       }),
   },

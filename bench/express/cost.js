@@ -176,10 +176,10 @@ async function launchRedis() {
     console.error(`redis-server could not be started (apt-get install redis-server): ${error.message}`)
     process.exit(1)
   })
-  let said = ''
+  let output = ''
   for await (const chunk of child.stdout) {
-    said += chunk
-    if (said.includes('Ready to accept connections')) break
+    output += chunk
+    if (output.includes('Ready to accept connections')) break
   }
   return { address: `127.0.0.1:${port}`, pid: child.pid, stop: () => child.kill('SIGKILL') }
 }

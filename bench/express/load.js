@@ -1,4 +1,4 @@
-// Visitors, in a process of their own: each has a connection, and asks again as soon as it has its answer.
+// Visitors, in a separate process: each has a connection, and sends the next request as soon as it has its response.
 import { connect } from 'node:net'
 
 const CONNECTIONS = 50
@@ -41,7 +41,7 @@ async function login(port) {
 /** Makes each path another one, where it says so. */
 let asked = 0
 
-/** A connection that is kept; what it returns asks for the page and waits for all of it. */
+/** Opens a connection; returns a function that requests the page and waits for all of it. */
 async function open(port, { path, headers, status, cookie }) {
   const socket = connect(port, '127.0.0.1').setNoDelay(true)
   await new Promise((resolve, reject) => socket.once('connect', resolve).once('error', reject))

@@ -1,4 +1,4 @@
-// One process of a goal that takes several: it opens a cache, and does what it is told by messages.
+// One process of a goal that takes several: it opens a cache, and carries out the commands of its messages.
 import { memcache, rateLimiter } from 'memcache-ts'
 
 const [address, task, options = '{}'] = process.argv.slice(2)
@@ -55,7 +55,7 @@ const tasks = {
     return { allowed: results.filter((result) => result.allowed).length }
   },
 
-  /** Calls of one id at random times, with what each was told, and when. */
+  /** Calls of one id at random times, with the result of each, and its time. */
   async limitLog({ id, milliseconds, most, ...options }) {
     const limiter = rateLimiter({ name: `log ${options.algorithm}`, ...options, cache })
     const log = []

@@ -18,11 +18,11 @@ const FAULTS = [
   { kind: 'stallAfter', bytes: 150 },
   { kind: 'errorAfter', bytes: 150 },
   { kind: 'wrongOpaque' },
-  { kind: 'loseAnswers' },
+  { kind: 'loseResponses' },
   { kind: 'reset' },
   { kind: 'closeOnConnect' },
-  { kind: 'answer', bytes: 'SERVER_ERROR out of memory\r\n' },
-  { kind: 'answer', bytes: 'HELLO WORLD\r\n' },
+  { kind: 'respond', bytes: 'SERVER_ERROR out of memory\r\n' },
+  { kind: 'respond', bytes: 'HELLO WORLD\r\n' },
 ]
 
 export async function run({ realMemcached }) {
@@ -36,7 +36,7 @@ export async function run({ realMemcached }) {
     for (const fault of FAULTS) {
       const { slowest, leaked } = await suffer(fault, server, failures)
       longest = Math.max(longest, slowest)
-      const name = fault.kind === 'answer' ? `answer ${JSON.stringify(fault.bytes)}` : fault.kind
+      const name = fault.kind === 'respond' ? `answer ${JSON.stringify(fault.bytes)}` : fault.kind
       console.log(`  ${name}: ${OPERATIONS} operations, the slowest settled in ${slowest.toFixed(0)} ms`)
       if (leaked > 0) failures.push(`${leaked} sockets were left open after ${name}`)
     }

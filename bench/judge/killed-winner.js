@@ -22,7 +22,7 @@ export async function run({ realMemcached }) {
       const key = `killed:${round}`
       await winner.all({ key })
       const waiting = waiters.all({ key, calls: 50, loaderMs: LOADER_MS })
-      // Until they have found out that somebody is loading.
+      // Until they have found out that another process is loading.
       await pause(50)
       const start = performance.now()
       winner.kill()

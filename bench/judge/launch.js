@@ -8,7 +8,7 @@ const CLI = fileURLToPath(new URL('../../packages/server/bin/memcache-ts-server.
 /** Starts a server, on a free port unless one is given: ours as built, or the real memcached. */
 export async function launch({ realMemcached = false, memoryLimitMb = 64, port: given } = {}) {
   const port = given ?? (await freePort())
-  // Both servers want to be told to run as root.
+  // Both servers require a user when they are started as root.
   const asRoot = process.getuid() === 0 ? ['-u', 'root'] : []
   const [command, args] = realMemcached
     ? ['memcached', [...asRoot, '-l', '127.0.0.1', '-t', '1']]

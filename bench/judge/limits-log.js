@@ -14,7 +14,7 @@ export function logFaults(algorithm, { limit, windowMs }, log) {
 }
 
 /**
- * The reported end of a window tells to which window a call belongs: around the end, calls of two windows arrive in any
+ * The reported end of a window shows to which window a call belongs: around the end, calls of two windows arrive in any
  * order.
  */
 function fixedFaults(limit, windowMs, admitted) {

@@ -50,7 +50,7 @@ export async function run({ realMemcached }) {
   }
 }
 
-/** Holds what processes were told at random times against what they should have been. */
+/** Compares the results of processes at random times with the correct ones. */
 async function judgeLogs(loggers, returners, algorithm) {
   let calls = 0
   let faults = 0

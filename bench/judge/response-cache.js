@@ -62,8 +62,8 @@ async function countAlone(processes) {
   for (let round = 0; round < RUNS; round++) {
     const path = `/cold-${round}?ms=${HANDLER_MS}`
     const answers = await Promise.all(Array.from({ length: MISSES }, (_, index) => ask(processes[index % 2], path)))
-    const said = await Promise.all(processes.map(report))
-    const calls = said.reduce((sum, { calls }) => sum + calls, 0)
+    const reports = await Promise.all(processes.map(report))
+    const calls = reports.reduce((sum, { calls }) => sum + calls, 0)
     if (calls === 1 && answers.every(({ body }) => body === `{"page":"cold-${round}"}`)) alone++
   }
   return alone
@@ -95,8 +95,8 @@ async function hang(server, processes) {
   process.kill(server.pid, 'SIGCONT')
   const began = performance.now()
   while (performance.now() - began < 2 * MAX_BACK_MS) {
-    const said = await Promise.all(processes.map(report))
-    if (said.every(({ health }) => health === 'up')) break
+    const reports = await Promise.all(processes.map(report))
+    if (reports.every(({ health }) => health === 'up')) break
     await pause(20)
   }
   const back = performance.now() - began

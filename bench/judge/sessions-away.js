@@ -86,7 +86,7 @@ class Site {
       if (request.session !== undefined) request.session.visits = (request.session.visits ?? 0) + 1
       response.send('counted')
     })
-    // oxlint-disable-next-line no-unused-vars -- Express tells an error handler by its four parameters
+    // oxlint-disable-next-line no-unused-vars -- Express recognizes an error handler by its four parameters
     app.use((error, request, response, next) => void response.status(500).send(error.code))
     const site = new Site()
     site.#server = app.listen(0, '127.0.0.1')

@@ -1,7 +1,7 @@
 import { once } from 'node:events'
 import { createServer } from 'node:net'
 
-/** A configuration endpoint as ElastiCache has it, which tells of the nodes that it is given. */
+/** A configuration endpoint like ElastiCache's, which reports the nodes that it is given. */
 export async function startClusterEndpoint(nodes) {
   let version = 1
   const server = createServer((socket) => {

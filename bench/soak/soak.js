@@ -66,7 +66,7 @@ let failure
 
 process.on('unhandledRejection', (error) => fail(`an error that nobody could catch: ${error?.stack ?? error}`))
 process.on('uncaughtException', (error) => {
-  // It may be this script's own: nothing goes on after it.
+  // It may be the error of this script: nothing continues after it.
   fail(`an error that nobody could catch: ${error.stack}`)
   console.log(failure)
   process.exit(1)
@@ -203,7 +203,7 @@ function operate() {
   }
 }
 
-/** Takes a lease that nobody fills. */
+/** Takes a lease that is never filled. */
 async function vivify(client, index, options) {
   try {
     const item = await client.meta.get(keyOf(index), { ...options, vivifySeconds: 1 })

@@ -16,7 +16,7 @@ const TOOLS = [
 /** How each bundler makes an ES module, or CommonJS, of `entry`. */
 const CONFIGS = {
   async esbuild(project, folder, { entry, format }) {
-    // Express asks for CommonJS's require.
+    // Express needs CommonJS's require.
     const banner = `--banner:js=import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);`
     const args = [entry, '--bundle', '--minify', '--keep-names', '--platform=node']
     // CommonJS is what it makes without further options.

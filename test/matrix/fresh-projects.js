@@ -80,10 +80,10 @@ export const freshProjectCells = [
       write(project, { 'tsconfig.json': JSON.stringify({ compilerOptions, include: ['src'] }) })
       await execute('npx', ['--no-install', 'tsc'], project)
       for (const [index, readme] of readmes.entries()) {
-        const said = [...firstBlock(readme).matchAll(/\/\/ => (.*)$/gm)].map(([, line]) => line)
+        const expected = [...firstBlock(readme).matchAll(/\/\/ => (.*)$/gm)].map(([, line]) => line)
         const stdout = await execute(process.execPath, [`dist/block-${index}.js`], project)
         const printed = stdout.split('\n').filter((line) => line !== '' && !line.startsWith('memcache-ts: '))
-        if (printed.join('\n') !== said.join('\n')) throw new Error(`${readme}: ${stdout}`)
+        if (printed.join('\n') !== expected.join('\n')) throw new Error(`${readme}: ${stdout}`)
       }
     },
   },

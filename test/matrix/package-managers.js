@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { execute, firstBlock, npmInstall, nameOfTarball, write } from './project.js'
 
-/** The READMEs whose first program is compiled and run, and what they tell to install. */
+/** The READMEs whose first program is compiled and run, and the packages that they say to install. */
 const READMES = [
   'README.md',
   ...['kit', 'client', 'server', 'express', 'fastify'].map((name) => `packages/${name}/README.md`),
@@ -69,10 +69,10 @@ function splitSpec(spec) {
 
 async function runReadmes(project, run) {
   for (const [index, readme] of READMES.entries()) {
-    const said = [...readFileSync(join(project, `src/block-${index}.ts`), 'utf8').matchAll(/\/\/ => (.*)$/gm)]
+    const expected = [...readFileSync(join(project, `src/block-${index}.ts`), 'utf8').matchAll(/\/\/ => (.*)$/gm)]
     const stdout = await run(`dist/block-${index}.js`)
     const printed = stdout.split('\n').filter((line) => line !== '' && !line.startsWith('memcache-ts: '))
-    if (printed.join('\n') !== said.map(([, line]) => line).join('\n')) throw new Error(`${readme}: ${stdout}`)
+    if (printed.join('\n') !== expected.map(([, line]) => line).join('\n')) throw new Error(`${readme}: ${stdout}`)
   }
 }
 

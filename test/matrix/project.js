@@ -32,7 +32,7 @@ export const PEERS = [
 const installed = new Map()
 
 /**
- * A project with the packed packages and others, installed once for all cells that want the same.
+ * A project with the packed packages and others, installed once for all cells that need the same.
  *
  * @param {Context} context
  * @param {string[]} others

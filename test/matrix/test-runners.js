@@ -15,7 +15,7 @@ const tsconfig = {
   },
 }
 
-/** How jest is told to compile TypeScript, and what that takes. */
+/** The ways in which jest compiles TypeScript, and the packages for each. */
 const TRANSFORMS = {
   'ts-jest': { install: ['ts-jest@29', 'typescript@5.9'], transform: ['ts-jest', {}] },
   swc: {

@@ -51,7 +51,7 @@ describe('CityTable, on Postgres with all the cities', () => {
     expect(await table.search('no city has this name')).toEqual([])
   })
 
-  it.each(['%', '_', "'", '\\', '--'])('takes %s for what it is, no part of a pattern or a statement', async (text) => {
+  it.each(['%', '_', "'", '\\', '--'])('treats %s as text, not as part of a pattern or a statement', async (text) => {
     for (const { name } of await table.search(text)) expect(name).toContain(text)
   })
 

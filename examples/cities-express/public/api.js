@@ -15,7 +15,10 @@ export class Away extends Error {}
  */
 export const answers = new EventTarget()
 
-/** Asks the service: the body of the answer, and how long the database (null: not asked) and the cache took. */
+/**
+ * Requests the service; returns the body of the response, and how long the database (null: not used) and the cache
+ * took.
+ */
 export async function ask(path, { method = 'GET', body, signal, countTime = true } = {}) {
   const response = await reach(path, {
     method,

@@ -1,4 +1,4 @@
-/** Elements are made with text alone, never with markup: whatever a city is called, it stays a text. */
+/** Creates elements with text only, never with markup, so that the name of a city stays text. */
 
 export const byId = (id) => document.getElementById(id)
 

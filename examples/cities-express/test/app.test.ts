@@ -283,7 +283,7 @@ describe('the service', () => {
   })
 
   describe('the page', () => {
-    it('may run its own files alone, and needs nothing else', async () => {
+    it('may run only its own files, and needs nothing else', async () => {
       const { headers, text } = await get('/').expect(200)
       expect(headers['content-security-policy']).toContain("default-src 'none'; script-src 'self'; style-src 'self'")
       expect(text).not.toMatch(/<style|<script>|\sstyle=|\son\w+=|https?:/)

@@ -27,7 +27,7 @@ describe('listen', () => {
     expect(next).toBeLessThanOrEqual(taken + 20)
   })
 
-  it('throws what is no matter of a taken port', async () => {
+  it('throws other errors than that of a port in use', async () => {
     await expect(listen(app, 65_536)).rejects.toThrow(RangeError)
   })
 })

@@ -184,7 +184,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(await page.locator('#found').isVisible()).toBe(false)
   })
 
-  it('keeps where one has been, over a reload and in another tab', async () => {
+  it('keeps the visited cities across a reload and in another tab', async () => {
     await goTo('Kyoto')
     await expect.poll(() => text('#visited')).toMatch(/^Kyoto\s+Lisbon$/)
     await page.reload()
@@ -198,7 +198,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     const left = async () => Number(await text('#left'))
     await expect.poll(left).toBeLessThan(100)
     expect(await page.locator('#ticks .spent').count()).toBeGreaterThan(0)
-    // Once over a minute's end there is a new hundred: so it is asked until there is none left.
+    // If a minute ends meanwhile, another hundred requests are allowed: requests are sent until none is left.
     await page.evaluate(async () => {
       while ((await fetch('/api/me')).status !== 429);
     })
@@ -206,7 +206,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     await page.getByRole('button', { name: 'Ask again' }).click()
     await expect.poll(() => text('#notice')).toContain("That was the last of this minute's requests.")
     expect(await left()).toBe(0)
-    // A process believes what it was told of a client for a second, though memcached has been emptied since.
+    // A process remembers the state of a client for a second, although memcached has been emptied since.
     await getDefaultMemcache().client.flushAll()
     const status = () => page.evaluate(async () => (await fetch('/api/me')).status)
     await expect.poll(status).toBe(200)
@@ -218,7 +218,7 @@ describeWithChromium('the page in Chromium', (executablePath) => {
     expect(await text('#server')).toContain('items')
   })
 
-  it('changes a city, which evicts what the cache had of it', async () => {
+  it('changes a city, which evicts its values from the cache', async () => {
     await page.getByRole('button', { name: 'Ask again' }).click()
     await expect.poll(() => text('#answer-text')).toBe('Answered by the cache')
     await page.getByLabel('People', { exact: true }).fill('600,000')

@@ -17,7 +17,7 @@ collectMemcache(cache)
 const app = express()
 app.set('trust proxy', process.env.TRUST_PROXY ?? false)
 
-// Before sessions and limits: these must answer whatever the cache does.
+// Before sessions and limits: these must respond even if the cache fails.
 app.get('/livez', (_req, res) => res.send('alive'))
 app.get('/readyz', (_req, res) => res.send('ready'))
 app.get('/metrics', async (_req, res) => res.type(register.contentType).send(await register.metrics()))

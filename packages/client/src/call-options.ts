@@ -14,7 +14,7 @@ export interface CallOptions {
    * them keep their order.
    */
   groupKey?: ClientKey | undefined
-  /** The call goes to the server with this name in `servers`, whatever the key is. */
+  /** The call goes to the server with this name in `servers`, for any key. */
   server?: string | undefined
   /** Whether a stored value that cannot be decoded is an `error` or a `miss`. Default: as the client's `unreadable`. */
   unreadable?: 'error' | 'miss' | undefined

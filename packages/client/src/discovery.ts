@@ -48,7 +48,7 @@ export class Discovery {
   readonly #observer: DiscoveryObserver
   #text: string | undefined
   readonly #backoff = new Backoff()
-  readonly #redact: (said: string) => string
+  readonly #redact: (text: string) => string
   #isPending = false
   #isLost = false
   #operation: LinesOperation | undefined
@@ -187,7 +187,9 @@ function parseConfiguration(lines: readonly string[], refuse: (problem: string) 
     !/^\d+$/.test(version) ||
     nodes.length === 0
   ) {
-    return refuse(`is not a configuration endpoint: it answered ${JSON.stringify(lines.slice(0, CONFIGURATION_LINES))}`)
+    return refuse(
+      `is not a configuration endpoint: it responded with ${JSON.stringify(lines.slice(0, CONFIGURATION_LINES))}`,
+    )
   }
   if (nodes.length > MAX_NODES) return refuse(`reported ${nodes.length} nodes: at most ${MAX_NODES} can be used`)
   const servers = nodes.map((node) => parseNode(node) ?? refuse(`reported an invalid node: ${JSON.stringify(node)}`))

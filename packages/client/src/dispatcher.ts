@@ -83,7 +83,7 @@ export class Dispatcher {
     const wireKey = this.#options.prefix + (typeof key === 'string' ? key : joinKey(key))
     const isHashed = this.#options.longKeys === 'hash'
     if (isHashed && (Buffer.byteLength(wireKey) > MAX_KEY_BYTES || looksHashed(wireKey))) {
-      // Invalid characters are refused whatever the length.
+      // Invalid characters are refused at any length.
       const problem = keyTextProblem(wireKey)
       if (problem !== undefined) throw new MemcacheKeyError(problem, { key: wireKey })
       return hashedKey(wireKey)
@@ -379,7 +379,7 @@ function spread(key: WireKey): number {
   return length + key.charCodeAt(length - 1) * 31 + key.charCodeAt(length >> 1) * 7
 }
 
-/** Commands that hosted servers do not have, whatever their version. */
+/** Commands that hosted servers do not have, in any version. */
 const ADMINISTRATION = /^(lru_crawler|me|watch) /
 
 /** @throws MemcacheUnsupportedError for a command that hosted servers (`profile: 'hosted'`) do not have. */

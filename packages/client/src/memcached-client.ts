@@ -385,8 +385,9 @@ export class MemcachedClient extends EventEmitter<MemcachedClientEvents> impleme
   /**
    * Lists the items of the servers, one by one (`lru_crawler metadump`, protocol.txt, "LRU Crawler"), on separate
    * connections, so that other operations need not wait. Items that are stored or removed during the dump may be
-   * missed. The call resolves when all items were visited, and the promises of an async visitor are fulfilled; it
-   * rejects at the first error of a server or the visitor, after which no more items are visited.
+   * missed, and one that memcached moves between its lists meanwhile may be visited twice. The call resolves when all
+   * items were visited, and the promises of an async visitor are fulfilled; it rejects at the first error of a server
+   * or the visitor, after which no more items are visited.
    *
    * @throws MemcacheServerError if a server refuses; it is `retryable` if the server is busy with another dump.
    * @throws MemcacheUnsupportedError on a server that demands SASL.

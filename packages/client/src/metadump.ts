@@ -146,8 +146,8 @@ class Metadump {
         const [refusal] = await this.#request()
         if (refusal === undefined) return
         if (performance.now() + BUSY_PAUSE_MS > deadline.at) {
-          const said = this.#connection.redact(refusal)
-          throw new MemcacheServerError(`${server} cannot dump its keys now: ${said}`, { server, retryable: true })
+          const excerpt = this.#connection.redact(refusal)
+          throw new MemcacheServerError(`${server} cannot dump its keys now: ${excerpt}`, { server, retryable: true })
         }
         await delay(BUSY_PAUSE_MS)
       }
@@ -203,8 +203,8 @@ class DumpOperation extends LinesOperation {
     if (key === undefined) {
       // A refusal may be temporary, an item that cannot be read is not.
       if (line.startsWith('key=')) {
-        const said = this.#connection.redact(line)
-        this.fail(new MemcacheServerError(`${server} sent an invalid line of its key dump: ${said}`, { server }))
+        const excerpt = this.#connection.redact(line)
+        this.fail(new MemcacheServerError(`${server} sent an invalid line of its key dump: ${excerpt}`, { server }))
       } else if (line !== 'OK') {
         // Some versions begin with OK.
         super.take(line)

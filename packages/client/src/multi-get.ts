@@ -185,7 +185,7 @@ export class MultiGet {
     { given, wireKey, isExact }: SingleKey<Given>,
   ): Promise<void> {
     const { options, reader, shape } = call
-    const request = { value: true, casUnique: shape.withCas, details: isExact || typeof wireKey !== 'string' }
+    const request = { value: true, casUnique: shape.withCas, details: isExact }
     return new Promise<Hit | undefined>((resolve, reject) => {
       const operation = new RetrievalOperation(
         { wireKey, name: nameOf(given), request: { ...request, unreadable: 'error' }, reader, build: hitOf },

@@ -24,23 +24,23 @@ export class ServerCommands {
   /** Returns every server's response to a request, by its name. Rejects if one server fails. */
   async onAll(request: LinesRequest, options: CallOptions | undefined): Promise<Map<string, string[]>> {
     checkCall(options)
-    const answers = this.#onEach(request, options)
-    return new Map(await Promise.all(answers.map(async ([server, answer]) => [server, await answer] as const)))
+    const responses = this.#onEach(request, options)
+    return new Map(await Promise.all(responses.map(async ([server, response]) => [server, await response] as const)))
   }
 
   /** Returns for each server `undefined` if it responds to a request, otherwise the error. Never rejects. */
   async failuresOn(request: LinesRequest, options: CallOptions | undefined): Promise<Map<string, Error | undefined>> {
-    const answers = this.#onEach(request, options)
-    const settled = await Promise.allSettled(answers.map(([, answer]) => answer))
+    const responses = this.#onEach(request, options)
+    const settled = await Promise.allSettled(responses.map(([, response]) => response))
     return new Map(
-      settled.map((answer, index) => [
-        answers[index]![0],
-        answer.status === 'fulfilled' ? undefined : (answer.reason as Error),
+      settled.map((response, index) => [
+        responses[index]![0],
+        response.status === 'fulfilled' ? undefined : (response.reason as Error),
       ]),
     )
   }
 
-  #onEach(request: LinesRequest, options: CallOptions | undefined): [server: string, answer: Promise<string[]>][] {
+  #onEach(request: LinesRequest, options: CallOptions | undefined): [server: string, response: Promise<string[]>][] {
     const ask = (pool: ServerPool): Promise<string[]> =>
       new Promise((resolve, reject) => {
         const operation = new LinesOperation(request, resolve, reject)

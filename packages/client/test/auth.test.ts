@@ -165,7 +165,7 @@ describeWithMemcached('text authentication (-Y)', () => {
   })
 })
 
-/** A hang-up says nothing of how a server wants its credentials, even if it is the first thing that a client sees. */
+/** A closed connection does not show how a server takes credentials, even if it is the first event of a client. */
 async function comesBack(
   server: { readonly host: string; readonly port: number },
   credentials: { readonly username: string; readonly password: string },

@@ -53,7 +53,7 @@ const writes: [name: string, write: Write, left: unknown][] = [
   ['meta.delete', (client, key) => client.meta.delete(key), undefined],
 ]
 
-describe.each([0, 1])('where connection %i is slow', (slow) => {
+describe.each([0, 1])('with connection %i slow', (slow) => {
   describe.each(writes)('a batch read and a %s that are not awaited', (_, write, left) => {
     it('take effect in the order of the calls, the read first', async () => {
       const { client, sockets } = await withTwoConnections({ chunkBytes: 300 })

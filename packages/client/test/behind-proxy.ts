@@ -6,7 +6,7 @@ import type { MemcachedClientOptions } from '../src/index.ts'
 /** Long enough not to pass by itself on a busy machine, short enough to wait for. */
 export const TIMEOUT_MS = 1000
 
-/** A client, a proxy whose connections misbehave as told, and our server behind it. */
+/** A client, a proxy whose connections have the chosen fault, and our server behind it. */
 export async function behindProxy(options: MemcachedClientOptions = {}) {
   const server = new MemcachedServer({ port: 0 })
   const proxy = await FaultProxy.start(await server.listen())

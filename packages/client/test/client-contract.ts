@@ -132,6 +132,32 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect(await client.get('k')).toBeUndefined()
     })
 
+    test('takes any word of the protocol as a key', async () => {
+      const words = ['0', '-1', 'b', 'k', 'q', 'S1', 'get', 'END', 'STORED', 'ERROR', 'HTTP/1.1', '%', '~']
+      for (const word of words) {
+        await client.set(word, `value of ${word}`, 60)
+        expect(await client.get(word)).toBe(`value of ${word}`)
+        expect((await client.gets(word))?.value).toBe(`value of ${word}`)
+        expect(await client.touch(word, 60)).toBe(true)
+        expect(await client.add(word, 'other')).toBe(false)
+        expect(await client.replace(word, '5')).toBe(true)
+        expect(await client.incr(word)).toBe(6)
+        expect(await client.append(word, '0')).toBe(true)
+        expect((await client.getMulti([word])).get(word)).toBe('60')
+        expect(await client.delete(word)).toBe(true)
+        expect(await client.delete(word)).toBe(false)
+        expect(await client.get(word)).toBeUndefined()
+      }
+    })
+
+    test('deletes an item whose key is a word that ends other requests', async () => {
+      await client.set('noreply', 'v', 60)
+      expect(await client.get('noreply')).toBe('v')
+      expect(await client.delete('noreply')).toBe(true)
+      expect(await client.delete('noreply')).toBe(false)
+      expect(await client.get('noreply')).toBeUndefined()
+    })
+
     test('gets and touches', async () => {
       expect(await client.gat('k', 60)).toBeUndefined()
       await client.set('k', 'v')
@@ -287,7 +313,7 @@ export function describeClient(open: () => Promise<OpenedServer>, cannot: Readon
       expect(await client.get('k')).toBe('v')
     })
 
-    test('refuses what cannot be stored before anything is sent', async () => {
+    test('refuses values that cannot be stored, before anything is sent', async () => {
       await expect(client.set('k', () => 1)).rejects.toThrow('it is a function')
       await expect(client.set('k', 1, 0)).rejects.toThrow(MemcacheOptionError)
       await expect(client.set('k', 1, 3_600_000)).rejects.toThrow('milliseconds')
@@ -405,23 +431,31 @@ export function describeMetaCommands(open: () => Promise<OpenedServer>): void {
       expect((await client.getMulti(['k'])).get('k')).toBe('old')
       expect(await client.meta.get('k')).toMatchObject({ value: 'old', won: true })
     })
+  })
+}
 
-    it('takes keys of any bytes', async () => {
-      const key = Uint8Array.of(0, 32, 10, 255, 13, 10)
-      await client.set(key, 'v', 60)
-      await client.set('text', 't')
-      expect(await client.get(key)).toBe('v')
-      expect(await client.add(key, 'w')).toBe(false)
-      const many = await client.getMulti([key, 'text', Uint8Array.of(1)])
-      expect([many.size, many.get(key), many.get('text')]).toEqual([2, 'v', 't'])
-      expect(await client.incr(Uint8Array.of(7), 1, { initial: 3 })).toBe(3)
-      expect(await client.delete(key)).toBe(true)
-      expect(await client.get(key)).toBeUndefined()
-      const longest = new Uint8Array(186).fill(9)
-      await client.set(longest, 'longest')
-      expect(await client.get(longest)).toBe('longest')
-      await expect(client.set(new Uint8Array(187), 'v')).rejects.toThrow(MemcacheKeyError)
-      await expect(client.get(new Uint8Array(0))).rejects.toThrow(MemcacheKeyError)
-    })
+/** Describes keys of bytes, for the meta and the binary protocol. */
+export function describeKeysOfBytes(open: () => Promise<OpenedServer>): void {
+  it('takes keys of any bytes', async () => {
+    const { options, stop } = await open()
+    const client = new MemcachedClient({ timeoutMs: 20_000, ...options })
+    const key = Uint8Array.of(0, 32, 10, 255, 13, 10)
+    await client.set(key, 'v', 60)
+    await client.set('text', 't')
+    expect(await client.get(key)).toBe('v')
+    expect(await client.add(key, 'w')).toBe(false)
+    const many = await client.getMulti([key, 'text', Uint8Array.of(1)])
+    expect([many.size, many.get(key), many.get('text')]).toEqual([2, 'v', 't'])
+    expect(await client.incr(Uint8Array.of(7), 1, { initial: 3 })).toBe(3)
+    expect(await client.delete(key)).toBe(true)
+    expect(await client.get(key)).toBeUndefined()
+    const longest = new Uint8Array(186).fill(9)
+    await client.set(longest, 'longest')
+    expect(await client.get(longest)).toBe('longest')
+    await expect(client.set(new Uint8Array(187), 'v')).rejects.toThrow(MemcacheKeyError)
+    await expect(client.get(new Uint8Array(0))).rejects.toThrow(MemcacheKeyError)
+    expect((await client.getsMulti([longest])).get(longest)?.value).toBe('longest')
+    await client.close()
+    await stop()
   })
 }

@@ -151,7 +151,7 @@ it('a client whose calls have all ended waits for no handshake', async () => {
   }
 })
 
-it('a client that waits for discovery rejects what is queued as soon as it is closed', async () => {
+it('a client that waits for discovery rejects its queued calls as soon as it is closed', async () => {
   await using silent = await silentServer()
   const client = open({ servers: silent.address, discovery: true, timeoutMs: 60_000, connectTimeoutMs: 500 })
   const waiting = Object.values(CALLS).map((call) => call(client))

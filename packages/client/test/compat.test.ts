@@ -219,7 +219,7 @@ describe('memcached', () => {
     expect(await memcached.flushAll()).toEqual([true])
   })
 
-  it('settles where memcached hangs, and refuses what it has no use for', async () => {
+  it('settles if memcached is away, and refuses unknown options and values that are too large', async () => {
     const away = new Memcached(`127.0.0.1:${await freePort()}`)
     expect(await called((done) => away.get('k', done))).toMatchObject([{ code: 'ERR_MEMCACHE_CONNECTION' }, undefined])
     away.end()
@@ -256,7 +256,7 @@ describe('memcached', () => {
       const results = await called((done) => lost[method]!.call(memcached, ...args, done))
       expect(results).toMatchObject([{ message, code: expect.stringMatching(/^ERR_MEMCACHE_/) }, undefined])
     }
-    // Promises that nobody looks at.
+    // Promises that are ignored.
     for (const method of ['set', 'get', 'touch', 'del', 'incr', 'append']) void lost[method]!.call(memcached, 'k')
     await called((done) => memcached.get('k', done))
     await new Promise(setImmediate)
@@ -424,7 +424,7 @@ describe('memcached', () => {
     refusing.end()
   })
 
-  it('stores what memcached stores, and reads what it reads', async () => {
+  it('stores and reads the same as memcached', async () => {
     const values = ['text', '', 'a\r\nb', 5, -1.5, { a: [1] }, [null], true, null, Buffer.from([0, 255, 13, 10])]
     for (const value of values) {
       await memcached.set('k', value, 60)

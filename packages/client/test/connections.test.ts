@@ -21,7 +21,7 @@ describe.each<[string, Fault]>([
   ['reset at once', { kind: 'reset' }],
   ['closed at its first request', { kind: 'closeOnRequest' }],
   ['met by silence', { kind: 'silent' }],
-  ['answered nonsense', { kind: 'answer', bytes: 'HELLO\r\nWORLD\r\n' }],
+  ['answered nonsense', { kind: 'respond', bytes: 'HELLO\r\nWORLD\r\n' }],
 ])('a second connection that is %s', (_, fault) => {
   it('costs no call, does not eject the server, and is made when it can be', async () => {
     // The first connection is made in this time, too, on a busy machine.
@@ -45,7 +45,7 @@ describe.each<[string, Fault]>([
 })
 
 describe('one connection of two', () => {
-  it('that goes silent costs what waits on it, and no more', async () => {
+  it('that no longer responds costs only the calls that wait for it', async () => {
     await using test = await behindProxy()
     const { client, proxy, events } = test
     await Promise.all(keys.map((key) => client.set(key, 'v')))
@@ -122,7 +122,7 @@ describe('a call with a longer limit than the others', () => {
     await expect.poll(() => proxy.openConnections).toBe(1)
   })
 
-  it('gets its value however slowly that comes, while others time out behind it', async () => {
+  it('gets its value at any speed, while later calls time out', async () => {
     await using test = await behindProxy({ poolSize: 1, timeoutMs: 100 })
     const { client, proxy } = test
     const value = 'x'.repeat(3000)
@@ -144,7 +144,7 @@ describe('a call with a longer limit than the others', () => {
     test.proxy.fault = { kind: 'silent' }
     const patient = test.client.get('k', { timeoutMs: 400 })
     await expect(test.client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_TIMEOUT' })
-    await expect(patient).rejects.toThrow('did not answer in 400 ms')
+    await expect(patient).rejects.toThrow('did not respond in 400 ms')
   })
 })
 

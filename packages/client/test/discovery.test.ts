@@ -7,7 +7,7 @@ import { freePort, until } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcacheConnectionError, MemcacheError, MemcachedClient, MemcacheTimeoutError } from '../src/index.ts'
 
-/** A configuration endpoint as ElastiCache has it, which tells what it is told. */
+/** A configuration endpoint like ElastiCache's, which reports a given configuration. */
 class ConfigurationEndpoint implements AsyncDisposable {
   version = 1
   nodes: string[] = []
@@ -63,7 +63,7 @@ class ConfigurationEndpoint implements AsyncDisposable {
   }
 }
 
-/** Servers of a cluster, the endpoint that tells of them, and a client. */
+/** Servers of a cluster, the endpoint that reports them, and a client. */
 async function cluster(size: number, discoveryIntervalMs = 60_000) {
   const servers = Array.from({ length: size }, () => new MemcachedServer({ port: 0 }))
   const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
@@ -179,9 +179,12 @@ describe('auto discovery', () => {
 
   it('never shows a password that an endpoint sends back', async () => {
     const password = 's3cr3t'
-    for (const said of [`${password}\r\nEND\r\n`, `CONFIG cluster 0 9\r\n1\n${password}|${password}|x\n\r\nEND\r\n`]) {
+    for (const configuration of [
+      `${password}\r\nEND\r\n`,
+      `CONFIG cluster 0 9\r\n1\n${password}|${password}|x\n\r\nEND\r\n`,
+    ]) {
       await using endpoint = await ConfigurationEndpoint.start()
-      endpoint.configuration = said
+      endpoint.configuration = configuration
       const credentials = { username: 'ann', password }
       const options = { servers: endpoint.address, discovery: true, timeoutMs: 20_000, ...credentials }
       await using client = new MemcachedClient(options)
@@ -202,7 +205,7 @@ describe('auto discovery', () => {
     await rejected
   })
 
-  it('keeps what it knows while the endpoint is away', async () => {
+  it('keeps the known servers while the endpoint is away', async () => {
     await using test = await cluster(2, 5)
     await test.client.set('k', 'v')
     await test.endpoint[Symbol.asyncDispose]()

@@ -288,7 +288,7 @@ describe('typed values', () => {
     expect(roundTrip('typed', node)).toBe(REFUSED)
   })
 
-  it('that are plain stay JSON for other languages, however deep', () => {
+  it('that are plain stay JSON for other languages, at any depth', () => {
     const codec = createCodec('typed', undefined)
     let nested: unknown = 'x'
     for (let depth = 0; depth < 500; depth++) nested = [nested]

@@ -18,7 +18,7 @@ import {
 } from '../src/index.ts'
 import { behindProxy, TIMEOUT_MS } from './behind-proxy.ts'
 
-/** Waits until a server that was given up has come back. */
+/** Waits until an ejected server is used again. */
 async function recovered(client: MemcachedClient): Promise<void> {
   await until(() =>
     client.get('probe').then(
@@ -72,15 +72,15 @@ describe.each<[string, Fault, readonly (new (...args: never[]) => Error)[]]>([
     { kind: 'stallAfter', bytes: 500 },
     [MemcacheTimeoutError, MemcacheConnectionError],
   ],
-  ['answers nonsense', { kind: 'answer', bytes: 'HELLO WORLD\r\n' }, [MemcacheProtocolError, MemcacheConnectionError]],
+  ['answers nonsense', { kind: 'respond', bytes: 'HELLO WORLD\r\n' }, [MemcacheProtocolError, MemcacheConnectionError]],
   [
     'answers without end',
-    { kind: 'answer', bytes: 'x'.repeat(100_000) },
+    { kind: 'respond', bytes: 'x'.repeat(100_000) },
     [MemcacheProtocolError, MemcacheConnectionError],
   ],
   [
-    'sends a value that is longer than it said',
-    { kind: 'answer', bytes: 'VA 2 f1\r\nabcdef\r\n' },
+    'sends a value that is longer than stated',
+    { kind: 'respond', bytes: 'VA 2 f1\r\nabcdef\r\n' },
     [MemcacheProtocolError, MemcacheConnectionError],
   ],
   [
@@ -94,10 +94,10 @@ describe.each<[string, Fault, readonly (new (...args: never[]) => Error)[]]>([
     [MemcacheProtocolError, MemcacheConnectionError, MemcacheServerError],
   ],
   ['echoes the opaque of another', { kind: 'wrongOpaque' }, [MemcacheProtocolError, MemcacheConnectionError]],
-  ['loses answers', { kind: 'loseAnswers' }, [MemcacheTimeoutError, MemcacheProtocolError, MemcacheConnectionError]],
+  ['loses answers', { kind: 'loseResponses' }, [MemcacheTimeoutError, MemcacheProtocolError, MemcacheConnectionError]],
   [
     'responses to no request',
-    { kind: 'answer', bytes: 'EN\r\nEN\r\nEN\r\n' },
+    { kind: 'respond', bytes: 'EN\r\nEN\r\nEN\r\n' },
     [MemcacheProtocolError, MemcacheConnectionError],
   ],
 ])('a server that %s', (_, fault, errors) => {
@@ -137,7 +137,7 @@ describe('a proxy that sends a response twice', () => {
   it('settles every call', async () => {
     await using test = await behindProxy({ timeoutMs: 5000, poolSize: 1 })
     await test.client.get('k')
-    test.proxy.fault = { kind: 'answer', bytes: 'VALUE a 1 1\r\nx\r\nVALUE a 1 1\r\ny\r\nEND\r\n' }
+    test.proxy.fault = { kind: 'respond', bytes: 'VALUE a 1 1\r\nx\r\nVALUE a 1 1\r\ny\r\nEND\r\n' }
     expect(await Promise.all(['a', 'b', 'c'].map((key) => test.client.get(key)))).toEqual(['x', undefined, undefined])
     expect([...(await test.client.getMulti(['a', 'b']))]).toEqual([['a', 'y']])
   })
@@ -149,7 +149,7 @@ describe('a value with client flags of over 32 bits, as memcached can be built f
     await test.client.get('k')
     const { connections } = test.proxy
     const flags = 2 ** 32 + 1
-    test.proxy.fault = { kind: 'answer', bytes: `VALUE a ${flags} 1\r\nx\r\nVALUE b 1 1\r\ny\r\nEND\r\n` }
+    test.proxy.fault = { kind: 'respond', bytes: `VALUE a ${flags} 1\r\nx\r\nVALUE b 1 1\r\ny\r\nEND\r\n` }
     const [a, b] = await Promise.allSettled([test.client.get('a'), test.client.get('b')])
     expect(a).toMatchObject({ reason: { code: 'ERR_MEMCACHE_DECODE' } })
     expect(b).toMatchObject({ value: 'y' })
@@ -174,7 +174,7 @@ describe('a server that is slow', () => {
   it('reports its server error, and keeps the connection', async () => {
     await using test = await behindProxy()
     await test.client.get('k')
-    test.proxy.fault = { kind: 'answer', bytes: 'SERVER_ERROR out of memory storing object\r\n' }
+    test.proxy.fault = { kind: 'respond', bytes: 'SERVER_ERROR out of memory storing object\r\n' }
     await expect(test.client.get('k')).rejects.toThrow('SERVER_ERROR out of memory storing object')
     const { connections } = test.proxy
     await expect(test.client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_SERVER' })
@@ -184,7 +184,7 @@ describe('a server that is slow', () => {
   it("rejects an unknown command with the server's error", async () => {
     await using test = await behindProxy()
     await test.client.get('k')
-    test.proxy.fault = { kind: 'answer', bytes: 'ERROR\r\n' }
+    test.proxy.fault = { kind: 'respond', bytes: 'ERROR\r\n' }
     await expect(test.client.get('k')).rejects.toMatchObject({ code: 'ERR_MEMCACHE_UNSUPPORTED' })
   })
 })

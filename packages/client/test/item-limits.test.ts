@@ -49,7 +49,7 @@ async function checkLowered(servers: string, protocol: 'meta' | 'binary'): Promi
   }
 }
 
-/** Without meta commands, servers do not tell: at most the first value over the limit is lost. */
+/** Without meta commands, servers do not report it: at most the first value over the limit is lost. */
 async function checkRefusedOnce(servers: string): Promise<void> {
   await using client = new MemcachedClient({ servers, protocol: 'text', timeoutMs: 20_000 })
   await expect(client.set('first', 'x'.repeat(LIMIT * 2))).rejects.toMatchObject(TOO_LARGE)
@@ -83,7 +83,7 @@ describe('a server whose item limit is below the default', () => {
   })
 })
 
-/** A server with meta commands that stores values up to a limit, and reports on it as told. */
+/** A server with meta commands that stores values up to a limit, and reports a given limit. */
 class FakeServer implements ServerStream {
   readonly name = 'fake'
   limit = LIMIT

@@ -5,7 +5,7 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MemcachedClient } from '../src/index.ts'
 import type { MemcachedClientOptions, PresetName } from '../src/index.ts'
 
-/** Every way to read a value, each as what the caller is told: no value is `undefined`. */
+/** Every way to read a value, each with the result for its caller: no value is `undefined`. */
 const reads: [name: string, read: (client: MemcachedClient, key: string) => Promise<unknown>][] = [
   ['get', (client, key) => client.get(key)],
   ['gets', async (client, key) => (await client.gets(key))?.value],
@@ -85,7 +85,7 @@ describeWithMemcached('on memcached itself', () => {
   })
 })
 
-it('a server from before the leases has none: a value of no bytes that another program stored is returned', async () => {
+it('a server without leases: an empty value that another program stored is returned', async () => {
   const server = new MemcachedServer()
   const { address, close } = await listenAsOldServer(server)
   const [host, port] = address.split(':')

@@ -36,7 +36,7 @@ describe('many servers', () => {
     expect(partial.size).toBeGreaterThan(30)
     expect(partial.size).toBeLessThan(270)
     expect([...partial.errors.keys()]).toEqual([second.address])
-    // The first to ask may still meet the broken connection; from then on it is known to be away.
+    // The first request may still use the broken connection; after that, the server is known to be away.
     await Promise.allSettled(keys.map((key) => client.get(key)))
     await Promise.all(keys.map((key) => client.set(key, 'after')))
     expect((await client.getMulti(keys)).size).toBe(300)
@@ -87,7 +87,7 @@ describe('many servers', () => {
     await Promise.all(servers.map((server) => server.close()))
   })
 
-  it('hold a value in chunks, wherever its key was sent to', async () => {
+  it('hold a value in chunks, on any server of its key', async () => {
     const servers = [1, 2, 3].map(() => new MemcachedServer({ port: 0 }))
     const ports = await Promise.all(servers.map(async (server) => (await server.listen()).port))
     const addresses = ports.map((port) => `127.0.0.1:${port}`)

@@ -9,7 +9,7 @@ import { describeWithMemcached, launchMemcached } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
 import { MemcachedClient, MemcacheOptionError } from '../src/index.ts'
 import type { MemcachedClientOptions } from '../src/index.ts'
-import { describeClient, describeMetaCommands } from './client-contract.ts'
+import { describeClient, describeKeysOfBytes, describeMetaCommands } from './client-contract.ts'
 import type { OpenedServer } from './client-contract.ts'
 
 const FIXTURES = new URL('fixtures/', import.meta.url)
@@ -53,6 +53,7 @@ async function realServer(options: MemcachedClientOptions = {}): Promise<OpenedS
 describe('on our server over TCP', () => {
   describeClient(ourServer)
   describeMetaCommands(ourServer)
+  describeKeysOfBytes(ourServer)
 
   // Debian's memcached is older than this flag.
   it('creates an item on append, if requested', async () => {
@@ -70,6 +71,7 @@ describe('on our server over TCP', () => {
 describe('on our server over a stream', () => {
   describeClient(embeddedServer)
   describeMetaCommands(embeddedServer)
+  describeKeysOfBytes(embeddedServer)
 })
 
 describe('on our server over TLS', () => {
@@ -104,6 +106,7 @@ describe('on our server in the classic protocol', () => {
 describeWithMemcached('on the real memcached', () => {
   describeClient(realServer)
   describeMetaCommands(realServer)
+  describeKeysOfBytes(realServer)
 })
 
 describeWithMemcached('on the real memcached in the classic protocol', () => {
@@ -112,6 +115,7 @@ describeWithMemcached('on the real memcached in the classic protocol', () => {
 
 describeWithMemcached('on the real memcached in the binary protocol', () => {
   describeClient(() => realServer({ protocol: 'binary' }))
+  describeKeysOfBytes(() => realServer({ protocol: 'binary' }))
 })
 
 describe('options of a client', () => {

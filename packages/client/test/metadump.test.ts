@@ -19,9 +19,10 @@ async function ourServer(): Promise<Opened> {
 }
 
 async function dump(client: MemcachedClient, server?: string): Promise<DumpedItem[]> {
-  const items: DumpedItem[] = []
-  await client.metadump((item) => items.push(item), { server })
-  return items.sort((a, b) => (a.key < b.key ? -1 : 1))
+  // An item that memcached moves to another list meanwhile may be listed twice.
+  const items = new Map<string, DumpedItem>()
+  await client.metadump((item) => items.set(`${item.server} ${item.key}`, item), { server })
+  return [...items.values()].sort((a, b) => (a.key < b.key ? -1 : 1))
 }
 
 function dumps(launch: () => Promise<Opened>): void {
@@ -45,7 +46,7 @@ function dumps(launch: () => Promise<Opened>): void {
     await Promise.all(Array.from({ length: 5000 }, (_, index) => client.set(['key', index], index)))
     const dumped = dump(client)
     expect(await client.get(['key', 7])).toBe(7)
-    expect(new Set((await dumped).map((item) => item.key)).size).toBe(5000)
+    expect(await dumped).toHaveLength(5000)
   })
 }
 

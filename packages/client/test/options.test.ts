@@ -114,7 +114,7 @@ it.each(OPTIONS)('the option %s works, or is refused by an option error that nam
       expect((got as Error).message).toMatch(new RegExp(`${name}|server|username|password|cannot be read`))
       continue
     }
-    // Without a server of the test, or with one that is asked for something else, it cannot store.
+    // Without a server of the test, or with one for another purpose, it cannot store.
     if (['servers', 'tls', 'discovery', 'protocol'].includes(name)) {
       await got.close()
       continue

@@ -55,7 +55,7 @@ describe('values as other clients have them', () => {
     expect(() => codec.decode(bytes, clientFlags)).toThrow(message)
   })
 
-  it('refuses to write what the other side could not read', () => {
+  it('refuses to write values that the other client could not read', () => {
     expect(() => roundTrip('pymemcache', { a: 1 })).toThrow('an object cannot be written so that pymemcache reads it')
     expect(() => roundTrip('pylibmc', 1.5)).toThrow(MemcacheOptionError)
     expect(() => roundTrip('memjs', 5)).toThrow('give it a string or a Buffer')

@@ -307,7 +307,7 @@ describe('an append that races with another client', () => {
       expect(await client.get('k')).toEqual({ a: round })
     }
   }
-  it('never destroys what that has stored', () => race({ servers: address }))
+  it('never loses the value that another call has stored', () => race({ servers: address }))
   it('nor by the classic protocol', () => race({ servers: address, protocol: 'text' }))
   describeWithMemcached('on memcached', () => {
     it.each(['meta', 'text', 'binary'] as const)('nor by %s', async (protocol) => {

@@ -36,7 +36,7 @@ const WAYS: Record<string, { events: readonly (typeof EVENTS)[number][]; fault: 
 }
 
 function setFault(proxy: FaultProxy, kind: 'none' | 'closeOnConnect' | 'refuse' | 'silent' | 'nonsense'): void {
-  proxy.fault = kind === 'nonsense' ? { kind: 'answer', bytes: 'HELLO\r\n' } : { kind }
+  proxy.fault = kind === 'nonsense' ? { kind: 'respond', bytes: 'HELLO\r\n' } : { kind }
 }
 
 describe.each(Object.entries(WAYS))('while a server is %s', (_, { events, fault }) => {

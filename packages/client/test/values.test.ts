@@ -51,7 +51,7 @@ describe('compression', () => {
     },
   )
 
-  it('reports what is invalid', async () => {
+  it('reports invalid input', async () => {
     expect(() => open({ compression: 'lz4' as never })).toThrow("compression must be 'gzip', 'brotli' or 'zstd'")
     if (!hasZstd) expect(() => open({ compression: 'zstd' })).toThrow('has no zstd')
     await using raw = open({ values: { encode: () => ({ bytes: 'no gzip', clientFlags: 0x11 }), decode: () => 0 } })

@@ -10,7 +10,7 @@ import { describe, expect, it } from 'vitest'
 const TOKEN = 'a-token-for-tests'
 
 describe('the dashboard in an Express application', () => {
-  it('keeps its own policy and its stream behind helmet and compression, and does not hold up the end of the application', async () => {
+  it('keeps its own policy and its stream behind helmet and compression, and does not delay the end of the application', async () => {
     await using test = await testMemcache()
     await using watching = dashboard({ caches: test.cache })
     const app = express()

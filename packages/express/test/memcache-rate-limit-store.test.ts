@@ -25,7 +25,7 @@ describe('MemcacheRateLimitStore', () => {
   })
 
   it('limits an app over two processes, without a word of complaint', async () => {
-    const said = [vi.spyOn(console, 'error'), vi.spyOn(console, 'warn')]
+    const logged = [vi.spyOn(console, 'error'), vi.spyOn(console, 'warn')]
     await using fleet = new TestFleet()
     const stores = [1, 2].map(() => new MemcacheRateLimitStore({ cache: fleet.cache() }))
     await using one = await listen(appWith(stores[0]!))
@@ -35,7 +35,7 @@ describe('MemcacheRateLimitStore', () => {
     )
     expect(answers.filter(({ status }) => status === 200)).toHaveLength(3)
     expect(answers.filter(({ status }) => status === 429)).toHaveLength(17)
-    for (const spy of said) {
+    for (const spy of logged) {
       expect(spy).not.toHaveBeenCalled()
       spy.mockRestore()
     }

@@ -68,7 +68,7 @@ export function asOldServer(server: Duplex): Duplex {
   near.on('data', (chunk: Buffer) => {
     const text = chunk.toString('latin1')
     if (text === 'version\r\n') near.write('VERSION 1.4.39\r\n')
-    // So the client asks for meta commands.
+    // So the client tests for meta commands.
     else if (text === 'mn\r\n') near.write('ERROR\r\n')
     else server.write(Buffer.from(chunk))
   })

@@ -46,7 +46,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, create) => {
     const plans: Record<string, number | undefined> = { free: 2, paid: 5, staff: Infinity, nobody: undefined }
     const plan = (req: Request): string => req.get('x-plan') ?? 'free'
 
-    it('holds each to its own, in functions that may be async', async () => {
+    it('applies to each client its own limit, in functions that may be async', async () => {
       await using fleet = new TestFleet()
       const options: RateLimitOptions = {
         limit: async (req: Request) => plans[plan(req)],

@@ -82,7 +82,7 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
     for (let call = 0; call < 5; call++) await request(server).get('/?user=admin').expect(200)
   })
 
-  it('holds several windows, each a policy of its own', async () => {
+  it('applies several windows, each with its own policy', async () => {
     await using fleet = new TestFleet()
     await using server = await listen(
       app(fleet.cache(), { name: 'login', perMinute: 2, perHour: 3, algorithm: 'fixed' }),
@@ -187,10 +187,10 @@ describe.each(EXPRESSES)('rateLimit on %s', (_, express) => {
       made.get('/', (_req, res) => res.json({}))
       await using server = await listen(made)
       const answer = await request(server).get('/').expect(200)
-      const said = Object.fromEntries(Object.entries(answer.headers).filter(([name]) => name.includes('ratelimit')))
-      if (first === 'wide' || headers === 'legacy') expect(said).toEqual(expected)
+      const found = Object.fromEntries(Object.entries(answer.headers).filter(([name]) => name.includes('ratelimit')))
+      if (first === 'wide' || headers === 'legacy') expect(found).toEqual(expected)
       else
-        expect(said).toEqual({
+        expect(found).toEqual({
           ...expected,
           ...('ratelimit-policy' in expected && { 'ratelimit-policy': '2;w=3600, 10;w=60' }),
         })

@@ -22,7 +22,7 @@ const WAYS = [
 ] as const
 type Way = (typeof WAYS)[number]
 
-/** Middleware before the cache that finds out who asks, by a field that no cache knows of. */
+/** Middleware before the cache that identifies the client by a field that no cache knows. */
 function identify(request: Request): void {
   const [way, who] = String(request.headers['x-test-known']).split(' ')
   if (way === 'user' || way === 'auth') Object.assign(request, { [way]: { name: who } })
@@ -105,7 +105,7 @@ describe.each(EXPRESSES)('two users and a stranger, on %s', (_name, create) => {
             const isLate = request.path === '/page'
             response.set(fields)
             if (!isLate) return response.send(`made for ${nameOf(request)}`)
-            // Who asks is looked up when the head is gone.
+            // The user is looked up after the head was sent.
             response.write('made ')
             await new Promise(setImmediate)
             response.end(`for ${nameOf(request)}`)

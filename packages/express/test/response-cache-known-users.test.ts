@@ -106,6 +106,20 @@ describe.each(EXPRESSES)('a user that middleware before the cache knows, on %s',
     }
   })
 
+  it.each(['get', 'value'])('is known by the prototype of all requests, by a property with %s', async (kind) => {
+    let who: string | undefined
+    await using site = await openSite({
+      create,
+      ttlSeconds: 60,
+      before: (app) => Object.defineProperty(app.request, 'viewer', { [kind]: () => who }),
+    })
+    site.answers((request, response) => {
+      const { viewer } = request as unknown as { viewer: (() => string | undefined) | string | undefined }
+      response.send(`page of ${(typeof viewer === 'function' ? viewer() : viewer) ?? 'none'}`)
+    })
+    for (who of ['ann', 'bob', undefined, 'ann']) expect((await site.get('/')).body).toBe(`page of ${who ?? 'none'}`)
+  })
+
   it.each([
     ['settings', { loginUrl: '/login', authEnabled: true, API_TOKEN: 'x', userAgent: 'x' }],
     ['what libraries set for every request', { kauth: {}, oidc: { isAuthenticated: () => false }, login: () => {} }],
@@ -155,7 +169,7 @@ describe.each(EXPRESSES)('a user that middleware before the cache knows, on %s',
       })
       for (const who of ['ann', 'bob'])
         expect((await site.get('/', { 'X-Test-Known': who })).body).toBe(`page of ${who}`)
-      // Where the field tells them apart, responses are stored.
+      // If the field distinguishes them, responses are stored.
       if (field === 'Cookie') return
       for (const who of ['ann', 'bob', 'ann', 'bob']) {
         const { body } = await site.get('/own', { 'X-Test-Known': who, [field]: who })

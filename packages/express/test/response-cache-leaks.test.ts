@@ -159,6 +159,17 @@ describe.each(EXPRESSES)('no client gets the response of another client, on %s',
     expect((await site.get('/', { Host: 'shop.test' })).isHit).toBe(true)
   })
 
+  it('stores no response to a request with two hosts, of which Node shows one', async () => {
+    await using site = await openSite({ create, ttlSeconds: 60 })
+    site.answers((request, response) => response.send(request.headersDistinct['host']!.join()))
+    // Node's client sends a list as it is.
+    const two = ['Host', 'shop.test', 'Host', 'evil.test'] as unknown as Record<string, string>
+    const { body } = await site.get('/', two)
+    expect(body).toBe('shop.test,evil.test')
+    expect((await site.get('/', { Host: 'shop.test' })).body).toBe('shop.test')
+    expect((await site.get('/', two)).body).toContain('evil.test')
+  })
+
   it('serves from the cache only for allowed hosts', async () => {
     await using site = await openSite({ create, ttlSeconds: 60, hosts: ['shop.test'] })
     for (const host of ['evil.test', 'evil.test', 'shop.test:81']) {
@@ -253,7 +264,7 @@ describe.each(EXPRESSES)('no client gets the response of another client, on %s',
     const host = 'shop.test'
     for (const path of paths) expect((await site.get(path, { Host: host })).body).toBe(`${host} ${path}`)
     expect(site.calls).toHaveLength(paths.length)
-    // The key of a long URL is its beginning and a hash, and nobody can write a URL whose key that is.
+    // The key of a long URL is its beginning and a hash, and no URL has it as its key.
     const names: string[] = []
     await site.pass(0)
     await site.cache.client.metadump(({ key }) => void names.push(key))

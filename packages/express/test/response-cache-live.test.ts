@@ -64,14 +64,14 @@ describe.each(EXPRESSES)('requests for a response that is being written, on %s',
     const leading = whole(await open(site))
     const following = whole(await open(site))
     stream!.write('b'.repeat(600))
-    // It is nobody's any more who comes now.
+    // No later request gets it.
     expect(await whole(await open(site))).toBe('a'.repeat(600))
     stream!.end('c'.repeat(600))
     const all = 'a'.repeat(600) + 'b'.repeat(600) + 'c'.repeat(600)
     expect(await Promise.all([leading, following])).toEqual([all, all])
   })
 
-  it('never look whole where the one that they follow was broken off', async () => {
+  it('never look complete if the response that they follow was cut off', async () => {
     await using site = await openSite({ create, ttlSeconds: 60 })
     let stream: Response | undefined
     site.answers((_request, response) => {

@@ -173,7 +173,7 @@ describe('No-Vary-Search', () => {
   ])('%s makes the same of what it says, and of nothing else', async (field, first, same, others) => {
     await using site = await openSite({ ttlSeconds: 60 })
     site.answers((request, response) => response.set('No-Vary-Search', field).send(`for ${request.originalUrl}`))
-    // The first tells the rule, and the second is stored by it.
+    // The first response has the rule, and the second is stored by it.
     for (const _ of [1, 2]) await site.get(first, host)
     for (const url of same) expect(await site.get(url, host), url).toMatchObject({ isHit: true, body: `for ${first}` })
     for (const url of others) expect((await site.get(url, host)).body, url).toBe(`for ${url}`)
@@ -213,11 +213,11 @@ describe('No-Vary-Search', () => {
 })
 
 describe('storePost', () => {
-  const said = { 'Cache-Control': 'max-age=60', 'Content-Location': '/a' }
+  const storable = { 'Cache-Control': 'max-age=60', 'Content-Location': '/a' }
 
   it('stores the response to a POST for the GETs of its URL', async () => {
     await using site = await openSite({ storePost: true })
-    site.answers((request, response, call) => response.set(said).send(`${request.method} ${call}`))
+    site.answers((request, response, call) => response.set(storable).send(`${request.method} ${call}`))
     expect((await site.send('POST', '/a', {}, 'body')).cacheStatus).toContain('fwd=method')
     await site.pass(1)
     expect(await site.get('/a')).toMatchObject({ isHit: true, body: 'POST 1' })
@@ -229,14 +229,14 @@ describe('storePost', () => {
   })
 
   it.each([
-    ['without the option', {}, said, {}],
-    ['of another URL', { storePost: true }, { ...said, 'Content-Location': '/b' }, {}],
+    ['without the option', {}, storable, {}],
+    ['of another URL', { storePost: true }, { ...storable, 'Content-Location': '/b' }, {}],
     ['without a Content-Location', { storePost: true }, { 'Cache-Control': 'max-age=60' }, {}],
     ['without a lifetime', { storePost: true, ttlSeconds: 60 }, { 'Content-Location': '/a', ETag: '"1"' }, {}],
-    ['that varies', { storePost: true }, { ...said, Vary: 'Accept' }, {}],
-    ['to a user', { storePost: true }, said, { authorization: 'ann' }],
-    ['to a client with cookies', { storePost: true }, said, { cookie: 'a=1' }],
-    ['with a condition', { storePost: true }, said, { 'if-none-match': '"1"' }],
+    ['that varies', { storePost: true }, { ...storable, Vary: 'Accept' }, {}],
+    ['to a user', { storePost: true }, storable, { authorization: 'ann' }],
+    ['to a client with cookies', { storePost: true }, storable, { cookie: 'a=1' }],
+    ['with a condition', { storePost: true }, storable, { 'if-none-match': '"1"' }],
   ])('stores none %s', async (_, options, fields, headers) => {
     await using site = await openSite(options)
     site.answers((request, response) => response.set(fields).send(request.method))
@@ -252,7 +252,7 @@ describe('storePost', () => {
     site.answers(async (request, response) => {
       const own = request.method === 'POST' ? ++state : state
       if (own === 1 && request.method === 'POST') await gate.pass()
-      response.set(said).send(`state ${own}`)
+      response.set(storable).send(`state ${own}`)
     })
     const slow = site.send('POST', '/a')
     await gate.arrived

@@ -69,7 +69,7 @@ describe.each(EXPRESSES)('QUERY in %s', (_name, create) => {
     expect(site.calls).toHaveLength(2)
   })
 
-  it('is keyed by the raw text too where a parser has kept it', async () => {
+  it('is keyed by the raw text too if a parser has kept it', async () => {
     await using site = await open({
       before: (app) =>
         void app.use(json({ verify: (request, _response, bytes) => void Object.assign(request, { rawBody: bytes }) })),
@@ -120,7 +120,7 @@ describe.each(EXPRESSES)('QUERY in %s', (_name, create) => {
     expect([later.isHit, later.body]).toEqual([true, '2 {"a":1} QUERY'])
   })
 
-  it('is loaded again by a client, and not in the background, where its bytes are gone', async () => {
+  it('is loaded again by a client, and not in the background, if its bytes were evicted', async () => {
     await using site = await open({ staleSeconds: 60, before: (app) => void app.use(json()) })
     site.answers(handler)
     await site.send('QUERY', '/', JSON_TYPE, '{"a":1}')

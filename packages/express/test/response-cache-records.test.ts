@@ -56,7 +56,7 @@ describe('a value that another program has stored under the key of a response', 
     expect((await site.send('HEAD')).status).toBe(200)
   }
 
-  it('is sent where it is a record of this key', async () => {
+  it('is sent if it is a record of this key', async () => {
     expect(stored.head).toMatchObject({ kind: 'response', status: 200, compression: 'gzip', length: 3000 })
     expect((await site.get()).isHit).toBe(true)
   })
@@ -77,7 +77,7 @@ describe('a value that another program has stored under the key of a response', 
     await expectRight(recordOf({ ...stored.head, [part]: value }, stored.body))
   })
 
-  it('is a miss where a list of variants is under the key of a variant', async () => {
+  it('is a miss if a list of variants is under the key of a variant', async () => {
     await using other = await openSite({ ttlSeconds: 60 })
     other.answers((_request, response) => response.set('Vary', 'Accept').send('right'))
     await other.get()

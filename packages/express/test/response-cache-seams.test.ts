@@ -4,7 +4,7 @@ import { memcacheSession, rateLimit } from '../src/index.ts'
 import { openSite } from './cache-areas/open-site.ts'
 import { EXPRESSES, TestFleet } from './open-app.ts'
 
-/** Middleware before the cache, which knows who asks by a cookie that the cache ignores. */
+/** Middleware before the cache, which identifies the user by a cookie that the cache ignores. */
 const KNOWN_BY: readonly (readonly [string, (request: Request, response: Response, who: string) => void, Read])[] = [
   ['the id of the session', (request, _, who) => Object.assign(request, { sessionID: who }), fromRequest('sessionID')],
   [

@@ -1,43 +1,25 @@
-import type { Memcache } from 'memcache-ts'
 import { testMemcache } from 'memcache-ts/testing'
 import { MemcachedServer } from 'memcache-ts-server'
 import { describeWithMemcached, launchMemcached, listenAsOldServer } from 'memcache-ts-testing'
 import { describe, expect, it } from 'vitest'
-import { OpenedCaches } from '../../kit/test/open-cache.ts'
+import { sharedServer } from '../../kit/test/open-cache.ts'
+import type { SharedServer } from '../../kit/test/open-cache.ts'
 import { openSite } from './cache-areas/open-site.ts'
 import { Gate } from './gate.ts'
 
-/** A server for the caches of two processes. */
-interface SharedServer extends AsyncDisposable {
-  open(): Memcache
-}
-
 async function realMemcached(): Promise<SharedServer> {
   const server = await launchMemcached()
-  return sharing(server.address, () => server.kill())
+  return sharedServer(server.address, () => server.kill())
 }
 
 async function oldMemcached(): Promise<SharedServer> {
   const server = new MemcachedServer()
   const { address, metaCommands, close } = await listenAsOldServer(server)
-  return sharing(address, async () => {
+  return sharedServer(address, async () => {
     close()
     await server.close()
     expect(metaCommands).toEqual([])
   })
-}
-
-function sharing(servers: string, end: () => Promise<unknown>): SharedServer {
-  const caches = new OpenedCaches()
-  return {
-    open() {
-      return caches.open({ servers })
-    },
-    async [Symbol.asyncDispose]() {
-      await caches.close()
-      await end()
-    },
-  }
 }
 
 describeWithMemcached('the response cache on the real memcached', () => holds(realMemcached))

@@ -36,7 +36,7 @@ describe.each(EXPRESSES)('requests that come at once, on %s', (_, create) => {
         response.json({ answer: 42 })
       })
     }
-    // Both have to be asked for the same host, whatever port they listen on.
+    // Both are requested for the same host, on any port.
     const asked = Array.from({ length: 20 }, (_value, index) =>
       (index % 2 === 0 ? one : other).get('/', { Host: 'shop.test' }),
     )

@@ -154,7 +154,7 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
       expect([status, headers['set-cookie']]).toEqual([200, undefined])
     }
     await request(server).get('/page').set('Cookie', cookie).expect({ user: 'nobody' })
-    // Who wants to be sure is told.
+    // A caller that waits for the write gets the error.
     await request(server).get('/save').set('Cookie', cookie).expect({ error: 'MemcacheConnectionError' })
     await request(server).get('/login').set('Cookie', cookie).expect(500)
     const stranger = await request(server).get('/note').expect(200, {})
@@ -233,7 +233,7 @@ describe.each(EXPRESSES)('while memcached is away, on %s', (_, express) => {
       .expect({ user: 'ann' })
   })
 
-  it('cuts a response short whose head was sent before its session could not be saved', async () => {
+  it('cuts off a response whose head was sent before its session failed to be saved', async () => {
     await using test = await testMemcache()
     const errors: unknown[] = []
     await using server = await listen(site(express, { cache: test.cache }, errors))
@@ -285,7 +285,7 @@ describe('the events of a MemcacheStore', () => {
     await request(server).get('/').expect({ hasSession: true })
   })
 
-  it('need one listener per cache, however many stores there are', async () => {
+  it('need one listener per cache, with any number of stores', async () => {
     await using test = await testMemcache()
     const stores = Array.from({ length: 20 }, () => new MemcacheStore({ cache: test.cache }))
     await Promise.all(stores.map((store) => store.get('a')))

@@ -128,7 +128,7 @@ export function describeSessionEngine(launch: () => Promise<ContractServer>): vo
       await visit(server, '/gone', cookie).expect({ error: 'failed to load session' })
     })
 
-    it('save: is stored when it calls back, and what changes after that too', async () => {
+    it('save: the session is stored when it calls back, and later changes are stored too', async () => {
       const save: Routes = {
         '/save': async (req, res) => {
           req.session.views = 2
@@ -146,7 +146,7 @@ export function describeSessionEngine(launch: () => Promise<ContractServer>): vo
       await visit(server, '/data', cookie).expect({ views: 2, user: 'ann' })
     })
 
-    it('cookie: maxAge is what is left, originalMaxAge what there was; changed, it is sent and kept', async () => {
+    it('cookie: maxAge is the remaining time, originalMaxAge the initial one; a change is sent and kept', async () => {
       const ages: Routes = {
         '/ages': (req, res) => {
           const { maxAge, originalMaxAge, expires } = req.session.cookie
@@ -232,7 +232,7 @@ export function describeSessionEngine(launch: () => Promise<ContractServer>): vo
       await visit(old, '/data', await login(server)).expect({})
     })
 
-    it('is one session, where the middleware is there twice', async () => {
+    it('is one session if the middleware is mounted twice', async () => {
       const made = express()
       const middleware = memcacheSession({ cache, secret: 'test' })
       made.use(middleware, middleware)
@@ -243,7 +243,7 @@ export function describeSessionEngine(launch: () => Promise<ContractServer>): vo
       await agent.get('/').expect({ views: 2 })
     })
 
-    it('is saved before a response is sent, however that is done', async () => {
+    it('is saved before a response is sent, by every method', async () => {
       const ways: Routes = {
         '/redirect': (req, res) => {
           req.session.views = 2

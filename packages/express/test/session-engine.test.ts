@@ -39,7 +39,7 @@ interface Site extends AsyncDisposable {
   readonly server: Server
   readonly test: TestMemcache
   readonly sessions: MemcacheSessionHandler
-  /** The cookie of somebody who has logged in. */
+  /** The cookie of a user who has logged in. */
   login(user?: string): Promise<string>
   visit(path: string, cookie?: string): request.Test
 }
@@ -191,7 +191,7 @@ describe('a response whose session is being stored', () => {
     expect(headers['set-cookie']).toBeUndefined()
   })
 
-  it('is cut off where its head was sent before the session was changed', async () => {
+  it('is cut off if its head was sent before the session was changed', async () => {
     await using site: Site = await openSite(
       {
         '/': (req, res) => {
@@ -278,7 +278,7 @@ describe('sessions that are written at once', () => {
     await site.visit('/all', cookie).expect({ user: 'ann', n: 0, nested: {} })
   })
 
-  it('take turns under a lock, where merging would be wrong', async () => {
+  it('take turns under a lock if merging would be wrong', async () => {
     await using site = await openSite({
       '/': async (req, res) => {
         await req.session.lock()
@@ -314,7 +314,7 @@ describe('sessions that are written at once', () => {
         const inner = await req.session.lock({ waitMs: 0 })
         req.session.n = (req.session.n ?? 0) + 1
         await inner.release()
-        // The inner one has let nobody in.
+        // Nobody has logged in to the inner one.
         const other = (req.sessionStore as MemcacheStore).lock(req.sessionID, { waitMs: 0 })
         const code = await other.then(
           () => 'let in',
@@ -331,7 +331,7 @@ describe('sessions that are written at once', () => {
 })
 
 describe('a session that was destroyed', () => {
-  it('is not restored by a socket that still holds it, however late', async () => {
+  it('is not restored by a socket that still has it, at any time', async () => {
     const test = await testMemcache()
     const sessions = memcacheSession({ secret: 'test', cache: test.cache })
     const app = express()
@@ -428,7 +428,7 @@ describe('a new id for a session', () => {
     expect(await store.ids()).toEqual([idOf(cookie)])
   })
 
-  it('is refused where its cookie cannot reach the client, and the old one stays', async () => {
+  it('is refused if its cookie cannot reach the client, and the old one stays', async () => {
     await using site = await openSite(
       {
         '/late': async (req, res) => {
@@ -573,7 +573,7 @@ describe('a new id for a session', () => {
 })
 
 describe('the lifetime of a session', () => {
-  it('ends at maxLifetimeSeconds, however active its user is, and through a new id', async () => {
+  it('ends at maxLifetimeSeconds, even if its user is active or its id changes', async () => {
     vi.useFakeTimers({ toFake: ['Date'] })
     try {
       await using site = await openSite(
@@ -696,7 +696,7 @@ describe('the sessions of a user', () => {
     }
   })
 
-  it('are found only where it was said whose they are', async () => {
+  it('are found only with the option userId', async () => {
     await using site = await openSite({})
     await expect(site.sessions.store.sessionsOf('ann')).rejects.toThrow(/userId/)
   })

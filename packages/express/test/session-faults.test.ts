@@ -256,7 +256,7 @@ describe('while memcached fails at any command', () => {
     }
     await forEachFault(isOld, handle, ({ status, now, isHandled }) => {
       if (!isHandled) return
-      // While nothing answers any more, what others have written cannot be asked for; the client is told 503.
+      // While no server responds, the writes of others cannot be read; the client gets 503.
       if (status !== 200) expect(now).toMatchObject({ cart: CART })
       else expect(now).toMatchObject({ cart: { tea: 1, milk: 2 } })
     })
@@ -274,7 +274,7 @@ describe('while memcached fails at any command', () => {
         if (!isHandled) return
         expect(old).toBeUndefined()
         // As above: it is not known whether the session was destroyed.
-        if (!/memcached at \S+ (is down|does not answer)/.test(message!)) expect(now).toBeUndefined()
+        if (!/memcached at \S+ (is down|does not respond)/.test(message!)) expect(now).toBeUndefined()
       })
     },
   )

@@ -455,7 +455,7 @@ const MOMENTS = [
   'while the session is stored',
 ] as const
 
-/** Connections on which a client asks and leaves, by the name of their protocol. */
+/** Connections on which a client sends a request and disconnects, by the name of their protocol. */
 const LEAVING: Record<string, { protocol: string; leave: Leave }> = {
   'HTTP/1.0': { protocol: 'HTTP/1.0', leave: leaveSocket('1.0') },
   'HTTP/1.1': { protocol: 'HTTP/1.1', leave: leaveSocket('1.1') },
@@ -536,7 +536,7 @@ describe.each(Object.keys(LONG_WAYS))('clients that leave a response by %s', (wa
 
       /** Lets a client for each change disconnect at a moment; returns the ids of sessions that must have ended. */
       async function leaveAt(moment: (typeof MOMENTS)[number]): Promise<string[]> {
-        // Nothing tells of a change after the client has left if the response is never ended: only `save()` stores it.
+        // After a disconnection, a change is not noticed if the response is never ended: only `save()` stores it.
         const isUnseen = moment === MOMENTS[0] && ENDLESS_WAYS.has(way)
         const changes = Object.entries(CHANGES).filter(
           ([, { stored, saves }]) => !isUnseen || stored === undefined || saves === true,

@@ -133,7 +133,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       expect(await store.get('a')).toMatchObject({ n: 3 })
     })
 
-    it('touch nothing into being, and lengthen what is there without changing it', async () => {
+    it('create no session, and extend an existing one without changing it', async () => {
       const { store, cache } = openStore({ ttlSeconds: 100 })
       await store.touch('a', sessionOf())
       expect(await store.get('a')).toBeUndefined()
@@ -189,7 +189,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       expect(await store.length()).toBe(0)
     })
 
-    it('those of another length than most are neither shortened nor lengthened by being read', async () => {
+    it('sessions of an unusual lifetime are neither shortened nor lengthened by reads', async () => {
       const { store, cache } = openStore({ ttlSeconds: 1000 })
       const another = openStore({ ttlSeconds: 1000, cache: openCache() }).store
       await store.set('long', sessionOf({ maxAge: 31 * DAY_SECONDS * 1000 }))
@@ -235,7 +235,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       }
     })
 
-    it('bring neither a destroyed session back, nor one of those that were cleared', async () => {
+    it('restore neither a destroyed session nor a cleared one', async () => {
       const { store } = openStore()
       const other = openStore({ cache: openCache() }).store
       for (let round = 0; round < 10; round++) {
@@ -292,7 +292,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
     })
   })
 
-  describe('what is hostile or large', () => {
+  describe('hostile and large input', () => {
     it.each([
       'a'.repeat(300),
       'a b',
@@ -378,7 +378,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
   })
 
   describe('encryption at rest', () => {
-    it('hides what is stored, and opens it by any of the keys', async () => {
+    it('encrypts stored sessions, and decrypts them by any of the keys', async () => {
       const { store, cache } = openStore({ encryptionKeys: OTHER_KEY })
       await store.set('a', { ...sessionOf(), word: 'swordfish' } as never)
       const bytes = await cache.client.get<Buffer>('session:a')
@@ -393,7 +393,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
       expect(await rotated.all()).toMatchObject([{ id: 'a', word: 'swordfish', n: 1 }])
     })
 
-    it('does not overwrite what another process has sealed by a key that is not known here', async () => {
+    it('does not overwrite a session that another process has encrypted by an unknown key', async () => {
       const { store, cache } = openStore({ encryptionKeys: OTHER_KEY })
       await store.set('a', sessionOf())
       const { session } = await hold(store, 'a')
@@ -461,7 +461,7 @@ export function describeSessionStore(launch: () => Promise<ContractServer>): voi
   })
 }
 
-/** express-session's Cookie takes options, of which its types do not tell. */
+/** express-session's Cookie takes options that its types do not have. */
 const CookieWith = Cookie as unknown as new (options: CookieOptions) => Cookie
 
 /** A session with nothing in it but a cookie; `expires` is set last, as an application does it. */

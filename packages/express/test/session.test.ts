@@ -324,7 +324,7 @@ describe.each(EXPRESSES)('memcacheSession on %s', (_, express) => {
 })
 
 describe('the secret of sessions', () => {
-  it('is wanted where processes have to share it', () => {
+  it('is required if processes have to share it', () => {
     vi.stubEnv('SESSION_SECRET', '')
     vi.stubEnv('MEMCACHE_SERVERS', 'a:11211')
     expect(() => memcacheSession()).toThrow('set SESSION_SECRET')

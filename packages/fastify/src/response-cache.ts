@@ -88,7 +88,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
       ...facts,
       isOutside: () => running.isInHooks,
       defer: (work) => response.waitFor(work),
-      dispatch: (made, answer) => app.routing(made, answer),
+      dispatch: (request, response) => app.routing(request, response),
     })
     if (isAnswered) return sendResult(reply, response)
     ;(request as CachedRequest)[RUNNING] = running

@@ -179,7 +179,7 @@ describe('cacheResponses', () => {
     const [one, other] = [await site.get('/cookie'), await site.get('/cookie')]
     expect(one.headers['set-cookie']).not.toEqual(other.headers['set-cookie'])
     expect(one.headers['set-cookie']).toHaveLength(2)
-    // The session that nobody looks at makes no difference.
+    // A session that is not used makes no difference.
     expect((await site.get('/public')).body).toBe((await site.get('/public')).body)
   })
 

@@ -202,7 +202,7 @@ describe('memcacheSession of Fastify', () => {
       const note = (error: unknown): void => void rejections.push(error)
       process.on('unhandledRejection', note)
       await visitor.get('/unattended')
-      // Rejections are told once the microtasks are done.
+      // Rejections are reported after the microtasks.
       await new Promise((resolve) => setImmediate(resolve))
       process.off('unhandledRejection', note)
       expect(rejections).toEqual([])
@@ -315,7 +315,7 @@ describe('memcacheSession of Fastify', () => {
     expect((await visitor.get('/read')).json()).toEqual({ views: 5 })
   })
 
-  it('finds the sessions of a user by a store of its own', async () => {
+  it('finds the sessions of a user by a separate store', async () => {
     const store = new MemcacheStore({ cache: test.cache, userId: (session) => session['user'] as string })
     const app = await open(
       (app) => {
@@ -353,7 +353,7 @@ describe('memcacheSession of Fastify', () => {
       counting(app)
       app.get('/slow', async (request, reply) => {
         request.session.views = 9
-        // The client is not sent the new id, so that its own goes on.
+        // The client is not sent the new id, so its old id stays valid.
         await request.session.regenerate({ keep: true })
         request.session.user = 'admin'
         const closed = once(reply.raw, 'close')

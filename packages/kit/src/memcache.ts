@@ -189,15 +189,15 @@ export class Memcache extends EventEmitter<MemcacheEvents> implements CacheMetho
   }
 
   /**
-   * The health of the servers, as their responses have shown it: `up`; `degraded` if some do not answer or
-   * invalidations are pending; `down` if no server answers. `away` is emitted when it becomes `down`, and `back` when a
-   * server answers again.
+   * The health of the servers, as their responses have shown it: `up`; `degraded` if some do not respond or
+   * invalidations are pending; `down` if no server responds. `away` is emitted when it becomes `down`, and `back` when
+   * a server responds again.
    */
   get health(): MemcacheHealth {
     return this[ENGINE].host.health.state
   }
 
-  /** Whether no server answers (`health` is `down`), so that every request fails immediately. */
+  /** Whether no server responds (`health` is `down`), so that every request fails immediately. */
   get isAway(): boolean {
     return this.health === 'down'
   }

@@ -25,7 +25,7 @@ export interface CacheMethods {
   /** Returns the key as it is stored, without the prefix: hashed if memcached could not hold it. */
   key(key: Key): string
   /**
-   * Returns the value of a key without loading; `undefined` is a miss, or a cache that does not answer. A value past
+   * Returns the value of a key without loading; `undefined` is a miss, or a cache that does not respond. A value past
    * its lifetime is a miss, also within `staleSeconds`.
    */
   get<Value = unknown>(key: Key, options?: RevivingOptions): Promise<Value | undefined>
@@ -68,7 +68,7 @@ export interface CacheMethods {
     load: BatchLoader<Id, Value>,
     options?: Ttl | GetOrSetManyOptions<Id>,
   ): Promise<Map<Id, Value>>
-  /** Returns whether there is a value; `false` also if the cache does not answer. */
+  /** Returns whether there is a value; `false` also if the cache does not respond. */
   has(key: Key): Promise<boolean>
   /**
    * Stores a value if there is none, and resolves to whether it did and the server confirmed it.
@@ -76,11 +76,11 @@ export interface CacheMethods {
    * @throws MemcacheOptionError if the value cannot be stored, or an option is unknown or invalid.
    */
   add(key: Key, value: unknown, options?: Ttl | SetOptions): Promise<boolean>
-  /** Deletes a value and returns it, to one caller alone; `undefined` is a miss, or a cache that does not answer. */
+  /** Deletes a value and returns it, to one caller alone; `undefined` is a miss, or a cache that does not respond. */
   pull<Value = unknown>(key: Key): Promise<Value | undefined>
   /**
    * Adds to a number atomically. A missing number counts as 0; an existing one keeps its remaining lifetime. Resolves
-   * to the new number, or to `undefined` if the cache does not answer, or others kept changing the number for longer
+   * to the new number, or to `undefined` if the cache does not respond, or others kept changing the number for longer
    * than `leaseSeconds`.
    *
    * @throws MemcacheOptionError if the stored value is not a number, or an option is unknown or invalid.
@@ -88,7 +88,7 @@ export interface CacheMethods {
   increment(key: Key, by?: number, options?: Ttl | SetOptions): Promise<number | undefined>
   /**
    * Acquires the lock of this name, which one caller of all processes can hold; `undefined` if another caller holds it,
-   * or the cache does not answer. `await using` or `release()` releases it.
+   * or the cache does not respond. `await using` or `release()` releases it.
    *
    * @throws MemcacheOptionError if an option is unknown or invalid; the signal's reason if it is aborted.
    */

@@ -13,7 +13,7 @@ beforeAll(async () => {
 afterAll(() => test.close())
 beforeEach(() => void round++)
 
-/** Functions of an application that do not do what a decorator's option asks for. */
+/** Functions of an application that violate the contract of a decorator's option. */
 const FAULTS: Readonly<Record<string, () => never>> = {
   throws: () => {
     throw new Error(`a bug ${round}`)
@@ -41,11 +41,11 @@ const faultsOf = (options: readonly Option[]): [string, Option, () => never][] =
 /** The state before a call, and what is expected of it after a fault. */
 async function expectReported(call: () => Promise<unknown>, result: unknown): Promise<void> {
   const errors = test.cache.stats().cacheErrors
-  const said = warnings.length
+  const logged = warnings.length
   expect(await call()).toEqual(result)
   expect(test.cache.stats().cacheErrors).toBe(errors + 1)
   // A reason is logged once.
-  expect(warnings.length).toBeLessThanOrEqual(said + 1)
+  expect(warnings.length).toBeLessThanOrEqual(logged + 1)
 }
 
 describe('the result of a method that has succeeded is returned, and no older one is left, if', () => {

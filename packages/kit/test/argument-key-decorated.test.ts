@@ -31,7 +31,7 @@ function compiled(code: string): unknown {
   return new Function(code)()
 }
 
-describe('an argument that holds more than its content', () => {
+describe('an argument with more than its content', () => {
   it.each([
     ['an array with a property', Object.assign([1], { tenant: 'a' })],
     ['a map with a property', Object.assign(new Map(), { tenant: 'a' })],

@@ -394,7 +394,7 @@ function normalised(value: unknown, isTop = true): unknown {
   }
 }
 
-/** A normal form as what JSON tells apart. */
+/** A normal form that distinguishes the same values as JSON. */
 function textOf(value: unknown): unknown {
   if (typeof value === 'bigint') return { bigint: String(value) }
   if (value === undefined) return { undefined: 1 }

@@ -110,7 +110,7 @@ describe.each([
     }
   })
 
-  it('increment never returns one number to two callers: it refuses to count where numbers are not exact', async () => {
+  it('increment never returns one number to two callers: it refuses to count numbers that are not exact', async () => {
     for (const { key, at } of both()) {
       expect(await at.increment(key, Number.MAX_SAFE_INTEGER - 1)).toBe(Number.MAX_SAFE_INTEGER - 1)
       expect(await at.increment(key)).toBe(Number.MAX_SAFE_INTEGER)

@@ -34,7 +34,7 @@ describe('when memcached is away', () => {
     expect(await cache.getOrSet('k', () => 'alone')).toBe('alone')
     server.resume()
     await until(() => cache.stats().health === 'up')
-    // Gone when it has found out that the answer was to nobody.
+    // It is gone when the cache has found out that no caller waits for the response.
     await until(async () => (await other.client.meta.get('k', { value: false })) === undefined)
     expect(await other.getOrSet('k', () => 'loaded')).toBe('loaded')
   })
@@ -77,7 +77,7 @@ describe('when memcached is away', () => {
     await using proxy = await FaultProxy.start({ host: '127.0.0.1', port: server.port })
     await using cache = memcache({ servers: proxy.address, logger: false, timeoutMs: 5000 })
     await cache.set('k', 'old')
-    proxy.fault = { kind: 'answer', bytes: 'SERVER_ERROR out of memory\r\n' }
+    proxy.fault = { kind: 'respond', bytes: 'SERVER_ERROR out of memory\r\n' }
     expect(await cache.delete('k')).toBe(false)
     proxy.fault = { kind: 'none' }
     await until(() => cache.stats().pending === 0)

@@ -42,7 +42,7 @@ const FORMS = [
 ]
 
 describe('a directive that forbids something', () => {
-  it('counts in each form, however wrong', () => {
+  it('counts in each form, including invalid ones', () => {
     fc.assert(
       fc.property(
         fc.constantFrom(...FORMS),

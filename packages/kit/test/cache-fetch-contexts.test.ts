@@ -4,7 +4,7 @@ import { cacheFetch } from '../src/http/index.ts'
 
 type Context = Record<string, unknown>
 
-/** The arguments by which a framework tells a handler of its user, besides the request. */
+/** The arguments by which a framework passes the user to a handler, besides the request. */
 const WAYS: Record<string, (who: string | undefined) => unknown[]> = {
   'a load context': (who) => [{ user: who }],
   'a session in a load context': (who) => [{ session: { who } }],

@@ -64,7 +64,7 @@ describe('cacheFetch', () => {
     expect([head.status, await head.text(), head.headers.get('content-length')]).toEqual([200, '', '6'])
   })
 
-  it('has the reason phrase of the handler on misses and hits, and none where it gave none', async () => {
+  it('has the reason phrase of the handler on misses and hits, and none if it set none', async () => {
     await using site = await open(({ url }) => new Response('a', { statusText: url.endsWith('/own') ? 'Fine' : '' }))
     for (const [path, phrase] of [
       ['/own', 'Fine'],

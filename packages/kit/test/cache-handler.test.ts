@@ -81,7 +81,7 @@ const SERVERS = [
 ] as const
 
 describe.each(SERVERS)('cacheHandler on %s', (_name, open) => {
-  /** A handler that tells how often it was called. */
+  /** A handler that reports how often it was called. */
   function counting(fields: Record<string, string> = {}) {
     let calls = 0
     return (request: { method?: string | undefined }, response: ServerResponse): void => {

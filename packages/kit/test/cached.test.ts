@@ -124,7 +124,7 @@ describe('@Cached, as a legacy decorator', () => {
 
   it('does not compile on a method that is not async', () => {
     class Plain {
-      // @ts-expect-error a cache is never asked synchronously
+      // @ts-expect-error a cache cannot be read synchronously
       @Cached(60)
       sync(): number {
         return 1

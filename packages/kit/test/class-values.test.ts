@@ -35,12 +35,12 @@ class User {
 }
 
 let test: TestCaches
-let said: string[]
-const logger = { info: () => {}, warn: (message: string) => said.push(message) }
+let logged: string[]
+const logger = { info: () => {}, warn: (message: string) => logged.push(message) }
 const user = async (id: number): Promise<User> => new User(id)
 
 beforeEach(async () => {
-  said = []
+  logged = []
   test = await openCache({ asDefault: true, logger })
 })
 afterEach(() => test.close())
@@ -99,7 +99,7 @@ describe.each(Object.keys(WAYS))('%s', (way) => {
     }
     for (const one of all) expect(one).toStrictEqual(plain)
     expect(new Set(all).size).toBe(all.length)
-    const ofUser = said.filter((message) => message.includes('an instance of User '))
+    const ofUser = logged.filter((message) => message.includes('an instance of User '))
     expect(ofUser).toHaveLength(1)
     expect(ofUser[0]).toMatch(/an instance of User is stored as plain data.*set the option type: User/)
   })
@@ -114,7 +114,7 @@ describe.each(Object.keys(WAYS))('%s', (way) => {
     }
     expect(new Set(all).size).toBe(all.length)
     expect(new Set(all.map(({ address }) => address)).size).toBe(all.length)
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 
   it('with revive gives each caller the value that revive returns', async () => {
@@ -123,7 +123,7 @@ describe.each(Object.keys(WAYS))('%s', (way) => {
       const all = await answers(way, user, options)
       for (const one of all) expect(one).toStrictEqual(new User(1))
     }
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 
   it('creates instances in arrays, Maps and Sets, and keeps null', async () => {
@@ -145,8 +145,8 @@ describe('type', () => {
       expect(post).toBeInstanceOf(Post)
       expect(post.author).not.toBeInstanceOf(User)
     }
-    expect(said.filter((message) => message.includes('User'))).toHaveLength(1)
-    expect(said[0]).toMatch(
+    expect(logged.filter((message) => message.includes('User'))).toHaveLength(1)
+    expect(logged[0]).toMatch(
       /holds an instance of User, and every caller gets a plain object .* in its place: .*@Type\(\(\) => User\)/,
     )
   })
@@ -203,7 +203,7 @@ describe('type', () => {
     expect(await cacheOf(service, 'find').get([1])).toStrictEqual(new User(1))
     expect(await users.warm([1, 2])).toEqual({ loaded: 1, skipped: 1, failed: 0 })
     expect(await users.get(2)).toStrictEqual(new User(2))
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 
   it.each<[LoadingOptions, string]>([
@@ -272,7 +272,7 @@ describe('instances that type creates without the rules that hide their properti
     }
     for (let call = 0; call < 2; call++) await test.cache.getOrSet('again', load, options)
     expect(test.cache.stats().loads).toBe(isStored ? 1 : 2)
-    const told = said.filter((message) => message.includes('is loaded but not stored'))
+    const told = logged.filter((message) => message.includes('is loaded but not stored'))
     if (isStored) expect(told).toEqual([])
     else
       expect(told[0]).toMatch(/does not bring back the instances of \w+, whose @Exclude, .*: give their property @Type/)
@@ -316,7 +316,7 @@ describe('an explicitly stored instance that type creates without the rules that
     expect(instanceToPlain(await service.find(1))).toEqual({ id: 1, owner: {} })
   })
 
-  it('is stored where no class has such rules, or the readers get plain data', async () => {
+  it('is stored if no class has such rules, or the readers get plain data', async () => {
     class Plain {
       owner = new Address('a')
     }
@@ -345,7 +345,7 @@ describe('a stored value that the reviver refuses', () => {
     }
   })
 
-  it('is missing where nothing is loaded', async () => {
+  it('is missing if nothing is loaded', async () => {
     const old = { id: 1 }
     await test.cache.set('old', old)
     await test.cache.set('new', await current(2))
@@ -369,7 +369,7 @@ describe('an explicitly stored value', () => {
     const cache = test.another({ l1: true, logger })
     await cache.set('user', new Address('x'))
     for (const _ of ['memory', 'again']) expect(await cache.get('user')).toStrictEqual({ street: 'x' })
-    expect(said).toHaveLength(1)
+    expect(logged).toHaveLength(1)
   })
 
   it('that has its own stored form is returned unchanged', async () => {
@@ -404,7 +404,7 @@ describe('a plain object around instances of type', () => {
         expect((value as Awaited<ReturnType<typeof page>>).items[0]).toBeInstanceOf(Account)
         expect(value).not.toBeInstanceOf(Account)
       }
-      expect(said).toEqual([
+      expect(logged).toEqual([
         expect.stringMatching(/is loaded but not stored: type: Account is the class of the value itself.*@Type/),
       ])
     },
@@ -420,7 +420,7 @@ describe('a plain object around instances of type', () => {
       expect((await rows()).every((each) => each instanceof Account)).toBe(true)
     }
     expect(test.cache.stats()).toMatchObject({ loads: 2 })
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 })
 
@@ -440,16 +440,16 @@ it('an instance of a subclass of a built-in class is logged once, and comes back
     Samples: () => new Samples([0.5]),
   }
   for (const [name, make] of Object.entries(made)) {
-    said = []
+    logged = []
     const get = (): Promise<object> => test.cache.getOrSet(name, async () => ({ within: make() }))
     const values = [...(await Promise.all([get(), get()])), await get()]
     for (const value of values) {
       expect(value).toStrictEqual(values[0])
       expect((value as { within: object }).within).not.toBeInstanceOf(make().constructor)
     }
-    expect(said).toEqual([expect.stringContaining(`an instance of ${name} is stored as plain data`)])
+    expect(logged).toEqual([expect.stringContaining(`an instance of ${name} is stored as plain data`)])
   }
-  said = []
+  logged = []
   const language = [
     [1],
     new Map(),
@@ -461,5 +461,5 @@ it('an instance of a subclass of a built-in class is logged once, and comes back
     new TypeError('x'),
   ]
   await test.cache.getOrSet('language', () => language)
-  expect(said).toEqual([])
+  expect(logged).toEqual([])
 })

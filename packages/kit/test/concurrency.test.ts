@@ -196,7 +196,7 @@ describe('concurrency', () => {
     const slot = await stood.acquire('id')
     test.clock.advanceMs(1500)
     const theirs = await other.acquire('id')
-    // What this process does next tells it.
+    // The next operation of this process finds it out.
     expect(await stood.tryAcquire('id')).toBeUndefined()
     expect(slot.signal.aborted).toBe(true)
     expect(slot.signal.reason).toBeInstanceOf(MemcacheLimitError)

@@ -11,7 +11,7 @@ export interface CountedCache extends AsyncDisposable {
   readonly writes: string[]
 }
 
-/** Opens one, with its handshake done, so that the writes are those of what is asked. */
+/** Opens one, with its handshake done, so that only the writes of requests are counted. */
 export async function countWrites({ server, clock }: TestMemcache): Promise<CountedCache> {
   const writes: string[] = []
   const servers = server.servers.map(({ name, connect }) => ({

@@ -22,7 +22,7 @@ function Wrapped(_target: object, _name: string, descriptor: PropertyDescriptor)
 }
 
 describe('key, tags, condition and unless', () => {
-  it('get the object after all parameters of the method, however many arguments were passed', async () => {
+  it('get the object after all parameters of the method, with any number of arguments', async () => {
     class Rows {
       readonly tenant: string
       loads = 0

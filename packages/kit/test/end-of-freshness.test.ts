@@ -119,7 +119,7 @@ describe.each(Object.keys(SERVERS))('a value, on a server %s', (server) => {
     },
   )
 
-  it('is served without a reload while it is fresh, however short its TTL', async () => {
+  it('is served without a reload while it is fresh, with any TTL', async () => {
     await using test = await SERVERS[server]!()
     const cache = test.open()
     const options = { ttlSeconds: 0.5, staleSeconds: 60 }

@@ -16,7 +16,7 @@ const windowMs = fc.constantFrom(1, 500, 60_000, DAY_MS, 31 * DAY_MS, 3650 * DAY
 const nowMs = fc.integer({ min: 1_500_000_000_000, max: 4_500_000_000_000 })
 
 describe('CounterLayout', () => {
-  it('holds the start to the millisecond, the count and the marks', () => {
+  it('contains the start to the millisecond, the count and the marks', () => {
     fc.assert(
       fc.property(
         windowMs,
@@ -35,7 +35,7 @@ describe('CounterLayout', () => {
     )
   })
 
-  it('counts by plain addition, which never reaches the start: below nothing, and however many marks there are', () => {
+  it('counts by plain addition, which never reaches the start: below 0, and with any number of marks', () => {
     fc.assert(
       fc.property(
         windowMs,
@@ -133,7 +133,7 @@ describe('FirstHitCounter', () => {
     expect((await counter!.get(KEY, now + 10_500))!.count).toBe(1)
   })
 
-  it('stays far from the start, however many hits there are over any limit', async () => {
+  it('stays far from the start, with any number of hits over any limit', async () => {
     const clock = new FakeClock()
     const layout = new CounterLayout(60_000)
     const counter = new FirstHitCounter(new LocalCounters(clock), layout)
@@ -154,8 +154,8 @@ describe('FirstHitCounter', () => {
 })
 
 describeWithMemcached('FirstHitCounter on the real memcached', () => {
-  // Not shorter: memcached ends items by the time of the machine, whatever it is doing.
-  it.each([60_300, 61_000, 31 * DAY_MS])('is exact in windows of %i ms, by a clock of its own', async (window) => {
+  // Not shorter: memcached expires items by the time of the machine, even if it is busy.
+  it.each([60_300, 61_000, 31 * DAY_MS])('is exact in windows of %i ms, by its own clock', async (window) => {
     await using memcached = await launchMemcached()
     const caches = [1, 2].map(() => memcache({ servers: memcached.address, logger: false, timeoutMs: 5000 }))
     const all = counters(caches, window)

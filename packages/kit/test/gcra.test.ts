@@ -46,7 +46,7 @@ describe('gcra', () => {
       if ((await slower.consume('a')).allowed) allowed++
       test.clock.advanceMs(1)
     }
-    // Every 1428.6 µs, asked every millisecond.
+    // Allowed every 1428.6 µs, called every millisecond.
     expect(allowed).toBe(50)
   })
 

@@ -5,7 +5,7 @@ import type { Memcache, MemcacheHealth } from '../src/index.ts'
 import { engineOf } from '../src/engine/engine.ts'
 import { openCache } from './open-cache.ts'
 
-/** Outages as everybody is told of them, with the health that they see at that moment. */
+/** Outages as listeners get them, with the health at that moment. */
 function told(cache: Memcache): string[] {
   const news: string[] = []
   cache.on('away', () => news.push(`away ${cache.health}`))

@@ -53,7 +53,7 @@ interface Answer {
 }
 
 describe.each(WAYS)('a response held %s', (_, prepare) => {
-  /** Serves one request by `handle`, and asks it. */
+  /** Serves one request by `handle`, and sends it. */
   async function ask(handle: (request: IncomingMessage, response: ServerResponse) => void): Promise<Answer> {
     const server = createServer((request, response) => {
       prepare(response)

@@ -28,7 +28,7 @@ const WAYS: Record<string, Way> = {
     options: () => ({}),
     invalidate: async (cache, key) => {
       const pulled = await cache.pull(key)
-      // Where there was nothing to take, loads that are under way may go on.
+      // If there was nothing to take, running loads may continue.
       return pulled === undefined ? cache.delete(key) : true
     },
     reader: (cache, key) => ({ at: cache, key }),
@@ -88,10 +88,10 @@ async function interleave(caches: readonly Memcache[], name: string, round: numb
     const { at, key: own } = way.reader(pick(), key)
     switch (chance(6)) {
       case 0:
-        // A caller that gives up, at any moment, and asks once more.
+        // A caller that aborts, at any moment, and calls again.
         return withinTurns(chance(8), (signal) => at.getOrSet(own, load, { ...options, signal })).catch(read)
       case 1:
-        // A loader that asks for its own value.
+        // A loader that requests its own value.
         return at.getOrSet(own, () => at.getOrSet(own, load, options), options)
       case 2:
       case 3:

@@ -68,13 +68,13 @@ const WAYS: Readonly<Record<string, Way>> = {
 describe.each(Object.entries(WAYS))('tags that are known at the call of %s', (_, way) => {
   it.each(BAD_TAGS)('and cannot be used, %j, keep the value from being stored, not from its caller', async (tags) => {
     const errors = test.cache.stats().cacheErrors
-    const said = warnings.length
+    const logged = warnings.length
     const { load, stored } = way(tags)
     expect(await load()).toBe('value 1')
     expect(await stored()).toBeUndefined()
     expect(test.cache.stats().cacheErrors).toBe(errors + 1)
-    // A reason is told once.
-    expect(warnings.slice(said).every((warning) => warning.includes('loaded but not stored'))).toBe(true)
+    // A reason is logged once.
+    expect(warnings.slice(logged).every((warning) => warning.includes('loaded but not stored'))).toBe(true)
   })
 
   it('and are a text are one tag', async () => {

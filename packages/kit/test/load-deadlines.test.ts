@@ -48,7 +48,7 @@ describe('the time limits of loads', () => {
     expect(expired).toEqual([])
   })
 
-  it('are one timer, however many loads there are', () => {
+  it('are one timer, with any number of loads', () => {
     const deadlines = new LoadDeadlines()
     const expired: number[] = []
     for (let index = 0; index < 1000; index++) deadlines.add(new Load(1000 + index, expired))
@@ -102,7 +102,7 @@ describe('an abandonment', () => {
   })
 })
 
-describe('where timers are numbers and there is no setImmediate, as in jest’s jsdom', () => {
+describe('an environment whose timers are numbers and which has no setImmediate, like jest’s jsdom', () => {
   afterEach(() => vi.unstubAllGlobals())
 
   it('a cache on an embedded server loads, stores, locks, limits and invalidates', async () => {

@@ -86,11 +86,11 @@ describe('a lifetime by the value', () => {
   })
 
   it('that is invalid does not lose the value, and is logged once', async () => {
-    const said: string[] = []
-    await using test = await openCache({ logger: { info: () => {}, warn: (message) => void said.push(message) } })
+    const logged: string[] = []
+    await using test = await openCache({ logger: { info: () => {}, warn: (message) => void logged.push(message) } })
     const find = cached(async (id: number) => id, { name: 'f', cache: test.cache, ttlSeconds: () => NaN })
     expect([await find(1), await find(1), await find(2)]).toEqual([1, 1, 2])
-    expect(said).toHaveLength(1)
+    expect(logged).toHaveLength(1)
     expect(test.cache.stats().cacheErrors).toBe(3)
   })
 
@@ -125,7 +125,7 @@ describe('notModified', () => {
     expect(asked).toBe(2)
   })
 
-  it('is refused where there is no old value', async () => {
+  it('is refused if there is no old value', async () => {
     await using test = await openCache()
     await expect(test.cache.getOrSet('k', ({ notModified }) => notModified())).rejects.toThrow(MemcacheOptionError)
   })
@@ -208,7 +208,7 @@ describe('options of memcache', () => {
 })
 
 describe('away and back', () => {
-  it('are emitted once each, however many calls fail', async () => {
+  it('are emitted once each, with any number of failed calls', async () => {
     await using test = await openCache({ timeoutMs: 100 })
     const told: string[] = []
     test.cache.on('away', () => told.push('away'))
@@ -245,14 +245,14 @@ it('one old server among new ones is used without meta commands, and the others 
   const [young, old] = [new MemcachedServer({ port: 0 }), new MemcachedServer()]
   const { port } = await young.listen()
   const { address, close } = await listenAsOldServer(old)
-  const said: string[] = []
-  const logger = { info: () => {}, warn: (message: string) => void said.push(message) }
+  const logged: string[] = []
+  const logger = { info: () => {}, warn: (message: string) => void logged.push(message) }
   await using cache = memcache({ servers: [`127.0.0.1:${port}`, address], timeoutMs: 5000, logger })
   const keys = Array.from({ length: 60 }, (_, index) => `k${index}`)
   const options = { ttlSeconds: 60, staleSeconds: 60 }
   await Promise.all(keys.map((key) => cache.getOrSet(key, () => key, options)))
   for (const key of keys) expect(await cache.getOrSet(key, () => 'again', options)).toBe(key)
-  expect(said).toEqual([expect.stringContaining(`${address} has no meta commands`)])
+  expect(logged).toEqual([expect.stringContaining(`${address} has no meta commands`)])
   // On servers with meta commands what is expired is stale, on others it is gone.
   await Promise.all(keys.map((key) => cache.markStale(key)))
   const left = await Promise.all(keys.map((key) => cache.get(key)))

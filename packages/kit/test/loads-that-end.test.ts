@@ -210,7 +210,7 @@ describe('values that other programs have stored', () => {
     ),
   })
 
-  it('is a miss where it cannot be read, and is replaced by the next load', async () => {
+  it('is a miss if it cannot be read, and is replaced by the next load', async () => {
     await fc.assert(
       fc.asyncProperty(STORED, async ({ clientFlags, bytes }) => {
         const { cache } = test
@@ -256,7 +256,7 @@ describe('listeners and loggers that throw', () => {
 })
 
 describe('more invalidations than can be remembered', () => {
-  it('make everything under the prefix invalid, and nothing else', async () => {
+  it('invalidate everything under the prefix, and nothing else', async () => {
     const shop = test.another({ prefix: 'shop' })
     const reader = test.another({ prefix: 'shop' })
     await shop.set('a', 'old')

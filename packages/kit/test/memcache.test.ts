@@ -236,15 +236,15 @@ describe('getOrSet', () => {
   })
 
   it('returns a loaded value that cannot be stored, counts and logs it once, and releases the lease', async () => {
-    const said: string[] = []
-    const logger = { info: () => {}, warn: (message: string) => void said.push(message) }
+    const logged: string[] = []
+    const logger = { info: () => {}, warn: (message: string) => void logged.push(message) }
     await using test = await openCache({ logger })
     const value = { call: () => 1 }
     for (const times of [1, 2]) {
       expect(await test.cache.getOrSet('k', () => value)).toBe(value)
       expect(test.cache.stats().cacheErrors).toBe(times)
     }
-    expect(said).toEqual([expect.stringContaining('call is a function')])
+    expect(logged).toEqual([expect.stringContaining('call is a function')])
     expect(await test.cache.getOrSet('k', () => 'fine')).toBe('fine')
   })
 })

@@ -45,7 +45,7 @@ describe('l1', () => {
     expect(cache.stats().memoryItems).toBe(Math.min(5, maxItems))
   })
 
-  it('keeps no more than its number of items, however large', () => {
+  it('keeps no more than its number of items, of any size', () => {
     const memory = new MemoryTier({ maxItems: 100_002 }, new FakeClock())
     const stamp = memory.stamp()
     const about = { facts: {}, casUnique: 1n, size: 1, freshSeconds: 60 }
@@ -88,7 +88,7 @@ describe('l1', () => {
   it('fetches only the cas unique of a large value to confirm it', async () => {
     await using test = await openCache({ l1: { ttlSeconds: 10 } })
     const value = 'x'.repeat(100_000)
-    // The first large value asks the server for its limit, on a new connection, before which memory trusts nothing.
+    // The first large value requests the server's limit on a new connection; until then, nothing is served from memory.
     await test.cache.set('first', value)
     await test.cache.getOrSet('k', () => value)
     const written = () => Number(test.server.memcached.stats()['bytes_written'])

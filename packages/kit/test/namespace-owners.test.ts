@@ -7,11 +7,11 @@ import { openCache } from './open-cache.ts'
 import type { TestCaches } from './open-cache.ts'
 
 let test: TestCaches
-let said: string[]
+let logged: string[]
 
 beforeEach(async () => {
-  said = []
-  test = await openCache({ asDefault: true, logger: { info: () => {}, warn: (message) => said.push(message) } })
+  logged = []
+  test = await openCache({ asDefault: true, logger: { info: () => {}, warn: (message) => logged.push(message) } })
 })
 afterEach(() => test.close())
 
@@ -55,11 +55,11 @@ describe('a name that was written down', () => {
       const other = WAYS[second]('towns')
       await one()
       await one()
-      expect(said).toEqual([])
+      expect(logged).toEqual([])
       for (const call of [other, one, other]) await call()
-      expect(said).toHaveLength(1)
-      expect(said[0]).toMatch(/both store their values under the name 'towns'.*: (write|give)/)
-      expect(said[0]?.match(/namespace-owners\.test\.ts:\d+/g)).toHaveLength(2)
+      expect(logged).toHaveLength(1)
+      expect(logged[0]).toMatch(/both store their values under the name 'towns'.*: (write|give)/)
+      expect(logged[0]?.match(/namespace-owners\.test\.ts:\d+/g)).toHaveLength(2)
     },
   )
 
@@ -68,7 +68,7 @@ describe('a name that was written down', () => {
     await WAYS.cached('towns')()
     await WAYS.cached('towns', other)()
     await cached(load, { name: 'towns', version: 2 })(1)
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 
   it('of one declaration may be bound to a cache', async () => {
@@ -76,37 +76,37 @@ describe('a name that was written down', () => {
     await declared.getOrSet(1)
     await bindCache(declared, test.cache).getOrSet(1)
     await bindCache(declared, test.cache).getOrSet(2)
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 
   it('has no owner if it is used with namespace()', async () => {
     await WAYS.cached('towns')()
     await test.cache.namespace('towns').get(['1'])
     await test.cache.namespace('towns').clear()
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 
   it('causes a warning if one function declares it at each call, in a loop as well', async () => {
     const repository = (table: string) => cached(async (id: number) => `${table} ${id}`, { name: 'row' })
     await repository('user')(1)
     await repository('order')(1)
-    expect(said[0]).toContain("under the name 'row'")
+    expect(logged[0]).toContain("under the name 'row'")
     const loop: ((id: number) => Promise<string>)[] = []
     for (const table of ['user', 'order']) {
       loop.push(cached(async (id: number) => `${table} ${id}`, { name: 'looped' }))
     }
     for (const find of loop) await find(1)
-    expect(said[1]).toContain("under the name 'looped'")
+    expect(logged[1]).toContain("under the name 'looped'")
   })
 })
 
 describe('a cache that each object of a class declares', () => {
-  it('causes one warning, however many objects there are', async () => {
+  it('causes one warning, with any number of objects', async () => {
     class Service {
       readonly find = cached(load, { name: 'field' })
     }
     for (let made = 0; made < 5; made++) await new Service().find(1)
-    expect(said).toEqual([expect.stringContaining("under the name 'field'")])
+    expect(logged).toEqual([expect.stringContaining("under the name 'field'")])
   })
 })
 
@@ -157,7 +157,7 @@ describe('a class’s own name', () => {
     await new Users().find(1)
     await new Writer().remove(1)
     expect(await test.cache.get(['Repository', 'find', 1])).toBeUndefined()
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 
   it('causes a warning for the subclasses of a class that sets the name for them', async () => {
@@ -177,7 +177,7 @@ describe('a class’s own name', () => {
     }
     await new People().find(1)
     await new Places().find(1)
-    expect(said).toEqual([expect.stringMatching(/class People .*class Places .*under the name 'repository'/)])
+    expect(logged).toEqual([expect.stringMatching(/class People .*class Places .*under the name 'repository'/)])
   })
 
   it('that is empty must be replaced by @CacheConfig', async () => {
@@ -203,12 +203,12 @@ describe('a module that is evaluated again', () => {
       expect(await declared.getOrSet(1)).toBe('loaded 1')
       expect(await new Again().find(1)).toBe('class 1')
     }
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 
   it('causes a warning if both copies are in use', async () => {
     const [before, again] = [await evaluate('3'), await evaluate('4')]
     for (const { find } of [before, again, before, again]) await find(1)
-    expect(said).toEqual([expect.stringContaining("under the name 'again'")])
+    expect(logged).toEqual([expect.stringContaining("under the name 'again'")])
   })
 })

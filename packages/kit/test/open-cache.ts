@@ -23,6 +23,25 @@ export class OpenedCaches {
   }
 }
 
+/** A server for the caches of several processes. */
+export interface SharedServer extends AsyncDisposable {
+  open(options?: MemcacheOptions): Memcache
+}
+
+/** Returns a server that closes its caches before it ends. */
+export function sharedServer(servers: string, end: () => Promise<unknown>): SharedServer {
+  const caches = new OpenedCaches()
+  return {
+    open(options = {}) {
+      return caches.open({ servers, ...options })
+    },
+    async [Symbol.asyncDispose]() {
+      await caches.close()
+      await end()
+    },
+  }
+}
+
 /** A cache whose server is never too slow for it, however busy the machine. */
 export async function openCache(options: TestMemcacheOptions = {}): Promise<TestCaches> {
   const test = await testMemcache({ timeoutMs: 5000, ...options })

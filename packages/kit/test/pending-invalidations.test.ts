@@ -84,7 +84,7 @@ describe('pending invalidations', () => {
     expect([pending.size, pending.has('any')]).toEqual([0, false])
   })
 
-  it('of a key are dropped by a newer write, and those of a closed cache are not sent', async () => {
+  it('of a key are removed by a newer write, and those of a closed cache are not sent', async () => {
     const { pending, requests } = openPending()
     pending.addDelete('a')
     pending.settle('a')

@@ -234,7 +234,7 @@ describe.each(PROTOCOLS)('QUERY by %s', (_protocol, open) => {
       expect((await site.query('/', parts)).body).toBe('unread')
   })
 
-  it('runs one handler for all that miss at once, whose content is theirs where the response is not shared', async () => {
+  it('runs one handler for concurrent misses, and each has its own content if the response is not shared', async () => {
     let calls = 0
     const gate = new Gate()
     await using site = await openCached(async (request, response) => {

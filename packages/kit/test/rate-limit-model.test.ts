@@ -83,7 +83,7 @@ describe.each(['sliding', 'fixed', 'gcra'] as const)('a %s limiter', (algorithm)
           expect(result.allowed).toBe(result.retryAfterMs === 0)
           if (result.allowed) return
           if (Number.isFinite(result.retryAfterMs)) comeBackMs = Math.max(comeBackMs, nowMs + result.retryAfterMs)
-          // What is denied is taken back behind the answer; the keys of a group are asked for in order.
+          // A denied call is taken back after the response; the keys of a group are requested in order.
           if (without !== true) {
             const groupKey = ownKey(limiter.cache, 'rate', [name, 'id'])
             await limiter.cache.client.get('any', { groupKey })

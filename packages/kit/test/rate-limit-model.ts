@@ -152,9 +152,9 @@ export class Promises {
   #promises: { readonly atMs: number; readonly cost: number }[] = []
 
   /**
-   * Notes what a call was told; returns the promise that it breaks.
+   * Records the result of a call; returns the guarantee that it violates.
    *
-   * @param blocks whether the id was blocked by this call: what was told before does not know of that.
+   * @param blocks whether the id was blocked by this call, which earlier results do not show.
    */
   heard(
     nowMs: number,

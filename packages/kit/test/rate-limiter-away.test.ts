@@ -44,7 +44,7 @@ describe.each(FAULTS)('a limiter whose memcached is away: %s', (fault) => {
       expect.stringMatching(/^memcache-ts: the rate limit 'api' is .* while memcached is away: /),
     ])
     expect(cache.stats()).toMatchObject({ health: 'down' })
-    // Who knows that it is away does not ask.
+    // A process that knows that it is away sends no request.
     expect(cache.stats().cacheErrors).toBe(100)
     await server.start()
     await server.resume()
@@ -151,7 +151,7 @@ describe('a limiter whose memcached misbehaves', () => {
     await using cache = memcache({ servers: proxy.address, logger: false, timeoutMs: 250 })
     const limiter = rateLimiter({ limit: 10, windowMs: DAY_MS, algorithm, cache })
     await limiter.consume('other')
-    proxy.fault = { kind: 'answer', bytes: 'SERVER_ERROR out of memory storing object\r\n' }
+    proxy.fault = { kind: 'respond', bytes: 'SERVER_ERROR out of memory storing object\r\n' }
     expect(await allowedOf(limiter, 50)).toBe(10)
     proxy.fault = { kind: 'reset' }
     expect((await limiter.consume('somebody')).allowed).toBe(true)
@@ -162,7 +162,7 @@ describe('a limiter whose memcached misbehaves', () => {
     })
   })
 
-  it('adds no listener to its cache, however many limiters there are', async () => {
+  it('adds no listener to its cache, with any number of limiters', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     await test.server.stop()
     for (let index = 0; index < 20; index++) {
@@ -171,7 +171,7 @@ describe('a limiter whose memcached misbehaves', () => {
     expect(test.cache.listenerCount('recovered')).toBe(0)
   })
 
-  it('keeps no more of its own than it has room for', async () => {
+  it('keeps a limited number of local counters', async () => {
     const counters = new LocalCounters(new FakeClock())
     for (let id = 0; id <= 100_000; id++) await counters.incr(aloneKey(`id ${id}`), 1, 60)
     // The first has made room.

@@ -435,7 +435,7 @@ describe('rateLimiter', () => {
     for (const cost of [-1, 0.5, Number.NaN, Infinity, '2' as never]) {
       await expect(limiter.consume('a', { cost })).rejects.toThrow('cost must be a whole number of at least 0')
     }
-    // One that can never be allowed is denied, and in nobody's way.
+    // A call that can never be allowed is denied, and delays no other call.
     for (const cost of [11, 2 ** 36, Number.MAX_SAFE_INTEGER]) {
       expect(await limiter.consume('a', { cost })).toMatchObject({
         allowed: false,

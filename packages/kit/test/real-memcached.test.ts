@@ -59,7 +59,7 @@ describeWithMemcached('the kit on the real memcached', () => {
     },
   )
 
-  // Not shorter: memcached ends items by the time of the machine, whatever it is doing.
+  // Not shorter: memcached expires items by the time of the machine, even if it is busy.
   it.each([60_500, 31 * 86_400_000])('holds windows of %i ms, blocks, penalties and rewards', async (windowMs) => {
     const clock = new FakeClock(Date.now())
     await using cache = memcache({ servers: server.address, logger: false, timeoutMs: 5000, clock })
@@ -76,7 +76,7 @@ describeWithMemcached('the kit on the real memcached', () => {
     }
   })
 
-  it('warms each key once, however many processes warm it', async () => {
+  it('warms each key once, in any number of processes', async () => {
     const loaded: number[] = []
     const ids = Array.from({ length: 200 }, (_, index) => index)
     const load = (id: number) => (loaded.push(id), id)

@@ -94,7 +94,7 @@ describe('a session repository', () => {
     await servers[0]!.close()
   })
 
-  it('clears by generation alone where a server does not dump', async () => {
+  it('clears only by the generation if a server does not dump', async () => {
     await using server = new MemcachedServer({ port: 0, disableDumping: true })
     const { port } = await server.listen()
     await using cache = memcache({ servers: `127.0.0.1:${port}`, logger: false })
@@ -185,7 +185,7 @@ describe('a session repository', () => {
     )
   })
 
-  it('forgets ended sessions of a user, and looks at each about twice, however many there are', async () => {
+  it('forgets ended sessions of a user, and reads each about twice, with any number of sessions', async () => {
     await using test = await testMemcache()
     const sessions = new SessionRepository({ cache: test.cache })
     const gets = () => Number(test.server.memcached.stats()['cmd_get'])

@@ -97,7 +97,7 @@ describe('invalidateTags', () => {
     void cache.get('another').then(() => (isOpen = true))
     await until(() => (answer(), isOpen))
     const reading = cache.getOrSet('k', () => 'w', options)
-    // Both connections have done their handshakes; then all that is asked has to be asked before the first answer.
+    // Both connections have done their handshakes; all requests must be sent before the first response.
     await until(() => (answer(), ['ma ~tag:a', 'ma ~tag:b', 'mg k'].every((text) => sent.join('').includes(text))))
     const asked = sent.join('')
     expect(asked).toMatch(/mg k /)
@@ -117,7 +117,7 @@ describe('invalidateTags', () => {
     const before = test.cache.getOrSet('k', load, { tags: ['t'] })
     await started.promise
     await other.invalidateTags(['t'])
-    // One who asks after the invalidation, and joins the load that began before it.
+    // A call after the invalidation, which joins the load that began before it.
     const after = test.cache.getOrSet('k', () => 'new', { tags: ['t'] })
     old.resolve('old')
     expect(await before).toBe('old')
@@ -185,7 +185,7 @@ describe('invalidateTags', () => {
 })
 
 describe('namespace', () => {
-  it('clears all that is in it, in one operation, and nothing else', async () => {
+  it('clears all its values in one operation, and no others', async () => {
     await using test = await openCache({ prefix: 'shop' })
     const imports = test.cache.namespace('import')
     const inner = imports.namespace('run')

@@ -39,14 +39,14 @@ describe('two copies of the package', () => {
   })
 
   it('share the owner of a name in a cache, and warn of a second owner from either copy', async () => {
-    const said: string[] = []
-    await using test = await openCache({ logger: { info: () => {}, warn: (message) => said.push(message) } })
+    const logged: string[] = []
+    await using test = await openCache({ logger: { info: () => {}, warn: (message) => logged.push(message) } })
     const load = async (id: number): Promise<number> => id
     const one = kit.defineCache({ name: 'cities', cache: test.cache, load })
     const other = copy.defineCache({ name: 'cities', cache: test.cache, load })
     await one.getOrSet(1)
     await other.getOrSet(1)
-    expect(said).toEqual([expect.stringMatching(/both store their values under the name 'cities'/)])
+    expect(logged).toEqual([expect.stringMatching(/both store their values under the name 'cities'/)])
   })
 
   it('know that a server is away from each other’s caches', async () => {

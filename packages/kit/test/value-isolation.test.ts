@@ -75,7 +75,7 @@ describe.each(['copied', 'frozen', undefined] as const)('with values in memory: 
         const seen = objectsIn(given)
         for (const one of got) {
           for (const object of objectsIn(one)) {
-            // Frozen plain data may be shared: nobody can change it.
+            // Frozen plain data may be shared: it cannot be changed.
             if (values === 'frozen' && Object.isFrozen(object)) continue
             expect(seen.has(object)).toBe(false)
             seen.add(object)
@@ -179,7 +179,7 @@ describe('a value that memcached would not bring back as it is', () => {
   })
 })
 
-it('two spellings of one key have a value each, however many values are read', async () => {
+it('two spellings of one key have a value each, with any number of values', async () => {
   await using test = await openCache()
   const { cache } = test
   await cache.set(['spelt', 1], { list: [1] })

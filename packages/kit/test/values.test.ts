@@ -37,7 +37,7 @@ const VALUES: Record<string, unknown> = {
   'object with __proto__': JSON.parse('{"__proto__": {"a": 1}, "b": 2}'),
 }
 
-/** Checks that a value comes back unchanged, from memcached and from memory, loaded or set, without and with tags. */
+/** Checks that a value is read unchanged, from memcached and from memory, loaded or set, without and with tags. */
 async function comesBack(cache: Memcache, name: string, value: unknown): Promise<void> {
   for (const tags of [[], ['t']]) {
     const key = ['value', name, tags.length]

@@ -35,7 +35,7 @@ describe('warming', () => {
     expect(await warming).toEqual({ loaded: 3, skipped: 0, failed: 0 })
   })
 
-  it('waits once for a memcached that is away, however many ids there are', async () => {
+  it('waits once for a memcached that is away, with any number of ids', async () => {
     await using test = await openCache({ timeoutMs: 250 })
     const squares = defineCache({ name: 'square', cache: test.cache, load: async (id: number) => id * id })
     await test.server.stop()
@@ -78,7 +78,7 @@ describe('warming', () => {
     expect(reports[0]!.skipped + reports[1]!.skipped).toBe(250)
   })
 
-  it('takes an async source, a Map from loadMany, and loads one by one where there is no loadMany', async () => {
+  it('accepts an async source and a Map from loadMany, and loads one by one without loadMany', async () => {
     await using test = await openCache()
     async function* source() {
       yield* ['a', 'b', 'c']
@@ -121,7 +121,7 @@ describe('warming', () => {
 })
 
 describe('warming again and longer', () => {
-  it('continues where it was stopped', async () => {
+  it('continues after a stop', async () => {
     await using test = await openCache()
     const loaded: number[] = []
     const numbers = defineCache({ name: 'n', cache: test.cache, load: (id: number) => (loaded.push(id), id) })
@@ -169,7 +169,7 @@ describe('warming again and longer', () => {
     await first.close()
     await second.close()
     const numbers = declare(test.cache)
-    // A count that was stored is halved by the next one who stores his.
+    // A stored count is halved when the next process stores its own.
     expect(await numbers.hotKeys()).toEqual([2, 6, 1])
     await numbers.clear()
     expect(await numbers.warm(await numbers.hotKeys())).toEqual({ loaded: 3, skipped: 0, failed: 0 })

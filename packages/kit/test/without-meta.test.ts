@@ -3,12 +3,11 @@ import { MemcachedServer } from 'memcache-ts-server'
 import { describe, expect, it } from 'vitest'
 import { defineCache, rateLimiter } from '../src/index.ts'
 import { SessionRepository } from '../src/session/index.ts'
-import type { Memcache } from '../src/index.ts'
 import { deferred } from './deferred.ts'
-import { OpenedCaches } from './open-cache.ts'
+import { sharedServer } from './open-cache.ts'
+import type { SharedServer } from './open-cache.ts'
 
-interface OldServer extends AsyncDisposable {
-  open(logger?: { info(): void; warn(message: string): void }): Memcache
+interface OldServer extends SharedServer {
   readonly clock?: FakeClock
 }
 
@@ -16,36 +15,19 @@ async function oldServer(): Promise<OldServer> {
   const clock = new FakeClock()
   const server = new MemcachedServer({ clock })
   const { address: servers, metaCommands, close } = await listenAsOldServer(server)
-  const caches = new OpenedCaches()
-  return {
-    clock,
-    open(logger) {
-      return caches.open({ servers, clock, logger: logger ?? false })
-    },
-    async [Symbol.asyncDispose]() {
-      await caches.close()
-      close()
-      await server.close()
-      // Its version has told the kit that there are none.
-      expect(metaCommands).toEqual([])
-    },
-  }
+  const shared = sharedServer(servers, async () => {
+    close()
+    await server.close()
+    // By its version, the kit knows that there are none.
+    expect(metaCommands).toEqual([])
+  })
+  return { ...shared, clock, open: (options = {}) => shared.open({ clock, ...options }) }
 }
 
 /** The real memcached over the binary protocol. */
 async function saslServer(): Promise<OldServer> {
   const server = await launchSaslMemcached('ann', 'secret')
-  const servers = `memcache://ann:secret@${server.address}`
-  const caches = new OpenedCaches()
-  return {
-    open() {
-      return caches.open({ servers })
-    },
-    async [Symbol.asyncDispose]() {
-      await caches.close()
-      await server.kill()
-    },
-  }
+  return sharedServer(`memcache://ann:secret@${server.address}`, () => server.kill())
 }
 
 function worksWithLess(launch: () => Promise<OldServer>): void {
@@ -170,11 +152,11 @@ describe('on a memcached without meta commands', () => {
 
   it('says so once', async () => {
     await using server = await oldServer()
-    const said: string[] = []
-    const cache = server.open({ info: () => {}, warn: (message) => said.push(message) })
+    const logged: string[] = []
+    const cache = server.open({ logger: { info: () => {}, warn: (message) => logged.push(message) } })
     await Promise.all(['a', 'b', 'c'].map((key) => cache.getOrSet(key, () => 1)))
     await rateLimiter({ perMinute: 5, cache }).consume('id')
-    expect(said).toEqual([expect.stringMatching(/has no meta commands: .* memcached 1.6 supports them/)])
+    expect(logged).toEqual([expect.stringMatching(/has no meta commands: .* memcached 1.6 supports them/)])
   })
 })
 

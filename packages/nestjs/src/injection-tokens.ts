@@ -3,7 +3,7 @@ import type { InjectionToken } from '@nestjs/common'
 import { Memcache, MemcacheOptionError } from 'memcache-ts'
 import type { CacheOf as Passive, LoadingCacheOf } from 'memcache-ts'
 
-/** The cache of a module, whatever its name is. */
+/** The cache of a module, of any name. */
 export const MODULE_MEMCACHE = Symbol('the cache of this MemcacheModule')
 
 /** The name of a module's cache. */

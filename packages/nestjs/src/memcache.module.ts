@@ -72,7 +72,7 @@ class MemcacheFeatureModule {}
 
 /**
  * Provides an application's cache, with `Memcache` as its injection token. A cache that it opened is closed on
- * shutdown, after the last request was answered.
+ * shutdown, after the response to the last request.
  *
  * @example
  *   const imports = [MemcacheModule.forRoot({ prefix: 'shop' })] // of the root module

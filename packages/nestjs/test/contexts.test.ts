@@ -90,7 +90,7 @@ describe.each([
     expect((await post(test, '{ counted }')).data).toEqual({ counted: 2 })
   })
 
-  it('the limit of the application counts a request once, however many resolvers it runs', async () => {
+  it('the limit of the application counts a request once, with any number of resolvers', async () => {
     await using test = await open(MemcacheModule.forRoot({ rateLimit: { perMinute: 2 } }))
     expect((await post(test, '{ a: free b: free c: free }')).data).not.toBeNull()
     expect((await post(test, '{ free }')).data).not.toBeNull()
@@ -216,12 +216,12 @@ describe('in a WebSocket gateway', () => {
     const socket = io(`http://127.0.0.1:${gateway.port}`, { transports: ['websocket'] })
     const answers: unknown[] = []
     for (let i = 0; i < 3; i++) {
-      const said = await new Promise((resolve) => {
+      const message = await new Promise((resolve) => {
         socket.once('hello', resolve)
         socket.once('exception', resolve)
         socket.emit('hello', {})
       })
-      answers.push(said)
+      answers.push(message)
     }
     socket.close()
     expect(answers).toEqual(['answered', 'answered', expect.objectContaining({ status: 429 })])

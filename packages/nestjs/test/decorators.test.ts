@@ -96,7 +96,7 @@ describe('on a provider', () => {
     expect(resolved.finds).toBe(0)
   })
 
-  it('is inherited: by the cache of the subclass’s own name, from abstract classes, beside methods of its own', async () => {
+  it('is inherited: by the subclass with its own name, from abstract classes, beside its own methods', async () => {
     abstract class Repository {
       loads: string[] = []
       @Cached(60) async find(id: number): Promise<string> {

@@ -16,7 +16,7 @@ export interface TestApp extends TestMemcache {
   get<Provider>(type: Type<Provider> | symbol | string): Provider
   /** A GET of the application. */
   fetch(path: string, init?: RequestInit): Promise<Response>
-  /** Lets time go on, when what was answered has been stored. */
+  /** Advances the clock after the sent responses were stored. */
   pass(seconds: number): Promise<void>
 }
 

@@ -13,16 +13,16 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { Cached, CacheEvict, CacheResponse, MemcacheModule, RateLimit, Warm } from '../src/index.ts'
 import { openApp } from './open-app.ts'
 
-let said: string[]
+let logged: string[]
 
 beforeEach(() => {
-  said = []
-  const collect = (message: unknown): void => void said.push(String(message))
+  logged = []
+  const collect = (message: unknown): void => void logged.push(String(message))
   vi.spyOn(Logger.prototype, 'warn').mockImplementation(collect)
   vi.spyOn(Logger.prototype, 'error').mockImplementation(collect)
 })
 afterEach(() => {
-  expect(said).toEqual([])
+  expect(logged).toEqual([])
   vi.restoreAllMocks()
 })
 

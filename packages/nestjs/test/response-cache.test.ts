@@ -123,7 +123,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     ],
   ])('evaluates conditions by a static validator on a hit as on a miss: %s', async (path, same, other) => {
     await using test = await open()
-    // Left to itself, fetch would ask for a newer one.
+    // By default, fetch would request a newer one.
     const get = (headers: Record<string, string>) =>
       test.fetch(`/${path}`, { headers: { ...headers, 'Cache-Control': 'max-age=3600' } })
     expect((await get(same)).status).toBe(304)
@@ -149,7 +149,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect([head.status, status(head), await head.text()]).toEqual([200, 'memcache-ts; hit; ttl=40', ''])
     const etag = first.headers.get('etag')
     if (etag !== null) {
-      // Left to itself, fetch would ask for a newer one.
+      // By default, fetch would request a newer one.
       const headers = { 'If-None-Match': etag, 'Cache-Control': 'max-age=3600' }
       const known = await test.fetch('/city/1', { headers })
       expect([known.status, await known.text()]).toEqual([304, ''])
@@ -200,7 +200,7 @@ describe.each(['express', 'fastify'] as const)('@CacheResponse on %s', (platform
     expect(status(await test.fetch('/own'))).toBe('memcache-ts; hit; ttl=29')
   })
 
-  it('serves a stale response while it is loaded again, by a request of its own through the application', async () => {
+  it('serves a stale response while a separate request through the application loads it again', async () => {
     await using test = await open()
     await test.fetch('/stale')
     await test.pass(61)

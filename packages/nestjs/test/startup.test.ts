@@ -19,16 +19,16 @@ import { CacheConfig, Cached, CacheEvict, CachePut, MemcacheModule, RateLimit } 
 import { openApp } from './open-app.ts'
 import type { TestAppOptions } from './open-app.ts'
 
-let said: string[]
+let logged: string[]
 
 beforeEach(() => {
-  said = []
-  vi.spyOn(Logger.prototype, 'warn').mockImplementation((message: unknown) => void said.push(String(message)))
+  logged = []
+  vi.spyOn(Logger.prototype, 'warn').mockImplementation((message: unknown) => void logged.push(String(message)))
 })
 afterEach(() => vi.restoreAllMocks())
 
 const open = (options: TestAppOptions) =>
-  openApp({ ...options, memcache: { logger: { info: () => {}, warn: (message) => said.push(message) } } })
+  openApp({ ...options, memcache: { logger: { info: () => {}, warn: (message) => logged.push(message) } } })
 
 /** A class that caches what its table has, under a name of its own. */
 function repository(table: string): Type<{ find(id: number): Promise<string> }> {
@@ -41,7 +41,7 @@ function repository(table: string): Type<{ find(id: number): Promise<string> }> 
   return Repository
 }
 
-/** A class of its own for each test, so that what is said once for a class is said in each. */
+/** A separate class for each test, so that a message that is logged once per class is logged in each test. */
 function cities() {
   @Injectable()
   class Cities {
@@ -61,7 +61,7 @@ describe('two classes of one name', () => {
     )
   })
 
-  it('are refused for request-scoped providers, controllers, and where a factory makes one', async () => {
+  it('are refused for request-scoped providers, controllers, and objects of a factory', async () => {
     const PerRequest = repository('user')
     Injectable({ scope: Scope.REQUEST })(PerRequest)
     await expect(open({ providers: [PerRequest, repository('order')] })).rejects.toThrow('class Repository')
@@ -82,7 +82,7 @@ describe('two classes of one name', () => {
     await expect(late.get(Late).find(1)).rejects.toThrow('class Repository')
   })
 
-  it('are no trouble in different caches, or with a name of their own', async () => {
+  it('are allowed in different caches, or with separate names', async () => {
     const [One, Other] = [repository('user'), repository('order')]
     CacheConfig({ name: 'orders' })(Other)
     await using test = await open({ providers: [One, Other] })
@@ -93,7 +93,7 @@ describe('two classes of one name', () => {
     const imports = [MemcacheModule.forRoot({ name: 'reports', cache: reports.cache })]
     await using both = await open({ imports, providers: [One, Third] })
     expect([await both.get(One).find(1), await both.get(Third).find(1)]).toEqual(['user 1', 'report 1'])
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 
   it('that were given one name cause an error, unless one reads and the other writes', async () => {
@@ -107,10 +107,10 @@ describe('two classes of one name', () => {
     }
     {
       await using _ = await open({ providers: [One, Writer] })
-      expect(said).toEqual([])
+      expect(logged).toEqual([])
     }
     await using _ = await open({ providers: [One, Other, Writer] })
-    expect(said).toEqual([expect.stringMatching(/class Repository .* under the name 'rows'/)])
+    expect(logged).toEqual([expect.stringMatching(/class Repository .* under the name 'rows'/)])
   })
 
   it('without a name cause an error that shows @CacheConfig', async () => {
@@ -125,7 +125,7 @@ describe('two classes of one name', () => {
       await using test = await open({ providers: [Each] })
       expect(await test.get(Each).find(1)).toBe(`${table} 1`)
     }
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 })
 
@@ -163,7 +163,7 @@ describe('one class whose objects differ', () => {
     ['in two modules, with different settings', { imports: [moduleOf('a', Api), moduleOf('b', Api)] }],
   ])('is told: %s', async (_, options) => {
     await using _app = await open(options)
-    expect(said).toEqual([
+    expect(logged).toEqual([
       expect.stringMatching(/^Api is provided .*@Cached\(\{ key: \(id, self\) => \['fetch', self\.tenant, id\]/),
     ])
   })
@@ -186,13 +186,13 @@ describe('one class whose objects differ', () => {
       }
     }
     await using _ = await open({ providers: [Mine, Bubbles] })
-    expect(said).toEqual(['Mine', 'Bubbles'].map((name) => expect.stringMatching(`^${name} is request-scoped`)))
+    expect(logged).toEqual(['Mine', 'Bubbles'].map((name) => expect.stringMatching(`^${name} is request-scoped`)))
   })
 
   it('causes no warning if the objects are equal, or the key separates them', async () => {
     await using _ = await open({ imports: [moduleOf('a', Api), moduleOf('a', Api)] })
     await using _keyed = await open({ imports: [moduleOf('a', Keyed), moduleOf('b', Keyed)] })
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 })
 
@@ -220,7 +220,7 @@ describe('an object that Nest does not create', () => {
     expect(await isCached(value)).toBe(false)
     await using again = await open({ providers })
     expect(await isCached(again.get('value'))).toBe(true)
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 
   it('has the cache behind a Proxy that wraps every function, `constructor` among them', async () => {
@@ -241,9 +241,9 @@ describe('an object that Nest does not create', () => {
       ],
     })
     expect(await isCached(test.get('received'))).toBe(true)
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
     expect(await isCached(test.get('bound'))).toBe(false)
-    expect(said).toEqual([expect.stringMatching(/^a Cities that Nest has not created is called/)])
+    expect(logged).toEqual([expect.stringMatching(/^a Cities that Nest has not created is called/)])
   })
 
   it('causes a warning with the consequences, if it cannot get the cache', async () => {
@@ -253,7 +253,7 @@ describe('an object that Nest does not create', () => {
     const named = { provide: 'named', useFactory: () => new Named() }
     await using _ = await open({ providers: [{ provide: 'value', useValue: value }] })
     await using _other = await open({ providers: [{ provide: 'value', useValue: value }, named] })
-    expect(said).toEqual([
+    expect(logged).toEqual([
       expect.stringMatching(
         /^Cities\.change evicts nothing.*'value'.*another application in this process already uses it/,
       ),
@@ -269,7 +269,7 @@ describe('an object that Nest does not create', () => {
     }
     Object.defineProperty(Foreign.prototype, Symbol.for('memcache-ts-nestjs.decorated'), { value: new WeakMap() })
     await using _ = await open({ providers: [{ provide: 'foreign', useFactory: () => new Foreign() }] })
-    expect(said).toEqual([
+    expect(logged).toEqual([
       expect.stringMatching(/^Foreign caches and evicts nothing.*another copy of memcache-ts-nestjs/),
     ])
   })
@@ -296,7 +296,7 @@ describe('an object that Nest does not create', () => {
       { provide: `keyed ${base}`, useFactory: () => new Keyed(base) },
     ])
     await using test = await open({ providers })
-    expect(said).toEqual(
+    expect(logged).toEqual(
       ['a', 'b'].map(() => expect.stringMatching(/^Api\.find caches nothing.*there are several objects/)),
     )
     for (const base of ['a', 'b', 'a', 'b']) {
@@ -324,16 +324,16 @@ describe('an object that Nest does not create', () => {
       expect(await isCached(new Cities())).toBe(false)
       await test.fetch('/')
     }
-    expect(said).toEqual(
+    expect(logged).toEqual(
       ['Cities', 'PerRequest'].map((name) => expect.stringMatching(`^a ${name} that Nest has not created`)),
     )
   })
 
-  it('is quiet where no application runs', async () => {
+  it('logs nothing if no application runs', async () => {
     const Cities = cities()
     await (await open({ providers: [Cities] })).close()
     expect(await isCached(new Cities())).toBe(false)
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 })
 
@@ -347,9 +347,9 @@ describe('a decorator of memcache-ts', () => {
     }
     {
       await using _ = await open({ providers: [Wrong] })
-      expect(said).toEqual([expect.stringMatching(/^Wrong\.find has a decorator of memcache-ts, .*import it from/)])
+      expect(logged).toEqual([expect.stringMatching(/^Wrong\.find has a decorator of memcache-ts, .*import it from/)])
     }
-    said = []
+    logged = []
     await using process = await testMemcache({ asDefault: true })
     @Injectable()
     class Chosen {
@@ -363,7 +363,7 @@ describe('a decorator of memcache-ts', () => {
       providers: [Wrong],
       cache: process.cache,
     })
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 })
 
@@ -378,7 +378,7 @@ describe('a method that evicts', () => {
       @CacheEvict({ tags: ['all'] }) async remove(): Promise<void> {}
     }
     await using _ = await open({ providers: [Writer, ByTag] })
-    expect(said).toEqual([expect.stringMatching(/^Writer\.remove evicts nothing: .* namespace 'Writer'/)])
+    expect(logged).toEqual([expect.stringMatching(/^Writer\.remove evicts nothing: .* namespace 'Writer'/)])
   })
 })
 
@@ -411,8 +411,8 @@ describe('@RateLimit on classes of one name', () => {
     }
     expect(await names([One, Other])()).toEqual(expected)
     expect(await names([Other, One])()).toEqual(expected)
-    expect(said).toHaveLength(2)
-    expect(said[0]).toContain('as LoginController(v1) and LoginController(v2)')
+    expect(logged).toHaveLength(2)
+    expect(logged[0]).toContain('as LoginController(v1) and LoginController(v2)')
   })
 
   it('counts the versions of one route apart', async () => {
@@ -455,7 +455,7 @@ describe('@RateLimit on classes of one name', () => {
     for (const path of paths) statuses.push((await test.fetch(path)).status)
     expect(statuses).toEqual([200, 200, 429, 429])
     expect((await test.fetch('/one')).headers.get('ratelimit-policy')).toBe('"One.show";q=1;w=60')
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 
   it('counts together under a name that was given', async () => {
@@ -470,6 +470,6 @@ describe('@RateLimit on classes of one name', () => {
     }
     await using test = await open({ controllers: [named('a'), named('b')] })
     expect([(await test.fetch('/a')).status, (await test.fetch('/b')).status]).toEqual([200, 429])
-    expect(said).toEqual([])
+    expect(logged).toEqual([])
   })
 })

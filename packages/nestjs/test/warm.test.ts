@@ -9,12 +9,12 @@ import { deferred } from '../../kit/test/deferred.ts'
 import { Cached, MemcacheModule, Warm } from '../src/index.ts'
 import { openApp } from './open-app.ts'
 
-let said: string[]
+let logged: string[]
 
 beforeEach(() => {
-  said = []
+  logged = []
   const collect = function (this: { context?: string }, message: unknown) {
-    if (this.context === 'Warm') said.push(String(message))
+    if (this.context === 'Warm') logged.push(String(message))
   }
   vi.spyOn(Logger.prototype, 'log').mockImplementation(collect)
   vi.spyOn(Logger.prototype, 'error').mockImplementation(collect)
@@ -52,7 +52,7 @@ describe('@Warm', () => {
       }
     }
     await using test = await openApp({ providers: [Cities, Towns] })
-    await until(() => said.length === 5)
+    await until(() => logged.length === 5)
     expect(await test.cache.get(['Cities', 'find', 2])).toBe('city 2')
     expect(await test.cache.get(['Cities', 'near', 59.9, 10.7])).toBe('59.9 10.7')
     expect(await test.cache.get(['Towns', 'find', 3])).toBe('city 3')
@@ -61,10 +61,12 @@ describe('@Warm', () => {
     const loads = test.get(Cities).loads.length
     await test.get(Cities).find(1)
     expect(test.get(Cities).loads).toHaveLength(loads)
-    expect(said).toContainEqual(expect.stringMatching(/^Cities\.find: 2 loaded, 0 already stored, 0 failed in \d+ ms$/))
+    expect(logged).toContainEqual(
+      expect.stringMatching(/^Cities\.find: 2 loaded, 0 already stored, 0 failed in \d+ ms$/),
+    )
   })
 
-  it('warms in a cache with a name, once, also where that is the only one', async () => {
+  it('warms in a cache with a name, once, even if it is the only one', async () => {
     @Injectable()
     class Cities {
       loads = 0
@@ -80,11 +82,11 @@ describe('@Warm', () => {
     const root = MemcacheModule.forRoot({ name: 'named', cache: named.cache })
     const module = await Test.createTestingModule({ imports: [root], providers: [Cities] }).compile()
     await module.init()
-    await until(() => said.length === 1)
+    await until(() => logged.length === 1)
     expect(await named.cache.get(['Cities', 'find', 1])).toBe(1)
     await module.close()
     await using both = await openApp({ imports: [root], providers: [Cities] })
-    await until(() => said.length === 2)
+    await until(() => logged.length === 2)
     expect(both.get(Cities).loads).toBe(0)
   })
 
@@ -97,9 +99,9 @@ describe('@Warm', () => {
       @Warm() async nothing(): Promise<void> {}
     }
     await using _ = await openApp({ providers: [Cities] })
-    await until(() => said.length === 2)
-    expect(said).toContainEqual(expect.stringMatching(/^Cities\.all: 7 loaded, 1 already stored, 0 failed in/))
-    expect(said).toContainEqual(expect.stringMatching(/^Cities\.nothing: done in/))
+    await until(() => logged.length === 2)
+    expect(logged).toContainEqual(expect.stringMatching(/^Cities\.all: 7 loaded, 1 already stored, 0 failed in/))
+    expect(logged).toContainEqual(expect.stringMatching(/^Cities\.nothing: done in/))
   })
 
   it('each value is loaded by one process of the fleet', async () => {
@@ -121,7 +123,7 @@ describe('@Warm', () => {
     const { servers } = first.server
     const other = memcache({ servers, clock: first.clock, logger: false, timeoutMs: 5000 })
     await using _ = await openApp({ root: MemcacheModule.forRoot(), providers: [build()], cache: other })
-    await until(() => said.length === 2)
+    await until(() => logged.length === 2)
     expect(loads.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 50 }, (_, id) => id))
     await other.close()
   })
@@ -144,7 +146,7 @@ describe('@Warm', () => {
     const test = await openApp({ providers: [Cities] })
     await begun.promise
     await test.close()
-    expect(said).toEqual(['Cities.find: stopped by the end of the application'])
+    expect(logged).toEqual(['Cities.find: stopped by the end of the application'])
   })
 
   it('a method that never yields delays neither the start nor the end of the application', async () => {
@@ -166,7 +168,7 @@ describe('@Warm', () => {
     const test = await openApp({ providers: [Cities] })
     await asked.promise
     await test.close()
-    expect(said).toEqual(Array.from({ length: 2 }, () => 'Cities.find: stopped by the end of the application'))
+    expect(logged).toEqual(Array.from({ length: 2 }, () => 'Cities.find: stopped by the end of the application'))
   })
 
   it('the application starts although a method throws or the cache is away', async () => {
@@ -191,8 +193,8 @@ describe('@Warm', () => {
       async plain(): Promise<void> {}
     }
     await using test = await openApp({ providers: [Cities] })
-    await until(() => said.length === 4)
-    expect(said.toSorted()).toEqual([
+    await until(() => logged.length === 4)
+    expect(logged.toSorted()).toEqual([
       'Cities.find could not be warmed: @Warm of Cities.find: return the argument lists in an array, or yield them',
       'Cities.find could not be warmed: the database is away',
       expect.stringMatching(/^Cities\.find: 2 loaded, 0 already stored, 1 failed in/),
@@ -209,8 +211,8 @@ describe('@Warm', () => {
       }
     }
     await using _ = await openApp({ providers: [Cities] })
-    await until(() => said.length === 1)
-    expect(said).toEqual([
+    await until(() => logged.length === 1)
+    expect(logged).toEqual([
       'Cities.all: @Warm needs a provider with a single instance: not request-scoped, not transient',
     ])
   })

@@ -74,7 +74,7 @@ export class MemcacheError extends Error {
   }
 }
 
-/** Returns whether a thrown value is a `MemcacheError`. Never throws: a proxy that was revoked throws when it is asked. */
+/** Returns whether a thrown value is a `MemcacheError`. Never throws: a revoked proxy throws when it is accessed. */
 export function isMemcacheError(thrown: unknown): thrown is MemcacheError {
   try {
     return thrown instanceof MemcacheError

@@ -34,7 +34,7 @@ function format({ opcode, opaque, cas, extras, key, value }: Packet): Buffer {
   return Buffer.concat([header, extras, key, value])
 }
 
-it('reads binary packets as they were formatted, however they are cut', () => {
+it('reads binary packets as they were formatted, cut at any place', () => {
   fc.assert(
     fc.property(fc.array(packet, { maxLength: 6 }), fc.array(fc.nat(3000), { maxLength: 20 }), (packets, cuts) => {
       const read: Packet[] = []

@@ -37,7 +37,7 @@ describe('a timer of any length', () => {
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it('never fires after Infinity, and holds nothing', () => {
+  it('never fires after Infinity, and keeps no timer', () => {
     new LongTimer(() => expect.fail('fired'), Infinity).unref().clear()
     expect(vi.getTimerCount()).toBe(0)
   })

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest'
 import { FrameReader, NONE, STOP } from '../src/framing.ts'
 import type { FrameHandler } from '../src/framing.ts'
 
-/** Writes down what it is handed; a line `block N` is followed by a data block, a line `stop` asks for a halt. */
+/** Records what it receives; a line `block N` is followed by a data block, and a line `stop` stops the reader. */
 class Recorder implements FrameHandler {
   readonly events: string[] = []
   #block: Buffer[] = []
@@ -57,7 +57,7 @@ const frame = fc.oneof(
 )
 
 describe('FrameReader', () => {
-  it('reads the same frames however the bytes are split', () => {
+  it('reads the same frames in pieces of any length', () => {
     fc.assert(
       fc.property(fc.array(frame, { maxLength: 12 }), fc.array(fc.nat(400), { maxLength: 30 }), (frames, cuts) => {
         const input = Buffer.from(frames.join(''))
@@ -67,7 +67,7 @@ describe('FrameReader', () => {
     )
   })
 
-  it('reads byte by byte what it reads at once', () => {
+  it('reads byte by byte the same as at once', () => {
     const input = Buffer.from('get a\r\nblock 5\r\nab\r\nc\r\nversion\n\r\n')
     const everyByte = [...input.keys()]
     expect(read(input, everyByte).events).toEqual([

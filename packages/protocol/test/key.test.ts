@@ -64,7 +64,7 @@ describe('joinKey', () => {
     )
   })
 
-  it('gives each of many parts a key of its own', () => {
+  it('gives each of many parts a separate key', () => {
     const values: KeyPart[] = [0, 1n, '1.5', 1.5, true, 'true', NaN, 'NaN', Infinity, -Infinity, 2 ** 53, 2n ** 53n]
     values.push(
       '',
@@ -105,7 +105,7 @@ describe('joinKey', () => {
     expect(joinKey('a raw:key%')).toBe('a raw:key%')
   })
 
-  it('makes keys that memcached holds, that begin with no ~, and have a tag only for what is no text', () => {
+  it('makes keys that memcached accepts, that do not begin with ~, and have a tag only for parts that are not text', () => {
     fc.assert(
       fc.property(fc.array(part, { minLength: 1, maxLength: 3 }), (parts) => {
         const key = joinKey(parts)
@@ -226,7 +226,7 @@ it.each([
   expect(() => checkKey(key)).toThrow(expect.objectContaining({ code: 'ERR_MEMCACHE_KEY', key }))
 })
 
-it('the error of a prefix shows the beginning of the prefix, and what is wrong with it', () => {
+it('the error of a prefix shows the beginning of the prefix, and the problem', () => {
   const long = ` ${'p'.repeat(40)}`
   expect(() => checkKeyPrefix(long.slice(0, 40))).toThrow(`spaces or control characters, got "${long.slice(0, 40)}"`)
   expect(() => checkKeyPrefix(long)).toThrow(`got "${long.slice(0, 40)}…"`)

@@ -27,7 +27,7 @@ function keysOf(line: string): string[] {
 }
 
 describe('parseRequest, text', () => {
-  it('reads the keys of a get where they lie', () => {
+  it('reads the keys of a get without a copy', () => {
     expect(keysOf('get a  bc d ')).toEqual(['a', 'bc', 'd'])
     expect(request.command).toBe(Command.get)
     expect(keysOf('gats -7 a b')).toEqual(['a', 'b'])

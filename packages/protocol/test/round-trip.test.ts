@@ -48,7 +48,7 @@ function of(amount: bigint): Uint64 {
   return made
 }
 
-/** Hands a stream of bytes to a handler, cut where told, in memory that is used again for each piece. */
+/** Passes a stream of bytes to a handler, cut at given places, in memory that is reused for each piece. */
 function feed(handler: FrameHandler, bytes: Buffer, at: readonly number[]): void {
   const reader = new FrameReader(handler, 4096)
   const shared = Buffer.alloc(bytes.length)
@@ -130,7 +130,7 @@ function formatRequest(sent: AnyRequest): Buffer {
   return Buffer.from(out.subarray(0, writeLineEnd(out, at)))
 }
 
-/** A server that does nothing but write down what it was asked. */
+/** A server that only records its requests. */
 class RequestRecorder implements FrameHandler {
   readonly received: AnyRequest[] = []
   readonly #request = new Request()
@@ -268,7 +268,7 @@ class ReplyRecorder implements FrameHandler {
   }
 }
 
-describe('what is formatted is what is parsed, however it is cut', () => {
+describe('formatted requests are parsed unchanged, cut at any place', () => {
   it('for requests', () => {
     fc.assert(
       fc.property(fc.array(request, { maxLength: 8 }), cuts, (requests, at) => {

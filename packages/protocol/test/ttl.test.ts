@@ -54,7 +54,7 @@ describe('seconds as a lifetime', () => {
     )
   })
 
-  it('have their unit only over 30 days, where a bare number is refused', () => {
+  it('need a unit only over 30 days, since such numbers are refused', () => {
     expect([secondsToTtl(2_592_000), secondsToTtl(2_592_001)]).toEqual([2_592_000, '2592001s'])
     for (const seconds of [1e20, 1e21, 1e300, Number.MAX_VALUE]) {
       expect(exptimeOf(ttlToSeconds(secondsToTtl(seconds)), 0)).toBe(seconds < 1e21 ? seconds : 0)
@@ -115,7 +115,7 @@ describe('bare numbers that look like milliseconds', () => {
     warn.mockRestore()
   })
 
-  it('are no matter where a lifetime was computed', () => {
+  it('are not reported if a lifetime was computed', () => {
     for (let seconds = 1000; seconds <= 2_592_000; seconds += 1000)
       expect(warningsOf(secondsToTtl(seconds))).toEqual([])
   })

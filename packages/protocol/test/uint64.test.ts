@@ -27,7 +27,7 @@ function parse(text: string): Uint64 | undefined {
 }
 
 describe('Uint64', () => {
-  it('reads what it writes, digit for digit', () => {
+  it('reads its own digits unchanged', () => {
     fc.assert(
       fc.property(uint64, (value) => {
         const out = Buffer.alloc(24, '.')

@@ -589,19 +589,19 @@ $('#find').addEventListener('submit', async (event) => {
   tell('Looking …')
   const contains = encodeURIComponent($('#contains').value)
   const rows = []
-  const said = []
+  const notes = []
   for (const server of chosen()) {
     try {
       const { keys, isComplete } = await send(`keys?server=${encodeURIComponent(server)}&contains=${contains}`)
       rows.push(...keys.map((key) => keyRow(server, key)))
-      if (!isComplete) said.push(`the first ${keys.length} of ${server}`)
+      if (!isComplete) notes.push(`the first ${keys.length} of ${server}`)
     } catch (error) {
-      said.push(`${server}: ${error.message}`)
+      notes.push(`${server}: ${error.message}`)
     }
   }
   $('#browser .scroll').hidden = rows.length === 0
   $('#browser tbody').replaceChildren(...rows)
-  tell([`${rows.length} keys`, ...said].join('; '))
+  tell([`${rows.length} keys`, ...notes].join('; '))
 })
 function keyRow(server, { key, bytes: size, expiresAt }) {
   const button = el('button', { type: 'button', 'aria-label': `Delete ${key}` }, 'Delete')

@@ -117,14 +117,14 @@ async function daemonize(args: readonly string[]): Promise<void> {
     env: { ...process.env, [DAEMON_VARIABLE]: '1' },
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
   })
-  let said = ''
+  let errors = ''
   const { stderr } = child
-  stderr?.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  stderr?.on('data', (chunk: Buffer) => (errors += chunk.toString()))
   const failed = await new Promise<boolean>((resolve) => {
     child.once('message', () => resolve(false))
     child.once('exit', () => resolve(true))
   })
-  writeOut(2, said)
+  writeOut(2, errors)
   if (failed) process.exitCode = 1
   stderr?.destroy()
   child.unref()

@@ -14,7 +14,7 @@ import { Watcher } from './watch/watcher.ts'
 import { WatchSession } from './watch/watch-session.ts'
 
 /** A plain socket, one of TLS, or a stream within this process. */
-export type StreamKind = 'socket' | 'tls' | 'memory'
+type StreamKind = 'socket' | 'tls' | 'memory'
 
 /** The kind of a stream, and where it leads. */
 interface StreamPlace {

@@ -255,7 +255,7 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
 
   #dashboardAccess(): OwnServerAccess {
     const first = this.#listeners[0] ?? this.#udpListeners[0]!
-    // The dashboard checks its token before it acts, and speaks text, whatever protocol clients must speak.
+    // The dashboard checks its token before it acts, and uses the text protocol, regardless of the protocol of clients.
     const trusting = Object.create(this.#owner, {
       credentials: { value: undefined },
       passwords: { value: undefined },

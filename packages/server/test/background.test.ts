@@ -33,7 +33,7 @@ function settle(step: () => number): void {
 }
 
 describe('LruMaintainer', () => {
-  it('lets HOT flow to COLD above its share, and what was used to WARM', () => {
+  it('moves items of HOT above its share to COLD, and used ones to WARM', () => {
     const driver = new StoreDriver(8 * MIB)
     const maintainer = new LruMaintainer(driver.store)
     for (let index = 0; index < 100; index++) driver.set(`k${index}`, valueOf('v', 100))
@@ -52,7 +52,7 @@ describe('LruMaintainer', () => {
     expect(segmentOf(driver, 'k2')).toBe(Segment.warm)
   })
 
-  it('keeps what was used through a flood of what was not', () => {
+  it('keeps used items through a flood of unused ones', () => {
     const driver = new StoreDriver(4 * MIB)
     const maintainer = new LruMaintainer(driver.store)
     const value = valueOf('v', 20_000)
@@ -79,7 +79,7 @@ describe('LruMaintainer', () => {
     expect(driver.store.lru.size(driver.store.slabs.classFor(60_100) | Segment.temp)).toBe(0)
   })
 
-  it('removes what has been sent for too long from the tail, when it is to', () => {
+  it('removes items that have been sent for too long from the tail, if enabled', () => {
     const driver = new StoreDriver(8 * MIB, { tailRepairSeconds: 10 })
     const maintainer = new LruMaintainer(driver.store)
     driver.set('stuck', valueOf('v', 100))
@@ -106,15 +106,15 @@ describe('LruMaintainer', () => {
 })
 
 describe('crawls', () => {
-  it('meet every item once, though others come, go and move meanwhile', () => {
+  it('find every item, although others are added, removed and moved meanwhile', () => {
     const driver = new StoreDriver(64 * MIB)
     const maintainer = new LruMaintainer(driver.store)
     for (let index = 0; index < 3000; index++) driver.set(`k${index}`, valueOf('v', index % 900))
-    const seen = new Map<string, number>()
+    const seen = new Set<string>()
     const visit = (item: number): void => {
       const start = driver.store.keyStart(item)
       const key = driver.store.bytes(item).toString('latin1', start, start + driver.store.keyLength(item))
-      seen.set(key, (seen.get(key) ?? 0) + 1)
+      seen.add(key)
     }
     const crawl = new ListCrawl(driver.store, { lists: ALL_LISTS, maxItems: 0, visit })
     let round = 0
@@ -124,10 +124,10 @@ describe('crawls', () => {
       if (round % 10 === 0) maintainer.step()
       round++
     }
-    // Whatever was there all the time was met.
-    for (let index = 0; index < 3000; index++) {
-      if (driver.find(`k${index}`) !== 0) expect(seen.get(`k${index}`)).toBeGreaterThanOrEqual(1)
-    }
+    // One that moved to another list may be met twice, but whatever was there all the time was met.
+    const kept = Array.from({ length: 3000 }, (_, index) => `k${index}`).filter((key) => driver.find(key) !== 0)
+    expect(kept.length).toBeGreaterThan(2000)
+    expect(kept.filter((key) => !seen.has(key))).toEqual([])
   })
 
   it('walk the whole index, which does not grow until they end', () => {
@@ -171,7 +171,7 @@ describe('PageMover', () => {
     for (let steps = 0; steps < 10_000 && mover.isRunning; steps++) mover.step()
   }
 
-  it('refuses what cannot be', () => {
+  it('refuses invalid moves', () => {
     const { mover, source } = fill(4)
     expect(mover.order({ source, target: source, evicts: true })).toBe(MoveOrder.same)
     expect(mover.order({ source, target: 99, evicts: true })).toBe(MoveOrder.badClass)
@@ -180,7 +180,7 @@ describe('PageMover', () => {
     expect(mover.order({ source, target: 3, evicts: true })).toBe(MoveOrder.running)
   })
 
-  it('takes what lives on the page to free chunks of its class, cas unique and place in the LRU with it', () => {
+  it('moves the items of the page to free chunks of their class, with cas unique and place in the LRU', () => {
     const { driver, mover, source } = fill(4)
     const { store } = driver
     let freed = 0
@@ -231,7 +231,7 @@ describe('PageMover', () => {
     expect(driver.lostChunks()).toBe(0)
   })
 
-  it('waits for what is being sent or received', () => {
+  it('waits for items that are being sent or received', () => {
     const { driver, mover, source } = fill(4)
     const { store } = driver
     for (let index = 200; index < 400; index++) driver.delete(`k${index}`)
@@ -332,7 +332,7 @@ describe('Maintenance', () => {
     expect(driver.get('large')?.equals(valueOf('large', 30_000))).toBe(true)
   })
 
-  it('lets the index finish growing though nothing is stored any more', () => {
+  it('lets the index finish growing although nothing is stored any more', () => {
     const { driver, maintenance } = maintained(64, { hashPower: 12 })
     for (let index = 0; index < 6200; index++) driver.set(`k${index}`, Buffer.from('v'))
     expect(driver.store.index.isExpanding).toBe(true)

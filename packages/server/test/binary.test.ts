@@ -71,7 +71,7 @@ describe('the binary protocol', () => {
     ])
   })
 
-  it('is one conversation however the network cuts it', async () => {
+  it('is one conversation in pieces of any length', async () => {
     const conversation = Buffer.concat([
       set('a', 'value of a'),
       packet(Opcode.getKey, { key: 'a' }),

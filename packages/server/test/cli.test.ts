@@ -46,7 +46,7 @@ const NO_MODERN = {
   },
 }
 
-/** It wants to be told to run as root, which tests in a container do. */
+/** It requires a user when started as root, as tests in a container are. */
 const AS_ROOT = process.getuid?.() === 0 ? ['-u', 'root'] : []
 
 function run(...args: string[]): { out: string; errors: string; status: number | null } {
@@ -146,8 +146,8 @@ describe('memcache-ts-server', () => {
   it('refuses more connections than files can be open, as memcached; a server for tests warns', () => {
     // More than any kernel allows, so that root cannot raise the limit either.
     const tooMany = ['-c', '99999999999', '-l', 'no.such.host.invalid']
-    const said = /^memcache-ts-server: -c 99999999999 needs as many open files, but the limit is \d+: raise it .+\n$/
-    expect(run(...tooMany)).toMatchObject({ status: 71, errors: expect.stringMatching(said) })
+    const printed = /^memcache-ts-server: -c 99999999999 needs as many open files, but the limit is \d+: raise it .+\n$/
+    expect(run(...tooMany)).toMatchObject({ status: 71, errors: expect.stringMatching(printed) })
     expect(run(...tooMany, '--debug-commands').errors).toMatch(/^memcache-ts-server: warning: -c 9.+\n.+cannot listen/)
   })
 
@@ -165,7 +165,7 @@ async function readPorts(file: string): Promise<string> {
   return readFileSync(file, 'utf8')
 }
 
-describe('where it listens', () => {
+describe('the address that it listens on', () => {
   const folder = mkdtempSync(join(tmpdir(), 'memcache-ts-server-'))
   afterAll(() => rmSync(folder, { recursive: true }))
   let files = 0
@@ -264,13 +264,13 @@ describe('where it listens', () => {
 
   it('continues to serve if its pid file cannot be written, and reports it', async () => {
     const server = await start('-p', '-1', '-P', '/nonexistent/pid')
-    let said = ''
-    server.child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    let printed = ''
+    server.child.stderr!.on('data', (chunk: Buffer) => (printed += chunk.toString()))
     const exited = once(server.child, 'close')
     expect(await ask({ port: Number(server.ports.slice(10)) }, 'mn\r\n')).toBe('MN\r\n')
     server.child.kill('SIGTERM')
     await exited
-    expect(said).toMatch(
+    expect(printed).toMatch(
       /^memcache-ts-server: warning: could not write the pid file \/nonexistent\/pid: ENOENT[^\n]*\n$/,
     )
   })
@@ -348,7 +348,7 @@ describe('where it listens', () => {
       await until(async () => (await subject()) === 'next')
       writeFileSync(key, 'nonsense')
       process.kill(server.pid, 'SIGHUP')
-      await until(() => server.said.includes('the certificates stay as they were\n'))
+      await until(() => server.output.includes('the certificates stay as they were\n'))
       expect(await subject()).toBe('next')
     } finally {
       certificates.dispose()
@@ -396,12 +396,12 @@ describe('where it listens', () => {
   it('logs in one line which options have no effect', async () => {
     const args = ['-p', '-1', '-U', '0', '-k', '-L', '-r', '-t', '4', '-o', 'modern,hash_algorithm=xxh3,ext_threads=2']
     const server = await start(...args)
-    let said = ''
-    server.child.stderr!.on('data', (chunk: Buffer) => (said += chunk.toString()))
+    let printed = ''
+    server.child.stderr!.on('data', (chunk: Buffer) => (printed += chunk.toString()))
     const exited = once(server.child, 'close')
     server.child.kill('SIGTERM')
     await exited
-    expect(said.trimEnd().split('\n')).toEqual([
+    expect(printed.trimEnd().split('\n')).toEqual([
       'memcache-ts-server: warning: -k has no effect: Node cannot lock memory',
       'memcache-ts-server: warning: -L has no effect: memory is allocated page by page',
       'memcache-ts-server: warning: -r has no effect: set the limit of core files where you start it',

@@ -50,7 +50,7 @@ const STORE = `set a 0 0 ${value.length}\r\n${value}\r\n`
 const HIT = `VALUE a 0 ${value.length}\r\n${value}\r\n`
 const GET_BINARY = Buffer.from('80000001000000000000000100000000000000000000000061', 'hex')
 
-/** Requests that one turn does not answer, and what has to come back for all of them. */
+/** Requests that are not all carried out in one turn, and the expected responses. */
 const REQUESTS: Readonly<Record<string, { bytes: string | Buffer; reply: string | number }>> = {
   'many requests': { bytes: STORE + 'get a\r\n'.repeat(1000), reply: 'STORED\r\n' + (HIT + 'END\r\n').repeat(1000) },
   'one get of many keys': {

@@ -71,7 +71,7 @@ describe('several connections', () => {
 })
 
 describe('lines without an end', () => {
-  it('fill no memory, however many connections hold them', async () => {
+  it('fill no memory, with any number of connections', async () => {
     await using server = new MemcachedServer()
     const line = Buffer.from(`get ${'k '.repeat(500_000)}`)
     const exchanges = Array.from({ length: 100 }, () => new Exchange(server))
@@ -113,7 +113,7 @@ const CONVERSATION = [
 ].join('')
 
 describe('a conversation', () => {
-  it('is the same however the network cuts it', async () => {
+  it('is the same in pieces of any length', async () => {
     await using whole = new MemcachedServer()
     let expected = ''
     const one = new Exchange(whole)
@@ -194,7 +194,7 @@ describe('a dump of the items', () => {
   })
 })
 
-describe('where it listens', () => {
+describe('the address that it listens on', () => {
   it('takes several addresses, and a unix socket', async () => {
     const second = await freePort()
     await using server = new MemcachedServer({ port: 0, host: ['127.0.0.1', `127.0.0.1:${second}`] })
@@ -277,7 +277,7 @@ describe('where it listens', () => {
     expect(asked).toEqual([true])
   })
 
-  it('moves its clock and holds items for tests, when it may', async () => {
+  it('moves its clock and keeps items for tests, if enabled', async () => {
     await using closed = new MemcachedServer()
     expect(await new Exchange(closed).send('debugtime 5\r\n')).toBe('ERROR\r\n')
     await using server = new MemcachedServer({ debugCommands: true })

@@ -6,7 +6,7 @@ import { fileURLToPath } from 'node:url'
 import { describeWithCommand, launchServer } from 'memcache-ts-testing'
 import { expect, it } from 'vitest'
 
-/** Debian's own, whatever else is on the path. */
+/** Debian's own, regardless of the path. */
 const PYTHON = '/usr/bin/python3'
 
 /** Clients that we did not write, as Debian has them, against our command line. */
@@ -38,12 +38,12 @@ describeWithCommand(
   { command: ['memccapable', '--version'], debianPackage: 'libmemcached-tools' },
   'libmemcached’s tools',
   () => {
-    it('memccapable finds every ASCII command, but for a delete with a time, as memcached 1.6.45 has it', async () => {
+    it('memccapable finds every ASCII command, except for a delete with a time, as with memcached 1.6.45', async () => {
       await using server = await launchServer()
       const { stdout } = spawnSync('memccapable', ['-a', '-h', '127.0.0.1', '-p', String(server.port)], {
         encoding: 'utf8',
       })
-      // What fails is told on standard error, so its name has nothing behind it here.
+      // Failures are printed on standard error, so the name has no result here.
       const results = [...stdout.matchAll(/(ascii \w+(?: \w+)*) {2,}(\[pass\])?/g)]
       expect(results).toHaveLength(27)
       const failed = results.filter(([, , passed]) => passed === undefined).map(([, name]) => name)

@@ -8,8 +8,8 @@ import type { MemcachedServer } from '../src/memcached-server.ts'
 export const GIVE_UP_MS = 120_000
 
 /**
- * A raw connection to a server in this process, over an in-memory stream: `send` bytes, see what comes back. Nothing
- * waits for time: the event loop is turned until all that was sent has been answered.
+ * A raw connection to a server in this process, over an in-memory stream: `send` sends bytes and returns the response.
+ * Nothing waits for time: the event loop is turned until all that was sent has been answered.
  */
 export class Exchange {
   closed = false
@@ -35,7 +35,7 @@ export class Exchange {
     return received
   }
 
-  /** Sends bytes cut at these places, whatever their order, and returns all that came back. */
+  /** Sends bytes cut at these places, in any order, and returns the whole response. */
   async sendInPieces(bytes: string | Buffer, cuts: readonly number[]): Promise<string> {
     const whole = typeof bytes === 'string' ? Buffer.from(bytes, 'latin1') : bytes
     let received = ''
@@ -47,7 +47,7 @@ export class Exchange {
     return received
   }
 
-  /** Ends the connection, as a client does that wants no more than the replies to what it has asked for. */
+  /** Ends the connection, as a client does that has no further requests. */
   end(): void {
     this.#stream.end()
   }

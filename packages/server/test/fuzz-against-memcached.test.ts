@@ -1,4 +1,4 @@
-import { escapeBytes, FakeClock, readTranscript, sameAnswer, unescapeBytes } from 'memcache-ts-testing'
+import { escapeBytes, FakeClock, readTranscript, isSameResponse, unescapeBytes } from 'memcache-ts-testing'
 import { expect, it } from 'vitest'
 import { MemcachedServer } from '../src/memcached-server.ts'
 import { Exchange } from './exchange.ts'
@@ -25,7 +25,7 @@ async function differences(recording: string): Promise<{ sent: string; recorded:
     const exchange = new Exchange(server)
     const answer = escapeBytes(await exchange.send(unescapeBytes(sent[0]!)))
     const [recorded, answered] = [comparable(received[0]!), comparable(exchange.closed ? `${answer} [closed]` : answer)]
-    if (!sameAnswer(recorded, answered)) found.push({ sent: sent[0]!, recorded, received: answered })
+    if (!isSameResponse(recorded, answered)) found.push({ sent: sent[0]!, recorded, received: answered })
     exchange.end()
   }
   return found
@@ -39,6 +39,6 @@ it('responds to random requests of all text and meta commands like memcached 1.6
   expect(await differences('fuzz.memcached-1.6.45.txt')).toEqual([])
 })
 
-it('is silent after noreply where memcached 1.6.45 is: every command, every error, every place for the word', async () => {
+it('is silent after noreply if memcached 1.6.45 is: every command, every error, every place for the word', async () => {
   expect(await differences('noreply.memcached-1.6.45.txt')).toEqual([])
 })

@@ -68,7 +68,7 @@ function latin1(text: string): string {
   return Buffer.from(text).toString('latin1')
 }
 
-/** Memory that the process has, from what the kernel tells of it. */
+/** The memory of the process, as the kernel reports it. */
 function residentBytes(pid: number): number {
   return Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'latin1'))![1]) * 1024
 }

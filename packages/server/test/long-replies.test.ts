@@ -87,7 +87,7 @@ describe('a line with more keys than are carried out in one turn', () => {
 })
 
 describe('stats detail dump', () => {
-  it('is made piece by piece, however many prefixes there are', async () => {
+  it('is created in pieces, with any number of prefixes', async () => {
     await using server = new MemcachedServer({ prefixDelimiter: ':' })
     const exchange = new Exchange(server)
     let gets = ''
@@ -185,7 +185,7 @@ describe('a fault', () => {
 })
 
 describe('cache_memlimit', () => {
-  it('ends where references do', async () => {
+  it('is limited by the range of references', async () => {
     await using server = new MemcachedServer()
     const exchange = new Exchange(server)
     const limits = ['16320', '16321', '999999999', '1000000001']

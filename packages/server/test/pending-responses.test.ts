@@ -27,7 +27,7 @@ describe('a get of more keys than maxPendingResponses', () => {
     },
   )
 
-  it('takes back large values that are sent from where they are stored', async () => {
+  it('refuses a get with too many large values, and releases them', async () => {
     await using server = limitedServer()
     const exchange = new Exchange(server)
     await exchange.send(`set a 0 0 20000\r\n${'x'.repeat(20_000)}\r\n`)
@@ -53,7 +53,7 @@ describe('a connection that pipelines more requests than maxPendingResponses', (
     expect(server.stats()).toMatchObject({ response_obj_oom: 1, curr_connections: 1 })
   })
 
-  it('is not closed where the others have their turn before', async () => {
+  it('is not closed if the others have their turn before', async () => {
     await using server = new MemcachedServer({ maxPendingResponses: LIMIT, maxRequestsPerEvent: LIMIT })
     const exchange = new Exchange(server)
     expect(await exchange.send('mn\r\n'.repeat(100))).toBe('MN\r\n'.repeat(100))

@@ -59,7 +59,7 @@ describe('a restart with memoryFile', () => {
           'VALUE e 0 0\\r\\n\\r\\nEND\\r\\nVA 1 Z X\\r\\nx\\r\\nSTORED\\r\\nHD c\\d+\\r\\n$',
       ),
     )
-    // Cas uniques go on behind those that were drawn.
+    // Cas uniques continue after those that were used.
     const [, unique] = /VALUE a 5 3 (\d+)/.exec(replies)!
     expect(Number(/HD c(\d+)\r\n$/.exec(replies)![1])).toBeGreaterThan(Number(unique))
     expect(log).toEqual([])

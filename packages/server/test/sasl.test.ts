@@ -30,13 +30,13 @@ const BAD = plain('foo', 'wrong')
 /** The statuses of the replies to these requests on one connection, in hexadecimal, and whether it was closed. */
 async function statuses(server: MemcachedServer, requests: readonly Buffer[]): Promise<string> {
   const exchange = new Exchange(server)
-  const said: string[] = []
+  const found: string[] = []
   for (const request of requests) {
     if (exchange.closed) break
-    for (const { status } of responses(await exchange.send(request))) said.push(status.toString(16))
+    for (const { status } of responses(await exchange.send(request))) found.push(status.toString(16))
   }
-  if (exchange.closed) said.push('closed')
-  return said.join(' ')
+  if (exchange.closed) found.push('closed')
+  return found.join(' ')
 }
 
 describe('SASL', () => {

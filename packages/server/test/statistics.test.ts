@@ -123,7 +123,7 @@ describe('stats', () => {
     expect(connections).toContain('STAT 4:secs_since_last_cmd 7')
   })
 
-  it('refuses what -F, -X and -W switch off', async () => {
+  it('refuses the commands that -F, -X and -W disable', async () => {
     await using server = new MemcachedServer({ disableFlushAll: true, disableDumping: true, disableWatch: true })
     const exchange = new Exchange(server)
     expect(await exchange.send('flush_all\r\n')).toBe('CLIENT_ERROR flush_all not allowed\r\n')

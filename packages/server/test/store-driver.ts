@@ -72,7 +72,7 @@ export class StoreDriver {
   }
 }
 
-/** A value that tells whose it is in every part. */
+/** A value that shows its key in every part. */
 export function valueOf(key: string, length: number): Buffer {
   return Buffer.alloc(length, `${key}#${length};`)
 }

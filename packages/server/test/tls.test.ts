@@ -42,7 +42,7 @@ async function secure(port: number, options: ConnectionOptions = {}): Promise<TL
   return socket
 }
 
-/** Resolves when it is closed, for whatever reason: `once` would reject on an error before. */
+/** Resolves when it is closed, for any reason: `once` would reject on an error before. */
 function closeOf(socket: Socket): Promise<void> {
   return new Promise((resolve) => socket.once('close', () => resolve()))
 }
@@ -79,7 +79,7 @@ async function attempt(port: number, options: ConnectionOptions): Promise<string
 }
 
 describe('TLS', () => {
-  /** Certificate × what is asked for × version: who is served. */
+  /** Certificate × what is requested × version: which clients are served. */
   const cases = (['TLSv1.2', 'TLSv1.3'] as const).flatMap((version) =>
     (['none', 'request', 'require', 'once'] as const).flatMap((verifyMode) =>
       (['no', 'a valid', 'an invalid'] as const).map((certificate) => ({ version, verifyMode, certificate })),
@@ -167,7 +167,7 @@ describe('sessions of TLS', () => {
     const first = connect({ port: from, host: '127.0.0.1', ca, maxVersion: version })
     const session = new Promise<Buffer>((resolve) => first.once('session', resolve))
     const none = send(first, 'mn\r\n').then(() => undefined)
-    // Without tickets a session of TLS 1.2 is told too, and one of TLS 1.3 not at all.
+    // Without tickets, a session of TLS 1.2 is reported too, and one of TLS 1.3 is not.
     const got = await Promise.race([session, none.then(() => new Promise((resolve) => setImmediate(resolve)))])
     first.destroy()
     const second = connect({
@@ -208,25 +208,28 @@ describe('sessions of TLS', () => {
 })
 
 describe('new authorities', () => {
-  it.each(['TLSv1.2', 'TLSv1.3'] as const)('end the sessions that those before have verified (%s)', async (version) => {
-    const caFile = join(certificates.folder, 'changing-ca.pem')
-    copyFileSync(certificates.ca.cert, caFile)
-    const { server, port } = await serve({
-      tls: { ...tls, caCertFile: caFile, verifyMode: 'require', sessionCache: true },
-    })
-    await using _ = server
-    const first = connect({ port, host: '127.0.0.1', ca, ...ours, maxVersion: version })
-    const told = once(first, 'session') as Promise<[Buffer]>
-    expect(await send(first, 'mn\r\n')).toBe('MN\r\n')
-    const [session] = await told
-    first.destroy()
-    server.reload()
-    expect(await attempt(port, { ...ours, session, maxVersion: version })).toBe('MN\r\n')
-    copyFileSync(stranger.cert, caFile)
-    server.reload()
-    expect(await attempt(port, { ...ours, session, maxVersion: version })).toBe('')
-    expect(await attempt(port, { ...theirs, maxVersion: version })).toBe('MN\r\n')
-  })
+  it.each(['TLSv1.2', 'TLSv1.3'] as const)(
+    'end the sessions that the previous certificates have verified (%s)',
+    async (version) => {
+      const caFile = join(certificates.folder, 'changing-ca.pem')
+      copyFileSync(certificates.ca.cert, caFile)
+      const { server, port } = await serve({
+        tls: { ...tls, caCertFile: caFile, verifyMode: 'require', sessionCache: true },
+      })
+      await using _ = server
+      const first = connect({ port, host: '127.0.0.1', ca, ...ours, maxVersion: version })
+      const told = once(first, 'session') as Promise<[Buffer]>
+      expect(await send(first, 'mn\r\n')).toBe('MN\r\n')
+      const [session] = await told
+      first.destroy()
+      server.reload()
+      expect(await attempt(port, { ...ours, session, maxVersion: version })).toBe('MN\r\n')
+      copyFileSync(stranger.cert, caFile)
+      server.reload()
+      expect(await attempt(port, { ...ours, session, maxVersion: version })).toBe('')
+      expect(await attempt(port, { ...theirs, maxVersion: version })).toBe('MN\r\n')
+    },
+  )
 })
 
 describe('new certificates', () => {
@@ -387,7 +390,7 @@ describe('statistics of TLS', () => {
 })
 
 describe('connections over TLS', () => {
-  /** Ends within TLS are told to the client, which would take anything else for an attack that cuts off an answer. */
+  /** The end is sent to the client within TLS; otherwise the client would assume that an attacker cut off the response. */
   it.each([
     ['quit', 'quit\r\n'],
     ['a line that is too long', 'x'.repeat(9000)],
@@ -425,7 +428,7 @@ describe('connections over TLS', () => {
     const gets = 100
     slow.write('get big\r\n'.repeat(gets))
     await until(async () => (await send(other, 'stats conns\r\n', 'END\r\n')).includes('conn_mwrite'))
-    // What waits is far from what was asked for, and another value under the key changes none of it.
+    // The waiting response has the value that was read; another value under the key does not change it.
     expect(server.stats()['bytes_written']).toBeLessThan((gets / 2) * value.length)
     const changed = 'w'.repeat(value.length)
     expect(await send(other, `set big 0 0 ${value.length}\r\n${changed}\r\n`)).toBe('STORED\r\n')
@@ -560,7 +563,7 @@ describe('clients that speak no TLS, or not all of it', () => {
     expect(await attempt(port, {})).toBe('MN\r\n')
   })
 
-  it('whose addresses are gone already are counted off too', () => {
+  it('whose addresses are no longer known are counted off too', () => {
     const counters = new ServerCounters()
     const abandoned: number[] = []
     const acceptor = new TlsAcceptor(resolveTlsOptions(tls), {

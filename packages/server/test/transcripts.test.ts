@@ -7,7 +7,7 @@ import {
   escapeBytes,
   FakeClock,
   readTranscript,
-  sameAnswer,
+  isSameResponse,
   TestCertificates,
   unescapeBytes,
 } from 'memcache-ts-testing'
@@ -67,12 +67,12 @@ describe.each(
       const exchange = open === undefined ? new Exchange(server) : new SocketExchange(open(port))
       for (const [index, packet] of sent.entries()) {
         const answerOf = (reply: string): string => `${escapeBytes(reply)}${exchange.closed ? ' [closed]' : ''}`
-        const isComplete = (reply: string): boolean => sameAnswer(received[index]!, answerOf(reply))
+        const isComplete = (reply: string): boolean => isSameResponse(received[index]!, answerOf(reply))
         const answer = answerOf(await exchange.send(unescapeBytes(packet), isComplete))
-        if (!sameAnswer(received[index]!, answer)) expect(answer).toBe(received[index])
+        if (!isSameResponse(received[index]!, answer)) expect(answer).toBe(received[index])
       }
       exchange.end()
-      // While it was recorded, the delayed flush fired before the next exchange that asks for what it removed.
+      // During the recording, the delayed flush took effect before the next exchange that requests the removed item.
       if (sent.some((packet) => /flush_all [1-9]/.test(packet))) clock.advanceSeconds(3)
     },
     2 * GIVE_UP_MS,

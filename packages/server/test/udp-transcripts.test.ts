@@ -1,4 +1,4 @@
-import { escapeBytes, FakeClock, readTranscript, sameAnswer, unescapeBytes } from 'memcache-ts-testing'
+import { escapeBytes, FakeClock, readTranscript, isSameResponse, unescapeBytes } from 'memcache-ts-testing'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { MemcachedServer } from '../src/memcached-server.ts'
 import { packet, responses } from './binary-packets.ts'
@@ -58,7 +58,7 @@ describe.each([
           // With a no-op behind it, so that a request without an answer has one too.
           const { text } = await client.request(request + NOOP)
           const udp = text.endsWith(NOOP_REPLY) ? text.slice(0, -NOOP_REPLY.length) : text
-          const isSame = sameAnswer(escapeBytes(comparable(tcp)), escapeBytes(comparable(udp)))
+          const isSame = isSameResponse(escapeBytes(comparable(tcp)), escapeBytes(comparable(udp)))
           if (!isSame) differences.push({ sent: escaped, udp, tcp: received[index] ?? '' })
         }
       }

@@ -141,7 +141,7 @@ describe('UDP', () => {
     }
   })
 
-  it('refuses what has no end, and replies over 8 MiB', async () => {
+  it('refuses endless replies, and replies over 8 MiB', async () => {
     const exchange = new Exchange(server)
     await exchange.send(`set mb 0 0 1000000\r\n${'x'.repeat(1_000_000)}\r\n`)
     expect((await client.request('watch\r\n')).text).toBe('CLIENT_ERROR not available over UDP\r\n')
@@ -308,7 +308,7 @@ describe('UDP options', () => {
     }
   })
 
-  it('refuses what UDP would go around', () => {
+  it('refuses UDP with options that it would bypass, and invalid combinations', () => {
     for (const option of ['authFile', 'saslPasswordFile', 'unixSocket'] as const) {
       expect(() => new MemcachedServer({ udpPort: 0, [option]: '/dev/null' })).toThrow(
         `udpPort cannot be used with ${option}`,

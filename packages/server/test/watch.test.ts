@@ -110,7 +110,7 @@ describe('watch', () => {
     ])
   })
 
-  it('refuses what cannot be watched', async () => {
+  it('refuses unknown watch classes', async () => {
     await using server = new MemcachedServer()
     const exchange = new Exchange(server)
     expect(await exchange.send('watch nothing\r\n')).toBe('ERROR\r\n')

@@ -12,8 +12,8 @@ export class CommandFaults {
   readonly name: string
   readonly #server: { handle(stream: Duplex): void }
   /**
-   * Returns the fault of a command, `undefined` for none; called with its first word and its key, in order, whatever
-   * the protocol. Handshakes (`version`, `mn`, `noop`) are commands too.
+   * Returns the fault of a command, `undefined` for none; called with its first word and its key, in order, in every
+   * protocol. Handshakes (`version`, `mn`, `noop`) are commands too.
    */
   faultOf: (command: string, key: string) => CommandFault | undefined = () => undefined
 

@@ -19,7 +19,7 @@ export type Fault =
   /** Replaces the opaque of meta responses. */
   | { readonly kind: 'wrongOpaque' }
   /** Drops every second piece of responses, like a proxy that loses responses. */
-  | { readonly kind: 'loseAnswers' }
+  | { readonly kind: 'loseResponses' }
   /** Resets every connection at its next request. */
   | { readonly kind: 'reset' }
   /** Closes every connection at its next request. */
@@ -34,7 +34,7 @@ export type Fault =
   /** Closes every connection as soon as it is accepted. */
   | { readonly kind: 'closeOnConnect' }
   /** Responds to every request with these bytes. */
-  | { readonly kind: 'answer'; readonly bytes: string }
+  | { readonly kind: 'respond'; readonly bytes: string }
 
 const REFUSAL = 'ERROR Too many open connections\r\n'
 const ERROR_LINE = Buffer.from('SERVER_ERROR out of memory writing get response\r\n')
@@ -138,7 +138,7 @@ export class FaultProxy implements AsyncDisposable {
       const fault = faultNow()
       if (fault !== behaved) handedOn = 0
       behaved = fault
-      if (fault.kind === 'loseAnswers' && pieces++ % 2 === 1) return
+      if (fault.kind === 'loseResponses' && pieces++ % 2 === 1) return
       handedOn += this.#reply(fault, { client, handedOn }, chunk)
     })
   }
@@ -150,7 +150,7 @@ export class FaultProxy implements AsyncDisposable {
   ): void {
     if (fault.kind === 'reset') client.resetAndDestroy()
     else if (fault.kind === 'closeOnRequest') client.destroy()
-    else if (fault.kind === 'answer') client.write(fault.bytes)
+    else if (fault.kind === 'respond') client.write(fault.bytes)
     else if (fault.kind !== 'silent') server.write(chunk)
   }
 
@@ -162,7 +162,7 @@ export class FaultProxy implements AsyncDisposable {
   ): number {
     switch (fault.kind) {
       case 'none':
-      case 'loseAnswers':
+      case 'loseResponses':
         client.write(chunk)
         return chunk.length
       case 'wrongOpaque':

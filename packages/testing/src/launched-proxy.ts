@@ -103,11 +103,11 @@ async function launch(command: string, args: readonly string[], port: number): P
   // Debian installs daemons in folders that are not on a user's PATH.
   const env = { ...process.env, PATH: `${process.env['PATH'] ?? ''}:/usr/sbin:/sbin` }
   const child = spawn(command, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
-  let said = ''
-  for (const output of [child.stdout, child.stderr]) output.on('data', (chunk: Buffer) => (said += chunk.toString()))
+  let printed = ''
+  for (const output of [child.stdout, child.stderr]) output.on('data', (chunk: Buffer) => (printed += chunk.toString()))
   const gone = once(child, 'exit')
   const ended = gone.then(([code]: unknown[]) => {
-    throw new Error(`${command} ended with ${String(code)}: ${said}`)
+    throw new Error(`${command} ended with ${String(code)}: ${printed}`)
   })
   ended.catch(() => {})
   while (!(await Promise.race([responds(port, /^VERSION/), ended])))

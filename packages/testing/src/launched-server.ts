@@ -62,7 +62,7 @@ export class LaunchedServer implements AsyncDisposable {
   readonly #options: LaunchOptions
   #process: ChildProcess | undefined
   #folder: string | undefined
-  #said = ''
+  #output = ''
 
   private constructor({ command, args, port }: Launch, options: LaunchOptions) {
     this.#command = command
@@ -93,8 +93,8 @@ export class LaunchedServer implements AsyncDisposable {
   }
 
   /** The output on standard output and standard error since its start. */
-  get said(): string {
-    return this.#said
+  get output(): string {
+    return this.#output
   }
 
   get pid(): number {
@@ -110,14 +110,14 @@ export class LaunchedServer implements AsyncDisposable {
       env: { ...process.env, ...this.#options.env, ...env },
     })
     this.#process = child
-    this.#said = ''
-    child.stdout.on('data', (chunk: Buffer) => (this.#said += chunk.toString()))
-    child.stderr.on('data', (chunk: Buffer) => (this.#said += chunk.toString()))
+    this.#output = ''
+    child.stdout.on('data', (chunk: Buffer) => (this.#output += chunk.toString()))
+    child.stderr.on('data', (chunk: Buffer) => (this.#output += chunk.toString()))
     const gone = new Promise<never>((_, reject) => {
       child.once('error', reject)
-      child.once('exit', (code) => reject(new Error(`${this.#command} ended with ${code}: ${this.#said}`)))
+      child.once('exit', (code) => reject(new Error(`${this.#command} ended with ${code}: ${this.#output}`)))
     })
-    await Promise.race([this.#answers(child), gone])
+    await Promise.race([this.#responds(child), gone])
     gone.catch(() => {})
   }
 
@@ -170,7 +170,7 @@ export class LaunchedServer implements AsyncDisposable {
     )
   }
 
-  async #answers(child: ChildProcess): Promise<void> {
+  async #responds(child: ChildProcess): Promise<void> {
     const expected = this.#options.speaksText === false ? undefined : RUNNING
     while (child.exitCode === null && !(await responds(this.port, expected))) {
       await new Promise((resolve) => setTimeout(resolve, 10))

@@ -45,7 +45,7 @@ export function escapeBytes(bytes: string): string {
  * Returns whether a response equals the recorded one. Cas uniques depend on earlier requests, and times pass, so the
  * former only need to be numbers, and the latter may differ by two seconds; everything else must be equal.
  */
-export function sameAnswer(recorded: string, received: string): boolean {
+export function isSameResponse(recorded: string, received: string): boolean {
   const [expected, actual] = [tokens(recorded), tokens(received)]
   return expected.length === actual.length && expected.every((token, index) => sameToken(token, actual[index]!))
 }

@@ -30,7 +30,7 @@ describe('responds', () => {
     expect(await responds(server.port, /^VERSION/)).toBe(expected)
   })
 
-  it('is false where nothing listens', async () => {
+  it('is false if nothing listens', async () => {
     expect(await responds(await freePort(), /^VERSION/)).toBe(false)
   })
 })

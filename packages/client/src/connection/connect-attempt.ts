@@ -15,8 +15,8 @@ export interface AttemptHost {
   readonly server: string
   /** Sends a request of the handshake. */
   request(request: LinesRequest): Promise<string[]>
-  /** Returns what a server said, without the password, for errors. */
-  redact(said: string): string
+  /** Returns a text of a server without the password, for errors. */
+  redact(text: string): string
   /** Called when the handshake is done; if it throws, the attempt has failed. */
   succeeded(protocol: Protocol): Promise<void>
   failed(attempt: FailedAttempt): void
@@ -70,7 +70,7 @@ export class ConnectAttempt {
       const protocol = await this.#plan.shakeHands({
         request: (request) => this.#host.request(request),
         triesMeta: () => this.#limit(Math.min(META_RESPONSE_MS, this.#timeoutMs)),
-        redact: (said) => this.#host.redact(said),
+        redact: (text) => this.#host.redact(text),
       })
       if (this.#isOver) return
       this.#timer.clear()
@@ -162,6 +162,6 @@ export class Retries {
   errorOf(server: string): MemcacheError {
     const { reason } = this
     const Kind = reason instanceof MemcacheAuthError ? MemcacheAuthError : MemcacheConnectionError
-    return new Kind(`${server} is down: ${reason?.message ?? 'it does not answer'}`, { server, cause: reason })
+    return new Kind(`${server} is down: ${reason?.message ?? 'it does not respond'}`, { server, cause: reason })
   }
 }

@@ -54,7 +54,7 @@ export class Connection implements ResponseSink {
   readonly #retries = new Retries(() => this.#open())
   #attempt: ConnectAttempt | undefined
   readonly #plan: HandshakePlan
-  readonly redact: (said: string) => string
+  readonly redact: (text: string) => string
   #isRefused = false
   #closing = false
   readonly #drain = new Drain()

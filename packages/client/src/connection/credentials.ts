@@ -35,7 +35,7 @@ function credential(name: string, given: unknown): string {
  * Messages of memcached itself. A short password that is part of one of these words is not replaced there: the
  * replacement would reveal its letters and hide the message.
  */
-const SAID_BY_MEMCACHED = new Set([
+const TEXTS_OF_MEMCACHED = new Set([
   'authentication failure',
   'unauthenticated',
   'bad authentication token format',
@@ -58,9 +58,9 @@ const SAID_BY_MEMCACHED = new Set([
  * Returns a function that replaces the password by `***` in a server's message, in all encodings that a server or proxy
  * may use.
  */
-export function redactorOf(credentials: Credentials | undefined): (said: string) => string {
+export function redactorOf(credentials: Credentials | undefined): (text: string) => string {
   const { username = '', password = '' } = credentials ?? {}
-  if (password === '') return (said) => said
+  if (password === '') return (text) => text
   const forms = [
     Buffer.from(`\0${username}\0${password}`).toString('base64'),
     Buffer.from(password).toString('base64'),
@@ -72,8 +72,8 @@ export function redactorOf(credentials: Credentials | undefined): (said: string)
     ]),
   ]
   const longestFirst = [...new Set(forms)].sort((a, b) => b.length - a.length)
-  return (said) => {
-    if (SAID_BY_MEMCACHED.has(said)) return said
-    return longestFirst.reduce((text, form) => text.replaceAll(form, '***'), said)
+  return (text) => {
+    if (TEXTS_OF_MEMCACHED.has(text)) return text
+    return longestFirst.reduce((redacted, form) => redacted.replaceAll(form, '***'), text)
   }
 }

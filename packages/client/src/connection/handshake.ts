@@ -40,7 +40,7 @@ export interface Handshake {
   /** Called before the first meta command: a proxy without meta commands may hang up on it. */
   readonly triesMeta: () => void
   /** Returns a server's message without the password, for errors. */
-  readonly redact: (said: string) => string
+  readonly redact: (text: string) => string
   readonly sasl: boolean
   readonly credentials: Credentials | undefined
   /** The protocols that may be used; `text` if the server hung up on a meta command before. */
@@ -61,8 +61,8 @@ export async function shakeHands(handshake: Handshake): Promise<Protocol> {
   if (credentials !== undefined) await authenticate(handshake, credentials)
   const [version = ''] = await handshake.request(VERSION_REQUEST)
   if (!version.startsWith('VERSION')) {
-    const said = JSON.stringify(handshake.redact(version).slice(0, EXCERPT_LENGTH))
-    throw new MemcacheProtocolError(`the server answered ${said} to version: it is not a memcached`)
+    const excerpt = JSON.stringify(handshake.redact(version).slice(0, EXCERPT_LENGTH))
+    throw new MemcacheProtocolError(`the server responded with ${excerpt} to version: it is not a memcached`)
   }
   if (sasl) return binaryProtocol
   const text = isBeforeLeases(version.replace('VERSION ', '')) ? oldTextProtocol : textProtocol
@@ -79,7 +79,7 @@ export async function shakeHands(handshake: Handshake): Promise<Protocol> {
     return response === 'EN' || response === 'HD' ? metaProxyProtocol : text
   }
   // Further lines may follow any other response.
-  throw new MemcacheProtocolError('the server answered neither MN nor an error to mn')
+  throw new MemcacheProtocolError('the server responded to mn with neither MN nor an error')
 }
 
 /** Returns whether this `version` is of a memcached before leases (flag N of meta get): 1.4 and 1.5. */
@@ -138,10 +138,10 @@ async function authenticateByText({ request, redact }: Handshake, credentials: C
       "text authentication ends a username at its first space: use SASL (protocol: 'binary'), or a name without spaces",
     )
   }
-  const said = await authResponse(request({ text: formatAuth(username, password) }))
-  if (said !== 'STORED') {
+  const response = await authResponse(request({ text: formatAuth(username, password) }))
+  if (response !== 'STORED') {
     throw new MemcacheAuthError(
-      `the server answered ${JSON.stringify(redact(said).slice(0, EXCERPT_LENGTH))} to the credentials`,
+      `the server responded with ${JSON.stringify(redact(response).slice(0, EXCERPT_LENGTH))} to the credentials`,
     )
   }
 }

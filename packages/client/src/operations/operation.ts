@@ -357,7 +357,7 @@ export class PendingOperations {
 
   #timeout({ key, timeoutMs, ambiguous = false }: TimeoutOf): MemcacheTimeoutError {
     const server = this.#server
-    return new MemcacheTimeoutError(`${server} did not answer in ${timeoutMs} ms`, { server, key, ambiguous })
+    return new MemcacheTimeoutError(`${server} did not respond in ${timeoutMs} ms`, { server, key, ambiguous })
   }
 }
 

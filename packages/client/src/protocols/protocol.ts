@@ -23,8 +23,8 @@ export interface ResponseSink {
    * @param refusal the server's error if it refused the connection itself.
    */
   desync(reason: string, refusal?: MemcacheError): void
-  /** Returns what a server said, without the password, for errors. */
-  redact(said: string): string
+  /** Returns a text of a server without the password, for errors. */
+  redact(text: string): string
 }
 
 /** Reads a server's responses, and passes them to the operations in their order. */

@@ -34,7 +34,7 @@ export function serverError(
       details,
     )
   }
-  return new MemcacheServerError(`${server} answered ${kind} ${message}`.trimEnd(), details)
+  return new MemcacheServerError(`${server} responded with ${kind} ${message}`.trimEnd(), details)
 }
 
 /**

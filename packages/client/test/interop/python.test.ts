@@ -65,7 +65,7 @@ describeWithCommand(
       await expect(client.get('py-object')).rejects.toThrow(MemcacheDecodeError)
     })
 
-    it('reads what pylibmc compressed, and its booleans', async () => {
+    it("reads pylibmc's compressed values and booleans", async () => {
       await using server = await launchMemcached()
       await using client = new MemcachedClient({ servers: server.address, timeoutMs: 5000, values: 'pylibmc' })
       const writes = `

@@ -62,11 +62,11 @@ describe('If-Modified-Since', () => {
   scenario('later', [response, { asks: { 'If-Modified-Since': at(100) }, ...stored, gets: 304 }])
   scenario('earlier', [response, { asks: { 'If-Modified-Since': at(-1) }, ...stored, gets: 200 }])
   scenario('no date', [response, { asks: { 'If-Modified-Since': 'foo' }, ...stored, gets: 200 }])
-  scenario('as RFC 850 had it', [
+  scenario('in the format of RFC 850', [
     response,
     { asks: { 'If-Modified-Since': 'Friday, 15-Jan-27 05:13:20 GMT' }, ...stored, gets: 304 },
   ])
-  scenario('by Date, where there is no Last-Modified', [
+  scenario('by Date, without Last-Modified', [
     fresh({ Date: at(0) }),
     { asks: { 'If-Modified-Since': at(5) }, ...stored, gets: 304 },
   ])
@@ -85,7 +85,7 @@ describe('revalidation', () => {
     { ...fresh(), from: 'lastModified', text: 'body' },
     stored,
   ])
-  scenario('that brings something else', [
+  scenario('that gets another response', [
     soonStale({ ETag: '"a"' }),
     { ...fresh({ ETag: '"b"' }), body: 'new', from: 'handler', text: 'new' },
     { ...stored, text: 'new', with: { etag: '"b"' } },
@@ -94,7 +94,7 @@ describe('revalidation', () => {
     { ...soonStale({ ETag: '"a"', Vary: 'Abc' }), asks: { Abc: '123' } },
     { ...fresh({ ETag: '"a"', Vary: 'Abc' }), asks: { Abc: '123' }, from: 'etag' },
   ])
-  scenario('of what must be, however fresh it was', [
+  scenario('of a response that must be revalidated, even if it was fresh', [
     { says: { 'Cache-Control': 'max-age=2, must-revalidate', ETag: '"a"' } },
     { ...stored, thenSeconds: 3 },
     { ...fresh(), from: 'etag' },
@@ -111,7 +111,7 @@ describe('revalidation', () => {
 })
 
 describe('the fields of a 304', () => {
-  scenario('does not take away what it leaves out', [
+  scenario('does not remove fields that it omits', [
     soonStale({ ETag: '"a"', 'Test-Header': 'A' }),
     { ...fresh({ ETag: '"a"' }), from: 'etag', with: { 'test-header': 'A' } },
     { ...stored, with: { 'test-header': 'A' } },
@@ -144,7 +144,7 @@ describe('the fields of a 304', () => {
       ])
     }
   }
-  scenario('is new where there was none', [
+  scenario('is new if there was none', [
     soonStale({ ETag: '"a"' }),
     { ...fresh({ ETag: '"a"', New: '1' }), from: 'etag', with: { new: '1' } },
     { ...stored, with: { new: '1' } },

@@ -26,7 +26,7 @@ describe('Cache-Control of responses', () => {
     scenario(`max-age=${wrong} is stale`, says({ 'Cache-Control': `max-age=${wrong}` }, notStored))
   }
   scenario('space before = makes another directive', says({ 'Cache-Control': 'max-age =3600' }, notStored))
-  scenario('what is in quotes is no directive', says({ 'Cache-Control': 'a="max-age=3600", max-age=1' }, notStored))
+  scenario('text in quotes is no directive', says({ 'Cache-Control': 'a="max-age=3600", max-age=1' }, notStored))
   scenario('nor behind one', says({ 'Cache-Control': 'max-age=1, a="max-age=3600, max-age=3600"' }, notStored))
   scenario('two that differ are stale', says({ 'Cache-Control': 'max-age=3600, max-age=1' }, notStored))
   scenario('two that are the same are one', says({ 'Cache-Control': 'max-age=3600, max-age=3600' }, stored))
@@ -75,8 +75,8 @@ describe('Expires', () => {
   for (const date of [`THU, ${far} GMT`, `Thu, ${far.toUpperCase()} GMT`, `Thu, ${far} gMT`]) {
     scenario(`${date}, in any case`, says({ Expires: date }, stored))
   }
-  scenario('as RFC 850 had it', says({ Expires: 'Thursday, 18-Aug-50 02:01:18 GMT' }, stored))
-  scenario('as asctime has it', says({ Expires: 'Thu Aug 18 02:01:18 2050' }, stored))
+  scenario('in the format of RFC 850', says({ Expires: 'Thursday, 18-Aug-50 02:01:18 GMT' }, stored))
+  scenario('in the format of asctime', says({ Expires: 'Thu Aug 18 02:01:18 2050' }, stored))
   for (const wrong of [
     '0',
     'foo',
@@ -98,7 +98,7 @@ describe('Age', () => {
     { says: { ...about, Age: '30' }, thenSeconds: 3 },
     { ...stored, with: { age: '33' } },
   ])
-  scenario('counts from Date where that is earlier', [
+  scenario('counts from Date if that is earlier', [
     { says: { ...about, Date: inSeconds(-100) }, thenSeconds: 3 },
     { ...stored, with: { age: /^10[34]$/ } },
   ])
@@ -129,7 +129,7 @@ describe('heuristic freshness', () => {
   scenario('a day at most', [{ says: { ...day, 'Last-Modified': inSeconds(-1e8) }, thenSeconds: 86_401 }, notStored])
 })
 
-describe('statuses with a lifetime of their own', () => {
+describe('statuses that are cacheable by default', () => {
   for (const status of [200, 203, 204, 299, 301, 302, 303, 307, 308, 400, 404, 410, 499, 500, 502, 503, 504, 599]) {
     scenario(`${status} is stored`, [
       { ...fresh(), status },

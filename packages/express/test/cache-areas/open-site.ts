@@ -30,7 +30,7 @@ export interface Reply {
 
 type Handler = (request: Request, response: Response, call: number, next: NextFunction) => unknown
 
-/** A service with a response cache in front of a handler that answers what it is told to, and how often it was called. */
+/** A service with a response cache in front of a handler that sends given responses, and how often it was called. */
 export interface Site extends AsyncDisposable {
   readonly app: Express
   readonly server: Server
@@ -43,7 +43,7 @@ export interface Site extends AsyncDisposable {
   answers(reply: Reply | Handler): void
   get(path?: string, headers?: OutgoingHttpHeaders): Promise<Answer>
   send(method: string, path?: string, headers?: OutgoingHttpHeaders, body?: string): Promise<Answer>
-  /** Lets time go on, when what was answered has been stored: a lease would end over it. */
+  /** Advances the clock after the sent responses were stored: otherwise a lease would end. */
   pass(seconds: number): Promise<void>
   /** A moment as HTTP writes it, so many seconds from now. */
   date(seconds?: number): string

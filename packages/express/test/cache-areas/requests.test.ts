@@ -28,7 +28,7 @@ describe('Cache-Control of requests', () => {
     { says: { 'Cache-Control': 'max-age=3600', Age: '1800' } },
     { asks: { 'Cache-Control': 'max-age=2000' }, ...stored },
   ])
-  scenario('min-fresh over what is left', [
+  scenario('min-fresh over the remaining time', [
     { says: { 'Cache-Control': 'max-age=1500', Age: '1000' } },
     { asks: { 'Cache-Control': 'min-fresh=1000' }, ...notStored },
   ])
@@ -72,7 +72,7 @@ describe('Authorization', () => {
     const says = { 'Cache-Control': `max-age=3600, ${directive}` }
     scenario(`is stored with ${directive}, for all`, [{ asks, says }, stored, { asks, ...stored }])
   }
-  scenario('revalidates what is for all', [
+  scenario('revalidates a public response', [
     soonStale({ 'Cache-Control': 'max-age=2, public', ETag: '"a"' }),
     { asks, ...fresh({ 'Cache-Control': 'max-age=60, public', ETag: '"a"' }), from: 'etag', text: 'body' },
     stored,

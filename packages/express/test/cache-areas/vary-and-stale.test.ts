@@ -7,7 +7,7 @@ describe('Vary', () => {
   scenario('the same value', [by('Foo', { Foo: '1' }), { asks: { Foo: '1' }, ...stored }])
   scenario('another value', [by('Foo', { Foo: '1' }), { asks: { Foo: '2' }, ...notStored }])
   scenario('no value', [by('Foo', { Foo: '1' }), notStored])
-  scenario('a value where there was none', [by('Foo'), { asks: { Foo: '1' }, ...notStored }])
+  scenario('a value, stored without one', [by('Foo'), { asks: { Foo: '1' }, ...notStored }])
   scenario('an empty value differs from a missing one', [by('Foo'), { asks: { Foo: '' }, ...notStored }])
   scenario('variants live side by side', [
     { ...by('Foo', { Foo: '1' }), body: 'one' },

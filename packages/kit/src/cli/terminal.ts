@@ -94,7 +94,7 @@ export class Terminal {
     if (!this.isInteractive) return undefined
     const lines = createInterface({ input: this.input, output: this.output })
     try {
-      // After Ctrl-D or Ctrl-C there is no answer.
+      // After Ctrl-D or Ctrl-C there is no input.
       const ended = once(lines, 'close').then(() => '')
       return await Promise.race([lines.question(text), ended])
     } finally {

@@ -2,7 +2,7 @@ import type { MemcachedClient } from 'memcache-ts-client'
 import type { DumpedKey, Statistics, WatchedServer, WatchedServers } from 'memcache-ts-server/dashboard'
 
 /**
- * The timeout of a dashboard's requests, whatever the client's own timeout is: the dashboard has more time than an
+ * The timeout of a dashboard's requests, in place of the client's own timeout: the dashboard has more time than an
  * application's request.
  */
 const TIMEOUT_MS = 2000

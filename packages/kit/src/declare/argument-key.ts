@@ -10,8 +10,8 @@ const MAX_DEPTH = 200
 
 /**
  * Returns the arguments of a cached function as parts of a key: strings, numbers, bigints and booleans unchanged,
- * everything else as a tag with a hash of its content. Equal content gives equal parts, in whatever order the keys of
- * objects, Maps and Sets were added; different content gives different parts.
+ * everything else as a tag with a hash of its content. Equal content gives equal parts, in any order in which the keys
+ * of objects, Maps and Sets were added; different content gives different parts.
  *
  * @param owner the function or method, for error messages.
  * @param self the instance, if it is a method.

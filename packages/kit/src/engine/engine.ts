@@ -7,7 +7,7 @@ import type { Generations } from './invalidate/tags.ts'
 import type { LoadingDefaults } from './load/get-or-set-options.ts'
 import type { BatchLoader, ManyItem, WarmCounts } from './load/read-through-many.ts'
 import type { ReadThrough, ReadThroughRequest } from './load/read-through.ts'
-import type { SharedAnswer, ShareRequest } from './load/shared-load.ts'
+import type { SharedOutcome, ShareRequest } from './load/shared-load.ts'
 import type { CacheReport } from './observe/cache-report.ts'
 import type { CacheStats } from './observe/cache-stats.ts'
 import type { MemcacheHealth, OutageListener } from './observe/server-health.ts'
@@ -117,7 +117,7 @@ export interface CacheEngine {
   /** The reads of `getOrSet`: a value in memory is tried first, before a request is built. */
   readonly readThrough: Pick<ReadThrough, 'fromMemory' | 'get' | 'peekMemory'>
   /** Reads through, for a caller that produces the value itself instead of passing a loader. */
-  share(request: ShareRequest): Promise<SharedAnswer>
+  share(request: ShareRequest): Promise<SharedOutcome>
   /** Loads and stores a value, even if a fresh one is stored. */
   forceFresh(request: ReadThroughRequest): Promise<unknown>
   getOrSetMany<Id, Value>(

@@ -16,7 +16,7 @@ import type { BatchLoader, ManyItem, WarmCounts } from './load/read-through-many
 import { ReadThrough } from './load/read-through.ts'
 import type { ReadThroughRequest } from './load/read-through.ts'
 import { shareLoad } from './load/shared-load.ts'
-import type { SharedAnswer, ShareRequest } from './load/shared-load.ts'
+import type { SharedOutcome, ShareRequest } from './load/shared-load.ts'
 import type { MemoryStats, MemoryTier } from './memory/memory-tier.ts'
 import type { CacheReport } from './observe/cache-report.ts'
 import type { CacheStats } from './observe/cache-stats.ts'
@@ -89,7 +89,7 @@ export class MemcachedEngine implements CacheEngine {
       () => {
         root.raised()
         log.warn(
-          'memcache-ts: over 100 000 invalidations wait for memcached: everything under the prefix will be invalidated when it answers again',
+          'memcache-ts: over 100 000 invalidations wait for memcached: everything under the prefix will be invalidated when it responds again',
         )
       },
     )
@@ -172,7 +172,7 @@ export class MemcachedEngine implements CacheEngine {
     return this.#writes.invalidateTags(tagKeys, about)
   }
 
-  share(request: ShareRequest): Promise<SharedAnswer> {
+  share(request: ShareRequest): Promise<SharedOutcome> {
     return shareLoad(this.readThrough, request)
   }
 

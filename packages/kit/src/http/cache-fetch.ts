@@ -92,8 +92,8 @@ export function cacheFetch<Rest extends readonly unknown[]>(
         ...facts,
         readContent: content.read,
         defer: (work) => response.waitFor(work),
-        dispatch: (made, answer) => {
-          serve(made, answer).catch(() => answer.destroy())
+        dispatch: (copy, target) => {
+          serve(copy, target).catch(() => target.destroy())
         },
       })
       if (isAnswered) return undefined

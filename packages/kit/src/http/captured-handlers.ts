@@ -12,6 +12,7 @@ import { groupTags } from './policy/response-tags.ts'
 import { isReusable } from './policy/freshness.ts'
 import type { ResponseClock } from './policy/freshness.ts'
 import { isSameRule, searchRuleOf } from './policy/no-vary-search.ts'
+import type { WatchScope } from './policy/identity-watch.ts'
 import { isIdentified, distinguishesUsers } from './policy/request-key.ts'
 import { ResponseStore } from './records/response-store.ts'
 import type { DecodedRecords } from './records/decoded-records.ts'
@@ -170,9 +171,15 @@ export class CapturedHandlers {
       varyRules: lookup.varyRules,
       hidesCookies: rules.ignoreCookies === true || rules.ignoreCookies.size > 0,
       hiddenParameters: rules.ignoreQuery,
-      watchesIdentity: !distinguishesUsers(lookup.exchange, vary),
+      watch: distinguishesUsers(lookup.exchange, vary) ? 'nothing' : this.#watchScope(lookup),
       clock: this.#clock,
     })
+  }
+
+  /** Middleware before the cache may have derived anything from cookies of any name. */
+  #watchScope({ exchange }: ResponseLookup): WatchScope {
+    const { cookie } = exchange.request.headers
+    return cookie !== undefined && this.#resolved.rules.ignoreCookies === true ? 'properties' : 'identity'
   }
 
   /** Runs the handler in the background, while clients are served the stale response. */

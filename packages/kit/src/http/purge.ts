@@ -106,13 +106,13 @@ export function purgeHandler(
       return send(response, { error: 'PURGE only' }, { status: 405, headers: { Allow: 'PURGE' } })
     }
     const { originalUrl } = request as { originalUrl?: string }
-    answer(originalUrl ?? request.url!).catch((error: unknown) => {
+    respond(originalUrl ?? request.url!).catch((error: unknown) => {
       if (error instanceof MemcacheOptionError) send(response, { error: error.message }, { status: 400 })
       else if (next === undefined) send(response, { error: 'purge failed' }, { status: 500 })
       else next(error)
     })
 
-    async function answer(url: string): Promise<void> {
+    async function respond(url: string): Promise<void> {
       if (!(await isAllowed(request))) {
         return send(response, { error: 'not allowed' }, { status: 401, headers: { 'WWW-Authenticate': 'Bearer' } })
       }

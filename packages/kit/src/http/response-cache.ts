@@ -71,6 +71,10 @@ const MAX_ATTEMPTS = 3
  * nothing stored ───────────┴ leader ───────────→ the handler, whose response is captured and stored
  *                           └ others wait for it → served, or, if it cannot be shared, the handler for each
  * ```
+ *
+ * @example
+ *   const responses = new ResponseCache({ ttlSeconds: 60 })
+ *   if (!(await responses.answer(exchange))) handler(exchange.request, exchange.response)
  */
 export class ResponseCache {
   readonly #options: ResponseCacheOptions
@@ -212,7 +216,7 @@ export class ResponseCache {
     if (capturingRun(exchange.request)?.adopt(key, this.#resolved, exchange.tags ?? []) === true) return false
     const engine = engineOf(this.cache)
     const lookup = this.#lookupOf(engine, exchange, { key, ...known })
-    const remembered = this.#resolved.usesMemory ? this.#fromMemory(engine, lookup) : undefined
+    const remembered = this.#resolved.usesMemory ? this.#fromMemory(lookup) : undefined
     if (remembered !== undefined) return this.#send(remembered.lookup, remembered.record, undefined)
     return this.#answerFrom(lookup)
   }
@@ -255,12 +259,11 @@ export class ResponseCache {
   }
 
   async #answerFrom(lookup: ResponseLookup): Promise<boolean> {
-    const { engine } = lookup
     const { request, response } = lookup.exchange
     const { headers } = request
     const onlyLooks = request.method === 'HEAD' || headers.range !== undefined || lookup.directives.onlyIfCached
     if (!onlyLooks && !lookup.isAuthorized) return this.#share(lookup)
-    const { record: found, lookup: selected } = await findStored(engine, this.#records, lookup)
+    const { record: found, lookup: selected } = await findStored(this.#records, lookup)
     const freshness = found === undefined ? 'unusable' : freshnessFor(found, selected, this.#nowMs())
     if (isSendable(found) && (freshness === 'fresh' || (freshness === 'stale' && onlyLooks))) {
       return this.#send(selected, found, undefined)
@@ -282,20 +285,18 @@ export class ResponseCache {
 
   /** Returns a fresh response from memory. */
   #fromMemory(
-    engine: CacheEngine,
     lookup: ResponseLookup,
   ): { readonly record: StoredResponse | StoredPartial; readonly lookup: ResponseLookup } | undefined {
-    const value = engine.readThrough.peekMemory(lookup.name)
+    const value = lookup.engine.readThrough.peekMemory(lookup.name)
     const record = value === undefined ? undefined : this.#records.decode(value, lookup.key)
     if (record?.kind === 'variants' && lookup.variants === undefined)
-      return this.#fromMemory(engine, variantLookup(engine, lookup, record))
+      return this.#fromMemory(variantLookup(lookup, record))
     if (!isSendable(record) || freshnessFor(record, lookup, this.#nowMs()) !== 'fresh') return undefined
     return { record, lookup }
   }
 
   /** Serves concurrent requests from one handler call. */
   async #share(lookup: ResponseLookup): Promise<boolean> {
-    const { engine } = lookup
     const { response } = lookup.exchange
     const waiting = new Waiting(response)
     // Most other requests cannot use a response to a range or to a HEAD.
@@ -324,8 +325,8 @@ export class ResponseCache {
         old = result.old
         if (record === undefined) break
         if (record.kind === 'variants') {
-          const selected = variantLookup(engine, lookup, record)
-          const inLanguage = await findByLanguage(engine, lookup, {
+          const selected = variantLookup(lookup, record)
+          const inLanguage = await findByLanguage(lookup, {
             records: this.#records,
             list: record,
             nowMs: this.#nowMs(),
@@ -374,7 +375,7 @@ export class ResponseCache {
     { waits, signal }: { readonly waits: boolean; readonly signal: StopSource },
   ): Promise<Found | 'leading' | 'aborted'> {
     const { engine, name, key, tagKeys, directives } = lookup
-    const answer = await engine.share({
+    const outcome = await engine.share({
       name,
       required: [],
       tagKeys,
@@ -391,20 +392,20 @@ export class ResponseCache {
       },
       reload: (context) => this.#handlers.reload(lookup, context),
     })
-    switch (answer.kind) {
+    switch (outcome.kind) {
       case 'hit':
-        return { record: this.#records.decode(answer.value, key), isJoined: false, old: undefined }
+        return { record: this.#records.decode(outcome.value, key), isJoined: false, old: undefined }
       case 'joined':
         return {
-          record: this.#records.decode(answer.value, key),
+          record: this.#records.decode(outcome.value, key),
           isJoined: true,
-          old: validatorOf(this.#records, answer.unusable, lookup),
+          old: validatorOf(this.#records, outcome.unusable, lookup),
         }
       case 'lead':
-        if (await this.#handlers.leadShared(lookup, answer.load, signal)) return 'leading'
+        if (await this.#handlers.leadShared(lookup, outcome.load, signal)) return 'leading'
         return { record: undefined, isJoined: true, old: undefined }
       case 'failed': {
-        const { error, unusable } = answer
+        const { error, unusable } = outcome
         if (signal.aborted)
           return { record: undefined, isJoined: true, old: validatorOf(this.#records, unusable, lookup) }
         if (!(error instanceof UnstoredError)) throw error

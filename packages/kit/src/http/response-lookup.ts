@@ -69,17 +69,13 @@ export interface ResponseLookup {
 type VariantList = Extract<StoredRecord, { kind: 'variants' }>
 
 /** Returns the lookup for the variant that its request selects. */
-export function variantLookup(
-  engine: Pick<CacheEngine, 'storedKey'>,
-  lookup: ResponseLookup,
-  list: VariantList,
-): ResponseLookup {
+export function variantLookup(lookup: ResponseLookup, list: VariantList): ResponseLookup {
   const { names } = list
   const key = variantKey(lookup, list)
   return {
     ...lookup,
     key,
-    name: engine.storedKey(key),
+    name: lookup.engine.storedKey(key),
     variants: { key: lookup.key, name: lookup.name, id: list.id, names },
   }
 }
@@ -199,23 +195,22 @@ export function freshnessFor(record: StoredRecord, lookup: ResponseLookup, nowMs
 
 /** Returns the stored record for a lookup, and the lookup of its variant if responses vary. Takes no lease. */
 export async function findStored(
-  engine: CacheEngine,
   records: DecodedRecords,
   lookup: ResponseLookup,
 ): Promise<{ readonly record: StoredRecord | undefined; readonly lookup: ResponseLookup }> {
-  const record = records.decode(await engine.get(lookup.name, [], { pastEnd: true }), lookup.key)
+  const record = records.decode(await lookup.engine.get(lookup.name, [], { pastEnd: true }), lookup.key)
   if (record?.kind === 'variants' && lookup.variants === undefined)
-    return findStored(engine, records, variantLookup(engine, lookup, record))
+    return findStored(records, variantLookup(lookup, record))
   return { record, lookup }
 }
 
 /** Returns a fresh response in the language that the client prefers to all others. Takes no lease. */
 export async function findByLanguage(
-  engine: CacheEngine,
   lookup: ResponseLookup,
   { records, list, nowMs }: { records: DecodedRecords; list: VariantList; nowMs: number },
 ): Promise<StoredResponse | undefined> {
-  const { languages } = lookup.varyRules
+  const { engine, varyRules } = lookup
+  const { languages } = varyRules
   if (languages === undefined || !list.names.includes('accept-language')) return undefined
   const language = preferredLanguage(lineOf(lookup.exchange.request.headers, 'accept-language'))
   if (language === undefined || !languages.includes(language)) return undefined
@@ -238,7 +233,7 @@ export function trustsExpressProxy(app: ExpressSettings, address: string | undef
   return app.get('trust proxy') !== true && trusts?.(address, 0) === true
 }
 
-/** The part of a request of Fastify that tells the addresses of its proxies. */
+/** The part of a request of Fastify that has the addresses of its proxies. */
 interface FastifyRequest {
   readonly raw: IncomingMessage
   /** The addresses up to the first one that is not trusted; `undefined` without the option `trustProxy`. */
@@ -255,7 +250,7 @@ const NO_PROXIES = Array.from({ length: 8 }, (_, index) => `192.0.2.${index + 1}
 export function trustsFastifyProxy(request: FastifyRequest): boolean {
   if (request.ips === undefined) return false
   const { socket } = request.raw
-  // Fastify does not tell its option, so it is asked for the addresses of a made-up request by the same connection.
+  // Fastify does not expose its option, so the addresses of an artificial request on the same connection are read.
   const raw = { headers: { 'x-forwarded-for': NO_PROXIES.join(', ') }, socket, connection: socket }
   const { ips = [] } = Object.create(request, { raw: { value: raw } }) as FastifyRequest
   return ips.length > 1 && ips.length <= NO_PROXIES.length

@@ -129,7 +129,7 @@ export class FirstHitCounter {
   }
 
   /**
-   * Moves the start of a window that has no marks, and marks it, whatever other processes do; returns the counter's new
+   * Moves the start of a window that has no marks, and marks it, against concurrent changes; returns the counter's new
    * state, `undefined` if there is none.
    */
   async moveAndMarkOnce(key: GroupedKey, toMs: number, nowMs: number): Promise<WindowCount | undefined> {

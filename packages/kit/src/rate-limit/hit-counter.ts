@@ -93,7 +93,7 @@ export class HitCounter {
     return { hits: Math.max(0, count), resetAtMs: startMs + this.#windowMs }
   }
 
-  /** Checks once a second whether another process has called `resetAll`; resolves to the answer. */
+  /** Checks once a second whether another process has called `resetAll`; resolves to whether one has. */
   #checkReset(): Promise<boolean> | undefined {
     const { store, nowMs } = this.#open()
     if (isFreshAge(nowMs - this.#readAtMs, FRESH_MS)) return undefined

@@ -135,8 +135,8 @@ function draft7(limiter: DescribedLimiter): WriteRateLimitHeaders {
   return (target, result) => {
     append(target, 'RateLimit-Policy', policies)
     const { limit, remaining } = result
-    const said = /remaining=(\d+)/.exec(String(target.getHeader('RateLimit')))?.[1]
-    if (said !== undefined && Number(said) <= remaining) return
+    const present = /remaining=(\d+)/.exec(String(target.getHeader('RateLimit')))?.[1]
+    if (present !== undefined && Number(present) <= remaining) return
     target.setHeader('RateLimit', `limit=${limit}, remaining=${remaining}, reset=${resetSeconds(result)}`)
   }
 }
@@ -171,8 +171,8 @@ function writeThree(
   result: RateLimitResult,
   { prefix, reset }: { readonly prefix: string; readonly reset: number },
 ): void {
-  const said = target.getHeader(`${prefix}-Remaining`)
-  if (said !== undefined && Number(said) <= result.remaining) return
+  const present = target.getHeader(`${prefix}-Remaining`)
+  if (present !== undefined && Number(present) <= result.remaining) return
   target.setHeader(`${prefix}-Limit`, String(result.limit))
   target.setHeader(`${prefix}-Remaining`, String(result.remaining))
   target.setHeader(`${prefix}-Reset`, String(reset))
@@ -183,8 +183,8 @@ function unnamedPolicies({ windows }: DescribedLimiter): string {
 }
 
 function append(target: HeaderTarget, name: string, value: string): void {
-  const said = target.getHeader(name)
-  target.setHeader(name, said === undefined ? value : `${said as string}, ${value}`)
+  const present = target.getHeader(name)
+  target.setHeader(name, present === undefined ? value : `${present as string}, ${value}`)
 }
 
 /** Returns a string of structured fields (RFC 9651, section 3.3.3). */

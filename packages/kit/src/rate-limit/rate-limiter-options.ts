@@ -133,7 +133,11 @@ export function wholeNumber(name: string, value: unknown): void {
   }
 }
 
-/** Checks what a call costs. @throws MemcacheOptionError if it cannot be counted. */
+/**
+ * Checks what a call costs.
+ *
+ * @throws MemcacheOptionError if it cannot be counted.
+ */
 export function checkCost(cost: unknown): void {
   if (Number.isSafeInteger(cost) && (cost as number) >= 0) return
   throw new MemcacheOptionError(`cost must be a whole number of at least 0, got ${describeValue(cost)}`)

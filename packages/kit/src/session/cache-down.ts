@@ -5,7 +5,7 @@ import { isDown, sessionUnavailable } from './session-errors.ts'
 import type { SessionStep } from './session-errors.ts'
 
 /**
- * The behaviour of a request while memcached does not answer:
+ * The behaviour of a request while memcached does not respond:
  *
  * ```text
  * error      the request fails with status 503 if its session cannot be read or saved: no user is logged out silently

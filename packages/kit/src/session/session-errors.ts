@@ -10,7 +10,7 @@ const SERVICE_UNAVAILABLE = 503
 /** The reasons why memcached is not available, by the codes of its errors. */
 const REASONS: Readonly<Record<string, string>> = {
   ERR_MEMCACHE_CONNECTION: 'is down',
-  ERR_MEMCACHE_TIMEOUT: 'does not answer in time',
+  ERR_MEMCACHE_TIMEOUT: 'does not respond in time',
   ERR_MEMCACHE_QUEUE: 'is overloaded: too many requests wait for it',
   ERR_MEMCACHE_AUTH: 'refuses the credentials',
   ERR_MEMCACHE_SERVER: 'failed',

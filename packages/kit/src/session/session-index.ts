@@ -61,7 +61,8 @@ export class SessionIndex {
     await this.#change(name, async (entries) => {
       const addedMs = this.#items.nowMs()
       const known = entries.find((entry) => entry[0] === id)
-      // If the id is added again, its session may be about to be stored: the new time tells other processes to keep it.
+      // If the id is added again, its session may be about to be stored: because of the new time, other processes keep
+      // it.
       if (known !== undefined && !this.#isSettled(known)) return undefined
       const others = known === undefined ? entries : entries.filter((entry) => entry !== known)
       return [...(isCheckDue(others.length) ? await this.#living(others) : others), [id, addedMs]]

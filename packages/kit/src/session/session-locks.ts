@@ -25,7 +25,11 @@ export interface LockTimes {
   readonly leaseSeconds: number
 }
 
-/** Returns the times of a lock. @throws MemcacheOptionError if an option is unknown or invalid. */
+/**
+ * Returns the times of a lock.
+ *
+ * @throws MemcacheOptionError if an option is unknown or invalid.
+ */
 export function toLockTimes(options: LockOptions): LockTimes {
   const hints = { ttlSeconds: 'leaseSeconds', timeoutMs: 'waitMs' }
   checkOptions('lock', options, { names: ['waitMs', 'leaseSeconds'], hints })

@@ -40,7 +40,7 @@ export interface SessionOptions<Request> extends Omit<MemcacheStoreOptions, 'coo
   saveUninitialized?: boolean | undefined
   /** The effect of `request.session = null`: `destroy` the stored session, or `keep` it. Default `keep`. */
   unset?: 'destroy' | 'keep' | undefined
-  /** The behaviour of requests while memcached does not answer. Default `error`. */
+  /** The behaviour of requests while memcached does not respond. Default `error`. */
   onCacheDown?: OnCacheDown | undefined
   /** Returns whether a request gets no session, such as a health check or an asset. Default: every request gets one. */
   skip?: ((request: Request) => boolean) | undefined

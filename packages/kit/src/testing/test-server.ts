@@ -36,7 +36,7 @@ export class TestServer {
     this.#isPaused = true
   }
 
-  /** Lets the server answer again, beginning with the requests made meanwhile. */
+  /** Lets the server respond again, beginning with the requests made meanwhile. */
   async resume(): Promise<void> {
     this.#isPaused = false
     for (const link of this.#links) link.flow()

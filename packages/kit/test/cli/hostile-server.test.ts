@@ -31,7 +31,7 @@ const STATISTICS: Readonly<Record<string, string>> = {
   ' slabs': 'constructor:x 5\n1:chunk_size none',
 }
 
-/** A server that answers in text to all that the command line asks. */
+/** A server that responds in text to all requests of the command line. */
 function hostileServer(): Server {
   return createServer((socket) => {
     let received = ''

@@ -352,7 +352,7 @@ describe('memcache-ts dashboard', () => {
     expect((await exited)[0]).toBe(0)
   })
 
-  it('does not start where others reach it without a token', async () => {
+  it('does not start without a token if other machines can reach it', async () => {
     const { MEMCACHE_DASHBOARD_TOKEN: _, ...env } = process.env
     const { status, stderr } = spawnSync(process.execPath, [CLI, 'dashboard', '--listen', '0.0.0.0:0'], {
       env,

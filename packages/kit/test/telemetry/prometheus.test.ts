@@ -39,7 +39,7 @@ describe('the collector for prom-client', () => {
     )
   })
 
-  it('names its metrics as Prometheus has it', () => {
+  it("names its metrics by Prometheus's conventions", () => {
     for (const { name, type, help } of KIT_METRICS) {
       expect(name).toMatch(type === 'counter' ? /^[a-z_]+_total$/ : /^[a-z_]+(?<!_total)$/)
       expect(help).toMatch(/\.$/)

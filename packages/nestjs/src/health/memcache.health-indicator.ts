@@ -5,7 +5,7 @@ import { checkOptions, requireOptions, requireType } from 'memcache-ts/adapter'
 /** Options of `MemcacheHealthIndicator.check`. */
 export interface MemcacheHealthOptions {
   /**
-   * Whether the application can do without its cache, so that it is degraded, not down, if no server answers. Default
+   * Whether the application can do without its cache, so that it is degraded, not down, if no server responds. Default
    * false.
    */
   optional?: boolean | undefined
@@ -19,18 +19,19 @@ export type MemcacheHealthResult<Key extends string = string> = Record<
   {
     /** The status; with terminus 12 also `degraded`, which the types of terminus 11 do not allow. */
     status: 'up' | 'down'
-    /** Whether some servers do not answer, for terminus 11, which has no status `degraded`. */
+    /** Whether some servers do not respond, for terminus 11, which has no status `degraded`. */
     degraded?: true
     /** The status of each server. */
     servers: Record<string, 'up' | 'down'>
-    /** The errors of the servers that do not answer. */
+    /** The errors of the servers that do not respond. */
     message?: string
   }
 >
 
 /**
- * The health of a cache's servers for @nestjs/terminus 11 and 12: `up` if all of them answer; `degraded` if some do
- * not, or invalidations are pending; `down` if none answers. In terminus 11, `degraded` is `up` with `degraded: true`.
+ * The health of a cache's servers for @nestjs/terminus 11 and 12: `up` if all of them respond; `degraded` if some do
+ * not, or invalidations are pending; `down` if none responds. In terminus 11, `degraded` is `up` with `degraded:
+ * true`.
  *
  * @example
  *   this.health.check([() => this.memcache.check('memcache')])
@@ -44,7 +45,7 @@ export class MemcacheHealthIndicator {
   }
 
   /**
-   * Pings each server. It does not reject if a server does not answer.
+   * Pings each server. It does not reject if a server does not respond.
    *
    * @throws MemcacheOptionError if an option is unknown or invalid, or @nestjs/terminus is not installed.
    */
@@ -77,8 +78,8 @@ export class MemcacheHealthIndicator {
   }
 }
 
-/** The message of a degraded cache whose servers all answer. */
-const RECOVERING = 'all servers answer again; the invalidations that they missed are still being sent again'
+/** The message of a degraded cache whose servers all respond. */
+const RECOVERING = 'all servers respond again; the invalidations that they missed are still being sent again'
 
 /** The part of terminus that creates results; `degraded` exists since version 12. */
 interface TerminusSession {

@@ -55,7 +55,7 @@ export function platformExchange(
       for (const [name, value] of Object.entries(reply.getHeaders())) {
         if (value !== undefined) reply.raw.setHeader(name, value)
       }
-      const dispatch: HttpExchange['dispatch'] = (made, answer) => app.routing(made, answer)
+      const dispatch: HttpExchange['dispatch'] = (copy, target) => app.routing(copy, target)
       const trustsProxy = trustsFastifyProxy(request as AnyRequest & { raw: IncomingMessage })
       const sent = (): void => {
         reply.hijack()
@@ -71,9 +71,9 @@ export function platformExchange(
 }
 
 /**
- * Tells whether Fastify's hooks are at work on a reply: from when the handler has sent it until its head is written. A
- * session plugin then looks at the session of each request, which says nothing about the handler. What writes a stream
- * is the handler's again.
+ * Returns a function that returns whether Fastify's hooks are processing a reply: after the handler has sent it, until
+ * its head is written. A session plugin then reads the session of each request, which does not mean that the handler
+ * uses it. While a stream is written, the handler runs again.
  */
 function hooksOf(reply: Reply): () => boolean {
   let isSent = false

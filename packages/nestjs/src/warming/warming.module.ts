@@ -9,7 +9,7 @@ import { providersOf } from '../startup/providers.ts'
 /** The methods of a class with `@Warm`, and the method that each warms; `undefined` if it warms by itself. */
 const WARMINGS = new WeakMap<object, Map<string, string | undefined>>()
 
-// oxlint-disable-next-line typescript/no-explicit-any -- the parameters of a method, whatever they are
+// oxlint-disable-next-line typescript/no-explicit-any -- the parameters of a method, of any types
 type Warmable<Name extends string> = Record<Name, (...args: any[]) => Promise<unknown>>
 
 /**

@@ -34,7 +34,7 @@ export const FLAGS = {
     short: 'u',
     long: 'user',
     value: '<user>',
-    help: 'user to run as when started as root, which has to be said (root stays root)',
+    help: 'user to run as, required when started as root (root stays root)',
   },
   memoryLimit: { short: 'm', long: 'memory-limit', value: '<num>', help: 'item memory in megabytes (default: 64)' },
   disableEvictions: {

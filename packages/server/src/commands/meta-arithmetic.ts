@@ -6,8 +6,6 @@ import {
   Uint64,
   writeLineEnd,
   writeMetaCode,
-  writeMetaEcho,
-  writeMetaKey,
   writeUint64Flag,
   writeUint,
 } from 'memcache-ts-protocol'
@@ -16,7 +14,7 @@ import { OUT_OF_MEMORY, TOO_LARGE } from '../store/item-store.ts'
 import { addDelta, Addition, AddOutcome } from './arithmetic.ts'
 import { findItem } from './command-context.ts'
 import type { CommandContext } from './command-context.ts'
-import { writeEchoFlags, writeTtl } from './meta-get.ts'
+import { writeEcho, writeEchoFlags, writeTtl } from './meta-get.ts'
 import { logStored, markKeyEncoding } from './storage.ts'
 
 const LETTER = { c: 99, k: 107, t: 116, D: 68, N: 78, O: 79, T: 84, minus: 45 }
@@ -89,8 +87,7 @@ function reply(context: CommandContext, request: Request, counter: 'made' | 'cha
     at = writeUint(out, at + 1, length)
   }
   for (let index = 0; index < request.flagCount; index++) {
-    const flagStart = request.flagStart[index]!
-    switch (request.buffer[flagStart]) {
+    switch (request.buffer[request.flagStart[index]!]) {
       case LETTER.c:
         at = writeUint64Flag(out, at, LETTER.c, store.readCas(addition.item, casUnique))
         break
@@ -104,13 +101,9 @@ function reply(context: CommandContext, request: Request, counter: 'made' | 'cha
         if (counter === 'made') store.setExptime(addition.item, clock.expiry(request.vivifyExptime, store.now))
         break
       case LETTER.O:
-        at = writeMetaEcho(out, at, request.buffer, flagStart, request.flagEnd[index]!)
+      case LETTER.k:
+        at = writeEcho(out, at, request, index)
         break
-      case LETTER.k: {
-        const binary = (request.flags & Flag.base64) !== 0
-        at = writeMetaKey(out, at, request.keyBuffer, request.keyStart, request.keyLength, binary)
-        break
-      }
     }
   }
   if ((request.flags & Flag.quiet) !== 0) return

@@ -191,18 +191,26 @@ function writeMiss(context: CommandContext, request: Request): void {
   replies.at = writeLineEnd(replies.buffer, writeEchoFlags(context, request, at))
 }
 
-/** Writes O and k, which are echoed even if there is no item; returns the position after them. */
+/**
+ * Writes the flag O or k of a request, which are echoed even if there is no item; returns the position after it.
+ *
+ * @param index the index of the flag.
+ */
+// oxlint-disable-next-line max-params -- writes at a position, for each flag
+export function writeEcho(out: Buffer, at: number, request: Request, index: number): number {
+  const flagStart = request.flagStart[index]!
+  if (request.buffer[flagStart] === LETTER.O)
+    return writeMetaEcho(out, at, request.buffer, flagStart, request.flagEnd[index]!)
+  const binary = (request.flags & Flag.base64) !== 0
+  return writeMetaKey(out, at, request.keyBuffer, request.keyStart, request.keyLength, binary)
+}
+
+/** Writes O and k; returns the position after them. */
 export function writeEchoFlags({ replies }: CommandContext, request: Request, start: number): number {
   let at = start
   for (let index = 0; index < request.flagCount; index++) {
-    const flagStart = request.flagStart[index]!
-    const letter = request.buffer[flagStart]
-    if (letter === LETTER.O) {
-      at = writeMetaEcho(replies.buffer, at, request.buffer, flagStart, request.flagEnd[index]!)
-    } else if (letter === LETTER.k) {
-      const binary = (request.flags & Flag.base64) !== 0
-      at = writeMetaKey(replies.buffer, at, request.keyBuffer, request.keyStart, request.keyLength, binary)
-    }
+    const letter = request.buffer[request.flagStart[index]!]
+    if (letter === LETTER.O || letter === LETTER.k) at = writeEcho(replies.buffer, at, request, index)
   }
   return at
 }

@@ -1,15 +1,7 @@
-import {
-  Flag,
-  MetaCode,
-  writeLineEnd,
-  writeMetaCode,
-  writeMetaEcho,
-  writeMetaKey,
-  writeUintFlag,
-  writeUint64Flag,
-} from 'memcache-ts-protocol'
+import { Flag, MetaCode, writeLineEnd, writeMetaCode, writeUintFlag, writeUint64Flag } from 'memcache-ts-protocol'
 import type { Request } from 'memcache-ts-protocol'
 import type { CommandContext } from './command-context.ts'
+import { writeEcho } from './meta-get.ts'
 import { StoreOutcome } from './storage.ts'
 import type { StoreOrder } from './storage.ts'
 
@@ -31,16 +23,11 @@ export function replyToMetaSet(context: CommandContext, request: Request, order:
   const out = replies.buffer
   let at = writeMetaCode(out, replies.at, CODES[outcome]!)
   for (let index = 0; index < request.flagCount; index++) {
-    const flagStart = request.flagStart[index]!
-    switch (request.buffer[flagStart]) {
+    switch (request.buffer[request.flagStart[index]!]) {
       case LETTER.O:
-        at = writeMetaEcho(out, at, request.buffer, flagStart, request.flagEnd[index]!)
+      case LETTER.k:
+        at = writeEcho(out, at, request, index)
         break
-      case LETTER.k: {
-        const binary = (request.flags & Flag.base64) !== 0
-        at = writeMetaKey(out, at, request.keyBuffer, request.keyStart, request.keyLength, binary)
-        break
-      }
       case LETTER.c:
         at = writeUint64Flag(out, at, LETTER.c, order.storedCas)
         break

@@ -101,7 +101,7 @@ export class DashboardHandler {
     if (hosts !== undefined && !isLoopback(host) && !hosts.includes(host)) {
       throw new HttpProblem(
         403,
-        `this dashboard does not answer for the host '${host}': open it by 127.0.0.1 or localhost`,
+        `this dashboard does not accept requests for the host '${host}': open it by 127.0.0.1 or localhost`,
       )
     }
     const url = urlOf(request)
@@ -207,7 +207,7 @@ export class DashboardHandler {
   }
 
   async #countUp(): Promise<{ up: number; servers: number }> {
-    const answers = await Promise.all(
+    const results = await Promise.all(
       this.#options.servers().map((server) =>
         within(HEALTH_TIMEOUT_MS, server.statistics('')).then(
           () => true,
@@ -215,7 +215,7 @@ export class DashboardHandler {
         ),
       ),
     )
-    return { up: answers.filter(Boolean).length, servers: answers.length }
+    return { up: results.filter(Boolean).length, servers: results.length }
   }
 
   async #keys(response: ServerResponse, url: URL): Promise<void> {

@@ -55,7 +55,7 @@ describe('--dashboard', () => {
     expect((await linesOf(['--dashboard', '0.0.0.0:0'], env, 2))[1]).toMatch(/^dashboard on /)
   })
 
-  it('does not start where others would reach it without a token', async () => {
+  it('does not start without a token if other machines could reach it', async () => {
     expect((await linesOf(['--dashboard', '0.0.0.0:0'], {}, 2)).join()).toContain('set a token')
     expect((await linesOf(['--dashboard', '0.0.0.0:0'], { MEMCACHE_DASHBOARD_TOKEN: '' }, 2)).join()).toContain(
       'set a token',

@@ -105,7 +105,7 @@ describe('the dashboard over HTTP', () => {
     expect((await flush('')).status).toBe(400)
     expect(server.stats()['curr_items']).toBe(1)
     expect((await flush(name)).status).toBe(200)
-    // Flushed items are freed later, and are seen by nobody.
+    // Flushed items are freed later, and are not visible.
     expect(JSON.parse((await ask(`${url}keys`, 'GET', BEARER)).text)).toEqual({ keys: [], isComplete: true })
     await expect.poll(() => server.stats()['curr_connections']).toBe(0)
   })
@@ -231,7 +231,7 @@ describe('the dashboard over HTTP', () => {
   })
 })
 
-describe('where the dashboard listens', () => {
+describe('the address of the dashboard', () => {
   it.each(['0.0.0.0:0', '[::]:0', '*:0'])('refuses %s without a token, with advice', async (dashboard) => {
     await using server = new MemcachedServer({ port: 0, dashboard })
     await expect(server.listen()).rejects.toThrow(/open to every client that reaches .*: set a token/)
@@ -378,7 +378,7 @@ describe('a dashboard of servers that are slow, restarted or hostile', () => {
     expect(total!.rates?.get ?? false).toBe(expected)
   })
 
-  it('bounds what a server can make the page and the metrics hold', async () => {
+  it('bounds the memory that a server can make the page and the metrics use', async () => {
     const long = 'x'.repeat(100_000)
     const many = (name: (id: number) => string): Statistics =>
       Object.fromEntries(Array.from({ length: 10_000 }, (_, id) => [name(id), long]))

@@ -107,7 +107,7 @@ describe('/metrics', () => {
     expect(value('max_connections')).toBe(1024)
   })
 
-  it('counts cas as a command of its own, and not as a set', () => {
+  it('counts cas as a separate command, and not as a set', () => {
     const commands = metrics.get('memcached_commands_total')!.samples
     const of = (command: string, status: string) => commands.get(`command="${command}",status="${status}"`)
     expect(of('cas', 'hit')! + of('cas', 'badval')! + of('cas', 'miss')!).toBe(3)
@@ -135,7 +135,7 @@ describe('/metrics', () => {
   })
 
   describeWithCommand({ command: ['promtool', '--version'], debianPackage: 'prometheus' }, 'with promtool', () => {
-    it('is what Prometheus reads', () => {
+    it('is readable by Prometheus', () => {
       const { status, stderr, stdout } = spawnSync('promtool', ['check', 'metrics'], { input: text, encoding: 'utf8' })
       expect(stderr + stdout).not.toContain('error while linting')
       // Names that the exporter has and that the linter would have otherwise: counters without `_total`.

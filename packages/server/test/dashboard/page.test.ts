@@ -12,7 +12,7 @@ import { MemcachedServer } from '../../src/index.ts'
 
 const TOKEN = 'a-token-for-tests'
 
-/** A server that says what a test wants; `undefined` for one that is away. */
+/** A server with the responses of a test; `undefined` for one that is away. */
 function fakeServer(name: string, statistics: () => Statistics | undefined): WatchedServer {
   return {
     name,

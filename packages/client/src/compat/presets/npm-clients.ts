@@ -53,7 +53,7 @@ function unescape(bytes: Buffer): string {
 
 /**
  * Returns the codec of memjs's values, which are bytes. Strings are written as UTF-8, and everything is read as a
- * Buffer, whatever its flags.
+ * Buffer, with any flags.
  */
 export function memjsCodec(): ValueCodec {
   return {

@@ -97,13 +97,13 @@ class BinaryReader implements ResponseReader, BinaryResponses {
   fail(operation: Operation, packet: BinaryPacket): true {
     const { server } = this.#sink
     const details = { server, key: operation.key }
-    const said = `status ${packet.status}: ${this.#sink.redact(packet.text()).slice(0, MESSAGE_LENGTH)}`
+    const problem = `status ${packet.status}: ${this.#sink.redact(packet.text()).slice(0, MESSAGE_LENGTH)}`
     switch (packet.status) {
       case Status.tooLarge:
-        operation.fail(new MemcacheTooLargeError(`${server} refused a value over its item limit (${said})`, details))
+        operation.fail(new MemcacheTooLargeError(`${server} refused a value over its item limit (${problem})`, details))
         break
       case Status.authError:
-        operation.fail(new MemcacheAuthError(`${server} refused the credentials (${said})`, details))
+        operation.fail(new MemcacheAuthError(`${server} refused the credentials (${problem})`, details))
         break
       case Status.authContinue:
         operation.fail(
@@ -114,10 +114,10 @@ class BinaryReader implements ResponseReader, BinaryResponses {
         )
         break
       case Status.unknownCommand:
-        operation.fail(new MemcacheUnsupportedError(`${server} does not know the command (${said})`, details))
+        operation.fail(new MemcacheUnsupportedError(`${server} does not know the command (${problem})`, details))
         break
       default:
-        operation.fail(new MemcacheServerError(`${server} answered ${said}`, details))
+        operation.fail(new MemcacheServerError(`${server} responded with ${problem}`, details))
     }
     return true
   }

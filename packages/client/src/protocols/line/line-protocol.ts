@@ -146,10 +146,10 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
   /** Handles a line without a request: a server without free connections sends one, and hangs up. */
   #unrequested(buffer: Buffer, start: number, end: number): number {
     const { server } = this.#sink
-    const said = this.#excerpt(buffer, start, end)
+    const sent = this.#excerpt(buffer, start, end)
     const error = parseErrorLine(buffer, start, end)
     const refusal = error && serverError(error.kind, this.#sink.redact(error.message), { server, retryable: true })
-    return this.#desync(`sent ${said} although nothing was requested`, refusal)
+    return this.#desync(`sent ${sent} although nothing was requested`, refusal)
   }
 
   data(buffer: Buffer, start: number, end: number, offset: number): void {
@@ -215,8 +215,8 @@ class LineReader implements ResponseReader, LineResponses, FrameHandler {
     const details = { server, key: operation.key }
     const error = parseErrorLine(buffer, start, end)
     if (error === undefined) {
-      const said = this.#excerpt(buffer, start, end)
-      operation.fail(new MemcacheProtocolError(`${server} sent an invalid response: ${said}`, details))
+      const sent = this.#excerpt(buffer, start, end)
+      operation.fail(new MemcacheProtocolError(`${server} sent an invalid response: ${sent}`, details))
       return DESYNC
     }
     operation.fail(serverError(error.kind, this.#sink.redact(error.message), details))

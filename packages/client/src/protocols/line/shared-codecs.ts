@@ -53,9 +53,9 @@ export class LinesCodec implements LineCodec<LinesOperation> {
     const { untilEnd = false, line } = operation.request
     if (!untilEnd || !isEnd(buffer, start, end)) {
       if (parseErrorLine(buffer, start, end) !== undefined) return responses.unexpected(operation, buffer, start, end)
-      const said = buffer.toString('latin1', start, end)
-      if (line?.test(said) === false) return responses.unexpected(operation, buffer, start, end)
-      if (!takeLine(operation, said)) return DESYNC
+      const responseLine = buffer.toString('latin1', start, end)
+      if (line?.test(responseLine) === false) return responses.unexpected(operation, buffer, start, end)
+      if (!takeLine(operation, responseLine)) return DESYNC
       if (untilEnd && !operation.isRefused) return MORE
     }
     operation.finish()

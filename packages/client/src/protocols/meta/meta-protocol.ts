@@ -1,10 +1,11 @@
 import { MetaCode, writeFlag, writeIntFlag, writeLineEnd, writeUint, writeUint64Flag } from 'memcache-ts-protocol'
+import type { Uint64 } from 'memcache-ts-protocol'
 import type { RequestBuffer } from '../../connection/link.ts'
 import type { RetrievalOperation, RetrievalRequest } from '../../operations/retrieval-operation.ts'
 import { DESYNC, DONE } from '../line/line-codec.ts'
 import { LinesCodec, writeStore } from '../line/shared-codecs.ts'
 import type { LineCodec, LineResponses } from '../line/line-codec.ts'
-import { readMetaResponse, writeCommandAndKey, writeKeyFlag, writeOpaque } from './meta-response.ts'
+import { readMetaResponse, writeCommand, writeCommandAndKey, writeKeyFlag, writeOpaque } from './meta-response.ts'
 import type {
   ArithmeticOperation,
   DeleteOperation,
@@ -42,18 +43,27 @@ const LETTER = {
   T: 84,
 } as const
 
+/** The cas uniques of a request. */
+interface CasFlags {
+  readonly compareCas?: Uint64 | undefined
+  readonly newCas?: Uint64 | undefined
+}
+
+function writeCasFlags(out: Buffer, start: number, { compareCas, newCas }: CasFlags): number {
+  const at = compareCas === undefined ? start : writeUint64Flag(out, start, LETTER.C, compareCas)
+  return newCas === undefined ? at : writeUint64Flag(out, at, LETTER.E, newCas)
+}
+
 /** mg (protocol.txt, "Meta Get"). */
 const metaRetrieval: LineCodec<RetrievalOperation> = {
   write(operation: RetrievalOperation, requests: RequestBuffer): void {
     const { request, wireKey } = operation
     const out = requests.buffer
-    let at = writeCommandAndKey(out, requests.at, LETTER.g, wireKey)
-    at = writeKeyFlag(out, at, wireKey)
+    let at = writeCommand(out, requests.at, LETTER.g, wireKey)
     if (request.touchExptime !== undefined) at = writeIntFlag(out, at, LETTER.T, request.touchExptime)
     if (request.vivifySeconds !== undefined) at = writeIntFlag(out, at, LETTER.N, request.vivifySeconds)
     if (request.recacheSeconds !== undefined) at = writeIntFlag(out, at, LETTER.R, request.recacheSeconds)
-    if (request.newCas !== undefined) at = writeUint64Flag(out, at, LETTER.E, request.newCas)
-    if (request.compareCas !== undefined) at = writeUint64Flag(out, at, LETTER.C, request.compareCas)
+    at = writeCasFlags(out, at, request)
     if (request.casUnique === true) at = writeFlag(out, at, LETTER.c)
     if (request.details === true) at = writeFlag(out, writeFlag(out, at, LETTER.s), LETTER.t)
     if (request.access === true) at = writeFlag(out, writeFlag(out, at, LETTER.h), LETTER.l)
@@ -140,8 +150,7 @@ function writeLine(operation: StoreOperation, requests: RequestBuffer, length: n
     out[at++] = MODES[mode]
   }
   if (conditions.returnCas === true) at = writeFlag(out, at, LETTER.c)
-  if (conditions.compareCas !== undefined) at = writeUint64Flag(out, at, LETTER.C, conditions.compareCas)
-  if (conditions.newCas !== undefined) at = writeUint64Flag(out, at, LETTER.E, conditions.newCas)
+  at = writeCasFlags(out, at, conditions)
   if (conditions.vivifyExptime !== undefined) at = writeIntFlag(out, at, LETTER.N, conditions.vivifyExptime)
   if (conditions.invalidate === true) at = writeFlag(out, at, LETTER.I)
   requests.at = writeLineEnd(out, writeOpaque(out, at, operation))
@@ -158,10 +167,8 @@ const metaDelete: LineCodec<DeleteOperation> = {
   write(operation: DeleteOperation, requests: RequestBuffer): void {
     const { request } = operation
     const out = requests.buffer
-    let at = writeCommandAndKey(out, requests.at, LETTER.d, request.wireKey)
-    at = writeKeyFlag(out, at, request.wireKey)
-    if (request.compareCas !== undefined) at = writeUint64Flag(out, at, LETTER.C, request.compareCas)
-    if (request.newCas !== undefined) at = writeUint64Flag(out, at, LETTER.E, request.newCas)
+    let at = writeCommand(out, requests.at, LETTER.d, request.wireKey)
+    at = writeCasFlags(out, at, request)
     if (request.invalidate === true) at = writeFlag(out, at, LETTER.I)
     if (request.removeValue === true) at = writeFlag(out, at, LETTER.x)
     if (request.exptime !== undefined) at = writeIntFlag(out, at, LETTER.T, request.exptime)
@@ -185,8 +192,7 @@ const metaArithmetic: LineCodec<ArithmeticOperation> = {
   write(operation: ArithmeticOperation, requests: RequestBuffer): void {
     const { request } = operation
     const out = requests.buffer
-    let at = writeCommandAndKey(out, requests.at, LETTER.a, request.wireKey)
-    at = writeKeyFlag(out, at, request.wireKey)
+    let at = writeCommand(out, requests.at, LETTER.a, request.wireKey)
     if (request.vivifyExptime !== undefined) at = writeIntFlag(out, at, LETTER.N, request.vivifyExptime)
     if (request.initial !== undefined) at = writeUint64Flag(out, at, LETTER.J, request.initial)
     at = writeUint64Flag(out, at, LETTER.D, request.delta)
@@ -194,8 +200,7 @@ const metaArithmetic: LineCodec<ArithmeticOperation> = {
       at = writeFlag(out, at, LETTER.M)
       out[at++] = LETTER.D
     }
-    if (request.compareCas !== undefined) at = writeUint64Flag(out, at, LETTER.C, request.compareCas)
-    if (request.newCas !== undefined) at = writeUint64Flag(out, at, LETTER.E, request.newCas)
+    at = writeCasFlags(out, at, request)
     if (request.exptime !== undefined) at = writeIntFlag(out, at, LETTER.T, request.exptime)
     if (request.details) at = writeFlag(out, writeFlag(out, at, LETTER.c), LETTER.t)
     at = writeFlag(out, at, LETTER.v)

@@ -73,6 +73,11 @@ export function writeCommandAndKey(out: Buffer, at: number, letter: number, key:
   return start + out.write(key.toString('base64'), start, 'latin1')
 }
 
+/** Writes `m<letter> <key>`, and ` b` if the key is base64, of a command without further arguments. */
+export function writeCommand(out: Buffer, at: number, letter: number, key: WireKey): number {
+  return writeKeyFlag(out, writeCommandAndKey(out, at, letter, key), key)
+}
+
 /** Writes ` b` if the key is base64. */
 export function writeKeyFlag(out: Buffer, at: number, key: WireKey): number {
   return typeof key === 'string' ? at : writeFlag(out, at, LETTER_B)

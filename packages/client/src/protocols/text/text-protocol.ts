@@ -138,18 +138,26 @@ function writeLine(operation: StoreOperation, requests: RequestBuffer, length: n
   requests.at = writeLineEnd(out, at)
 }
 
+/**
+ * memcached takes this key at the end of `delete <key>` for the option of the same name, and sends no response. A touch
+ * that ends the item's lifetime has a word after the key, and is known to proxies too, unlike `delete <key> 0`.
+ */
+const NOREPLY = 'noreply'
+
 /** delete (protocol.txt, "Deletion"). */
 const textDelete: LineCodec<DeleteOperation> = {
   write({ request }: DeleteOperation, requests: RequestBuffer): void {
     const { wireKey, name: _, ...flags } = request
     if (Object.values(flags).some((flag) => flag !== undefined && flag !== false)) refuse('a delete on a condition')
-    requests.append(`delete ${textKey(wireKey)}\r\n`)
+    const key = textKey(wireKey)
+    requests.append(key === NOREPLY ? `touch ${key} -1\r\n` : `delete ${key}\r\n`)
   },
 
   readLine(operation: DeleteOperation, responses: LineResponses, buffer: Buffer, start: number, end: number): number {
     const outcome = parseOutcome(buffer, start, end)
-    if (outcome !== 'deleted' && outcome !== 'notFound') return responses.unexpected(operation, buffer, start, end)
-    operation.finish(outcome)
+    const isDeleted = outcome === (operation.request.wireKey === NOREPLY ? 'touched' : 'deleted')
+    if (!isDeleted && outcome !== 'notFound') return responses.unexpected(operation, buffer, start, end)
+    operation.finish(isDeleted ? 'deleted' : 'notFound')
     return DONE
   },
 }

@@ -17,7 +17,7 @@ import type { DeclaredMethod } from './class-owner.ts'
 export type DecoratorKind = 'caches' | 'cachesByKey' | 'puts' | 'evicts' | 'evictsTags'
 
 /** A decorated method, as a source of caches registers it. */
-export interface SourceMethod<Choice> {
+interface SourceMethod<Choice> {
   readonly name: string | symbol
   /** The decorator's `cache` option. */
   readonly choice: Choice | undefined

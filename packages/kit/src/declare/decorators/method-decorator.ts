@@ -5,7 +5,7 @@ import { declareClass, declareProcessMethod } from './class-owner.ts'
 import { countParameters } from './formal-parameters.ts'
 
 /** A method that can be cached. It is async, since a cache lookup is async. */
-// oxlint-disable-next-line typescript/no-explicit-any -- the rest of a method's parameters, whatever they are
+// oxlint-disable-next-line typescript/no-explicit-any -- the rest of a method's parameters, of any types
 export type AsyncMethod<Args extends readonly unknown[], Value> = (...args: [...Args, ...any[]]) => Promise<Value>
 
 /** A decorator for async methods that works as a standard (TC39) and as a legacy (`experimentalDecorators`) decorator. */

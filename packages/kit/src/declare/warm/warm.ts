@@ -214,7 +214,7 @@ function messageOf(error: unknown): string {
 const MIN_WIDTH_SECONDS = 40
 /** The largest share by which a lifetime may be shortened for the smallest spread. */
 const MAX_SHARE = 0.9
-/** The fraction of the golden ratio: its multiples modulo 1 are spread evenly, whatever their number. */
+/** The fraction of the golden ratio: any number of its multiples modulo 1 are spread evenly. */
 const GOLDEN = 0.618_033_988_749_895
 
 /**

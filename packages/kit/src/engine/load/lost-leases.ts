@@ -58,7 +58,7 @@ export class AmbiguousLeases {
     if (error instanceof MemcacheError && error.ambiguous) this.notFilled(key)
   }
 
-  /** Notes a lease that this process holds and could not fill: nobody will fill it. */
+  /** Records a lease that this process holds and could not fill: no caller will fill it. */
   notFilled(key: string): void {
     if (this.#keys.size >= MAX_KEYS) return
     this.#keys.add(key)

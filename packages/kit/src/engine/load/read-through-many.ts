@@ -45,7 +45,7 @@ export interface WarmCounts {
   loaded: number
   skipped: number
   failed: number
-  /** How many of them failed since memcached did not answer. */
+  /** How many of them failed since memcached did not respond. */
   unanswered?: number
   /** The error of the first value that failed. */
   cause?: unknown

@@ -262,7 +262,7 @@ export class ReadThrough {
     return this.#lead(request, undefined)
   }
 
-  /** Returns the right to reload a value; `undefined` if another caller has it, or the cache does not answer. */
+  /** Returns the right to reload a value; `undefined` if another caller has it, or the cache does not respond. */
   async #rightTo(request: ReadThroughRequest, found: Fresh | Stale): Promise<LoadRight | undefined> {
     const { name, tagKeys } = request
     const { store, report, tags } = this.#context

@@ -13,7 +13,7 @@ export interface LedLoad {
 }
 
 /** The result of a request whose caller may have to produce the value itself. */
-export type SharedAnswer =
+export type SharedOutcome =
   /** A stored value that this caller may use. */
   | { readonly kind: 'hit'; readonly value: unknown }
   /** The value of another caller's load; it was not checked by `freshnessOf`. `undefined` if the caller did not wait. */
@@ -35,7 +35,7 @@ export interface ShareRequest extends Omit<ReadThroughRequest, 'load' | 'reload'
  * a function call, such as an HTTP response that is sent while it is captured. `unusable` is the stored value that
  * `freshnessOf` refused, if there was one.
  */
-export function shareLoad(readThrough: ReadThrough, request: ShareRequest): Promise<SharedAnswer> {
+export function shareLoad(readThrough: ReadThrough, request: ShareRequest): Promise<SharedOutcome> {
   let generations: Generations | undefined
   let unusable: unknown
   let isHit = false

@@ -23,13 +23,13 @@ export interface MemcacheEvents {
   invalidate: [tags: readonly string[]]
   /** A cache operation failed, and the application continued without the cache. */
   cacheError: [error: unknown]
-  /** A server has stopped answering. */
+  /** A server has stopped responding. */
   degraded: [error: unknown]
-  /** A server that had failed answers again. */
+  /** A server that had failed responds again. */
   recovered: [server: string]
-  /** No server answers any more: the application continues without a cache. */
+  /** No server responds any more: the application continues without a cache. */
   away: [error: unknown]
-  /** The first server answers again after `away`. */
+  /** The first server responds again after `away`. */
   back: [server: string]
 }
 
@@ -238,7 +238,7 @@ export class CacheReport {
   }
 }
 
-/** Runs work in a tracer's context; once, and with its own result, whatever the tracer does. */
+/** Runs work in a tracer's context; once, and with its own result, even if the tracer fails. */
 function runAround<Result>(around: ReadContext['around'], work: () => Result): Result {
   if (around === undefined) return work()
   let done: { readonly result: Result } | undefined

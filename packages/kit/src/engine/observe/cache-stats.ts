@@ -48,7 +48,7 @@ export interface CacheStats {
   /** Values evicted from memory to make room. */
   memoryEvictions: number
   /**
-   * The same as `Memcache.health`: `down` while no server answers; `degraded` while some do not, or invalidations are
+   * The same as `Memcache.health`: `down` while no server responds; `degraded` while some do not, or invalidations are
    * pending; otherwise `up`.
    */
   health: MemcacheHealth

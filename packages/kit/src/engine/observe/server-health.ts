@@ -5,8 +5,8 @@ import type { CacheHealth } from '../engine.ts'
 import type { CacheReport } from './cache-report.ts'
 
 /**
- * The health of a cache's servers: `up` if all of them answer; `degraded` if some do not, or invalidations are still
- * pending; `down` if no server answers, so that the application continues without a cache.
+ * The health of a cache's servers: `up` if all of them respond; `degraded` if some do not, or invalidations are still
+ * pending; `down` if no server responds, so that the application continues without a cache.
  */
 export type MemcacheHealth = 'up' | 'degraded' | 'down'
 
@@ -23,7 +23,7 @@ export interface OutageListener {
 /**
  * Tracks which servers are away; everything that depends on an outage uses this one source. The client is the circuit
  * breaker, one per server: after the first operation that timed out all others fail immediately, and the client tries
- * to reconnect in the background, one attempt at a time, until the server answers.
+ * to reconnect in the background, one attempt at a time, until the server responds.
  */
 export class ServerHealth implements CacheHealth {
   readonly #client: MemcachedClient
@@ -58,7 +58,7 @@ export class ServerHealth implements CacheHealth {
       this.#settle()
     })
     client.on('discoveryError', (error) => {
-      // The servers known so far still answer: this is no outage.
+      // The servers known so far still respond: this is no outage.
       if (!this.#isClosed) log.warn(`memcache-ts: the list of servers may be outdated: ${error.message}`)
     })
     client.on('servers', (servers) => {

@@ -47,7 +47,7 @@ export type Lookup =
    * has timed out.
    */
   | { readonly kind: 'miss-locked'; readonly lease: OfferedLease | undefined; readonly generations: Generations }
-  /** A miss without a lease: the cache is away (`isAway`), or it answers but granted none. */
+  /** A miss without a lease: the cache is away (`isAway`), or it responds but granted none. */
   | { readonly kind: 'miss-without-lease'; readonly isAway: boolean }
 
 /** A lease that several callers of one lookup share; the first to take it has it. */
@@ -158,7 +158,7 @@ export class Lookups {
     this.#context = context
   }
 
-  /** Looks up a key. It rejects only for usage errors; if the cache does not answer, the result is `CACHE_UNAVAILABLE`. */
+  /** Looks up a key. It rejects only for usage errors; if the cache does not respond, the result is `CACHE_UNAVAILABLE`. */
   find(request: LookupRequest): Promise<Lookup> {
     const { name, staleSeconds } = request
     const learning = this.#context.root.known()

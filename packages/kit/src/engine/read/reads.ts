@@ -25,7 +25,7 @@ export class Reads {
     this.#context = context
   }
 
-  /** Returns a value; `undefined` is a miss, or a cache that does not answer. */
+  /** Returns a value; `undefined` is a miss, or a cache that does not respond. */
   async get(name: string, wanted: readonly string[], { pastEnd } = FRESH): Promise<unknown> {
     const { memory, pending, report, root, clock } = this.#context
     const learning = root.known()

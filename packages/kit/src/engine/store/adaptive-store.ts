@@ -110,9 +110,9 @@ const MAX_RECACHE_SECONDS = MAX_RELATIVE_EXPTIME_SECONDS
 
 /**
  * Leases on the data keys (protocol.txt, "Meta Get", flags N, R, W, Z and X). On a miss, memcached creates an empty
- * item and tells one caller of all processes that it won (W); the others learn that it did (Z). This needs no lock key
- * and no further round trip. The lease holder fills the item by compare-and-swap without flag I, so a value that was
- * loaded before a delete is refused.
+ * item, and one caller of all processes gets the flag W, the others Z. This needs no lock key and no further round
+ * trip. The lease holder fills the item by compare-and-swap without flag I, so a value that was loaded before a delete
+ * is refused.
  */
 class MetaStore implements CacheStore {
   readonly reportsTtl = true

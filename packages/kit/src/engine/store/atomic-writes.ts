@@ -79,7 +79,7 @@ export class AtomicWrites {
     return false
   }
 
-  /** Deletes a value and returns it, to one caller alone; `undefined` is a miss, or a cache that does not answer. */
+  /** Deletes a value and returns it, to one caller alone; `undefined` is a miss, or a cache that does not respond. */
   async pull({ name, required: wanted }: Pick<AtomicTarget, 'name' | 'required'>): Promise<unknown> {
     const { tags, report, pending, store, root, clock } = this.#context
     await root.known()
@@ -116,7 +116,7 @@ export class AtomicWrites {
 
   /**
    * Adds to a number; a missing number counts as 0. Resolves to the new number, or to `undefined` if the cache does not
-   * answer.
+   * respond.
    *
    * @throws MemcacheOptionError if the stored value is not a number.
    */

@@ -149,8 +149,8 @@ export const SOFT_STEP = 1
 const RANDOM_SPAN = 2 ** 52
 
 /**
- * Returns a generation for a new tag. It is random, so that an evicted tag does not come back with a generation that it
- * had before, whatever the clocks of the processes say.
+ * Returns a generation for a new tag. It is random, so that an evicted tag does not return with a generation that it
+ * had before, even if the clocks of the processes disagree.
  */
 export function newGeneration(): number {
   return Math.floor(Math.random() * RANDOM_SPAN)

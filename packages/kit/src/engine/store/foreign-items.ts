@@ -49,7 +49,7 @@ export async function dropUnchanged(
 }
 
 /**
- * Deletes the item of a lock if another program has stored it: nobody would release it, and it may never expire.
+ * Deletes the item of a lock if another program has stored it: no process would release it, and it may never expire.
  * Resolves to whether there was such an item.
  *
  * @param isToken returns whether a value is that of a lock.

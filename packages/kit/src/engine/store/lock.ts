@@ -77,7 +77,7 @@ export class MemcacheLock implements AsyncDisposable {
 }
 
 /**
- * Acquires a lock within its waiting time; `undefined` if another caller holds it, or the cache does not answer.
+ * Acquires a lock within its waiting time; `undefined` if another caller holds it, or the cache does not respond.
  *
  * @throws the signal's reason.
  */

@@ -127,7 +127,7 @@ function instancesOf(typeOf: TypeOf, stored: object, storage: TypeMetadataStorag
   for (const [key, value] of Object.entries(stored)) {
     const hasType = storage !== undefined && isObject(value)
     const nestedType = (nested: object) => nestedTypeOf(storage!, { owner: type, property: key, value: nested })
-    // Defined, not assigned: these were own properties of the object, whatever setters its class has.
+    // Defined, not assigned: these were own properties of the object, even if its class has setters.
     Object.defineProperty(instance, key, {
       value: hasType ? instancesOf(nestedType, value, storage) : value,
       enumerable: true,

@@ -9,7 +9,7 @@ import { HandlerView } from './handler-view.ts'
 import { appendedFields, freshenedAppended, ownFields } from './outer-fields.ts'
 import { toHttpDate } from '../policy/http-date.ts'
 import { IdentityWatch } from '../policy/identity-watch.ts'
-import type { WatchedExchange } from '../policy/identity-watch.ts'
+import type { WatchedExchange, WatchScope } from '../policy/identity-watch.ts'
 import type { RequestDirectives } from '../policy/request-directives.ts'
 import { ResponseCapture } from './response-capture.ts'
 import type { CaptureObserver, ClientOutput, HeadDecision } from './response-capture.ts'
@@ -71,8 +71,8 @@ export interface RunConditions extends Omit<PolicyConditions, 'isAuthorized'> {
   readonly hidesCookies: boolean
   /** Query parameters that do not matter, so that the handler does not see them. */
   readonly hiddenParameters: ReadonlySet<string>
-  /** Whether a response belongs to its client if the handler identifies the user. */
-  readonly watchesIdentity: boolean
+  /** The properties whose use by the handler makes a response belong to its client. */
+  readonly watch: WatchScope
   /** Whether the handler's response is stored if it may be. */
   readonly stores: boolean
   /** Whether memcached has granted the lease, so that the response can be stored; `false` while memcached is away. */
@@ -152,7 +152,7 @@ export class HandlerRun implements CaptureObserver {
     this.#request = request
     this.#response = response
     this.#isAuthorized = isAuthorized
-    const { stale, maxBytes, hidesCookies, hiddenParameters, watchesIdentity } = this.#conditions
+    const { stale, maxBytes, hidesCookies, hiddenParameters, watch } = this.#conditions
     const { purpose, partial } = this.#conditions
     if (purpose === 'whole' && stale === undefined && partial !== undefined)
       this.#missing = missingPart(partial, maxBytes)
@@ -171,7 +171,7 @@ export class HandlerRun implements CaptureObserver {
       cookies: hidesCookies,
       parameters: hiddenParameters,
     })
-    if (watchesIdentity) this.#identity = new IdentityWatch(exchange)
+    if (watch !== 'nothing') this.#identity = new IdentityWatch(exchange, watch)
     this.#capture = new ResponseCapture(this.#response, this, maxBytes)
   }
 
@@ -467,8 +467,8 @@ export class HandlerRun implements CaptureObserver {
   #freshen(stale: StoredResponse, fields: Fields, body: Buffer): StoredResponse {
     const { clock } = this.#conditions
     const receivedMs = clock.nowMs()
-    const told = Object.entries(storableFields(fields, [])).filter(([name]) => !NOT_UPDATED.has(name))
-    const renewed: Fields = Object.fromEntries(told.filter(([name, value]) => !sameValue(value, this.#before[name])))
+    const updates = Object.entries(storableFields(fields, [])).filter(([name]) => !NOT_UPDATED.has(name))
+    const renewed: Fields = Object.fromEntries(updates.filter(([name, value]) => !sameValue(value, this.#before[name])))
     const updated: Fields = { ...stale.fields, date: toHttpDate(clock.ownMs()), ...renewed }
     // Middleware that compresses adds its part of `Vary` to a whole response only.
     if (updated['vary'] !== undefined) updated['vary'] = joinedVary(stale.fields, updated)

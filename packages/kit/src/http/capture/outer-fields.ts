@@ -29,12 +29,12 @@ export function appendedFields(fields: Fields, before: Fields): Fields | undefin
   return appended.length === 0 ? undefined : Object.fromEntries(appended)
 }
 
-/** Returns what a handler has added, by fields that it has told again (304), and by those that are stored. */
-export function freshenedAppended(stored: Fields | undefined, told: Fields, before: Fields): Fields | undefined {
-  const added = appendedFields(told, before)
+/** Returns the values that a handler has added, by the fields of its 304, and by the stored fields. */
+export function freshenedAppended(stored: Fields | undefined, updated: Fields, before: Fields): Fields | undefined {
+  const added = appendedFields(updated, before)
   if (stored === undefined) return added
   // `Vary` is not replaced, but extended.
-  const kept = Object.entries(stored).filter(([name]) => name === 'vary' || told[name] === undefined)
+  const kept = Object.entries(stored).filter(([name]) => name === 'vary' || updated[name] === undefined)
   return { ...added, ...Object.fromEntries(kept) }
 }
 

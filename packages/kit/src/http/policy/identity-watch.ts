@@ -3,6 +3,7 @@ import { sessionNames } from '../../request-sessions.ts'
 import {
   hasIdentity,
   IDENTITY_PROPERTIES,
+  inheritedNames,
   isMessageName,
   isOrdinaryName,
   isPresent,
@@ -15,6 +16,16 @@ import type { ApplicationRequest } from './identity.ts'
 
 /** Properties that middleware before the cache sets for each client: the session, its id, the CSRF token. */
 const SESSION_PROPERTIES = ['session', 'sessionID', 'sessionId', 'csrfToken'] as const
+
+/**
+ * The properties whose use by the handler makes a response belong to its client: nothing; the session and the user; or
+ * also everything else that middleware before the cache has set on the request or for the views.
+ */
+export type WatchScope = 'nothing' | 'identity' | 'properties'
+
+/** Properties that loggers and tracers set for each request, with its id and its time. */
+const TRACING_NAME =
+  /^_|^(?:request|req|correlation|trace|span|transaction)-?id$|^log(?:ger)?$|^start|time$|^trace$|^span$/i
 
 /** A request that is watched, and its response. */
 export interface WatchedExchange {
@@ -35,6 +46,7 @@ export class IdentityWatch {
   readonly #requests: readonly ApplicationRequest[]
   readonly #response: object
   readonly #contexts: readonly object[]
+  readonly #isStrict: boolean
   readonly #isOutside: (() => boolean) | undefined
   readonly #restore: (() => void)[] = []
   #isPaused = false
@@ -46,13 +58,14 @@ export class IdentityWatch {
    * @param application the request as the application sees it, if that is another object.
    * @param isOutside whether the code that runs now is not the handler.
    */
-  constructor({ request, response, application, contexts = [], isOutside }: WatchedExchange) {
+  constructor({ request, response, application, contexts = [], isOutside }: WatchedExchange, scope: WatchScope) {
+    this.#isStrict = scope === 'properties'
     this.#isOutside = isOutside
     this.#response = response
     this.#contexts = contexts
     this.#requests = application === undefined || application === request ? [request] : [request, application]
     for (const watched of this.#requests) {
-      for (const name of usedNames(watched)) this.#watchUse(watched, name)
+      for (const name of this.#usedNames(watched)) this.#watchUse(watched, name)
       // A handler may remove them again, at a logout.
       for (const name of IDENTITY_PROPERTIES) this.#watchSet(watched, name)
     }
@@ -98,10 +111,17 @@ export class IdentityWatch {
     for (const restore of this.#restore.splice(0)) restore()
   }
 
+  #usedNames(holder: object): Set<string> {
+    const names = usedNames(holder)
+    if (this.#isStrict)
+      for (const name of Object.keys(holder)) if (!isOrdinaryName(name) && !TRACING_NAME.test(name)) names.add(name)
+    return names
+  }
+
   /** Watches what middleware has set for the views; of a client with a session, its messages too. */
   #watchLocals(locals: object): void {
     const hasSession = this.#maySee
-    for (const name of usedNames(locals)) this.#watchUse(locals, name)
+    for (const name of this.#usedNames(locals)) this.#watchUse(locals, name)
     if (hasSession) for (const name of Object.keys(locals).filter(isMessageName)) this.#watchUse(locals, name)
   }
 
@@ -181,10 +201,12 @@ function usedNames(holder: object): Set<string> {
       if (typeof value === 'function' ? isUserName(name) : isSession(value)) names.add(name)
     }
   }
+  for (const name of inheritedNames(holder))
+    if (isStateName(name) || typeof inheritedProperty(holder, name)?.value === 'function') names.add(name)
   return names
 }
 
-/** Returns whether a value is a session of a library, whatever its property is called. */
+/** Returns whether a value is a session of a library, in a property of any name. */
 function isSession(value: unknown): boolean {
   if (typeof value !== 'object' || value === null) return false
   try {

@@ -1,7 +1,7 @@
 import type { TLSSocket } from 'node:tls'
 
 /**
- * Properties that Node, frameworks and parsers set on every request. They identify no user, whatever words are in their
+ * Properties that Node, frameworks and parsers set on every request. They identify no user, with any words in their
  * names.
  */
 const ORDINARY: ReadonlySet<string> = new Set([
@@ -163,7 +163,28 @@ export function isOfKnownUser(context: object): boolean {
 export function identifiesUser(holder: object | undefined): boolean {
   if (holder === undefined) return false
   if (isAuthenticated(holder) || IDENTITY_PROPERTIES.some((name) => hasIdentityAt(holder, name))) return true
-  return Object.keys(holder).some((name) => isUserName(name) && hasUserAt(holder, name))
+  if (Object.keys(holder).some((name) => isUserName(name) && hasUserAt(holder, name))) return true
+  return inheritedNames(holder).some((name) => isUserName(name) && hasUserAt(holder, name))
+}
+
+/** The names of users and of clients' state that the prototypes of requests have. */
+const inherited = new WeakMap<object, readonly string[]>()
+
+/**
+ * Returns the inherited properties of an object that may hold a user or the state of a client, by their names:
+ * frameworks decorate the prototype of all requests, with getters too. The names are collected once for each
+ * prototype.
+ */
+export function inheritedNames(holder: object): readonly string[] {
+  const prototype = Object.getPrototypeOf(holder) as object | null
+  if (prototype === null || prototype === Object.prototype) return []
+  const known = inherited.get(prototype)
+  if (known !== undefined) return known
+  const names: string[] = []
+  for (let at: object | null = prototype; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at))
+    names.push(...Object.getOwnPropertyNames(at).filter((name) => isUserName(name) || isStateName(name)))
+  inherited.set(prototype, names)
+  return names
 }
 
 /** Returns the result of a holder's `isAuthenticated()`, if it has that method. */
@@ -187,7 +208,7 @@ function hasIdentityAt(holder: object, name: string): boolean {
 
 /**
  * Returns whether a property that is only known by its name holds a user. Libraries set some such properties for every
- * request: methods, empty objects, and objects that tell by `isAuthenticated()`.
+ * request: methods, empty objects, and objects with `isAuthenticated()`.
  */
 function hasUserAt(holder: object, name: string): boolean {
   try {

@@ -142,6 +142,7 @@ export function bypassReason(
   // HTTP/2 also has `:authority` for the host; a handler may read either field.
   if (headers.host !== undefined && headers.host !== sentHostOf(request)) return 'host'
   if (namesAnotherHost(request)) return 'forwarded-host'
+  if (hasSeveralHosts(request)) return 'host'
   // No client sends a fragment, and parsers do not agree where such a query ends.
   if (url.includes('#')) return 'fragment'
   // The response may be an offer or a refusal of the other protocol. Some clients always offer HTTP/2.
@@ -156,6 +157,16 @@ export function bypassReason(
   if (overridesMethod(headers)) return 'method-override'
   const { originalMethod } = request as { originalMethod?: unknown }
   return originalMethod !== undefined && originalMethod !== request.method ? 'method-override' : undefined
+}
+
+/** Returns whether `Host` was sent several times: Node shows the first one, and the handler may read another. */
+function hasSeveralHosts({ rawHeaders }: IncomingMessage): boolean {
+  let hosts = 0
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index]!
+    if (name.length === 4 && name.toLowerCase() === 'host') hosts++
+  }
+  return hosts > 1
 }
 
 /** Returns whether a request has content, or may have it. */

@@ -68,7 +68,7 @@ export class ResponseStore {
     return list
   }
 
-  /** Also stores a response for clients that prefer its language, whatever else they accept. */
+  /** Also stores a response for clients that prefer its language, with any other accepted languages. */
   async #storeByLanguage(
     lookup: ResponseLookup,
     list: { readonly id: string; readonly names: readonly string[] },

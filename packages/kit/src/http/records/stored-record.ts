@@ -6,30 +6,8 @@ import type { ContentPart } from '../policy/byte-ranges.ts'
 import { asRecord } from './record-shape.ts'
 import type { Lifetimes } from '../policy/storage-policy.ts'
 
-/** A handler's response that may be stored. */
-export interface FreshResponse {
-  readonly status: number
-  /** The handler's own reason phrase; `undefined` for the usual one. */
-  readonly reason?: string | undefined
-  readonly fields: Fields
-  /** The parts of fields that the handler has added to values which were set before the cache. */
-  readonly appended?: Fields | undefined
-  /** Fields that were set before the cache and that the handler removed. */
-  readonly removed: readonly string[]
-  readonly receivedMs: number
-  readonly lifetimes: Lifetimes
-  /** The request fields that it depends on. */
-  readonly names: readonly string[]
-  /** The part of the representation that the body contains; `undefined` for the whole. */
-  readonly part?: ContentPart | undefined
-  readonly body: Buffer
-}
-
-/** A stored response. */
-export interface StoredResponse {
-  readonly kind: 'response'
-  /** Its full key, since a key in memcached may be a hash. */
-  readonly key: string
+/** The head of a response as it is stored. */
+interface StoredHead {
   readonly status: number
   /** The handler's own reason phrase; `undefined` for the usual one. */
   readonly reason?: string | undefined
@@ -41,6 +19,22 @@ export interface StoredResponse {
   /** The time when it was received, in milliseconds since 1970. */
   readonly receivedMs: number
   readonly lifetimes: Lifetimes
+}
+
+/** A handler's response that may be stored. */
+export interface FreshResponse extends StoredHead {
+  /** The request fields that it depends on. */
+  readonly names: readonly string[]
+  /** The part of the representation that the body contains; `undefined` for the whole. */
+  readonly part?: ContentPart | undefined
+  readonly body: Buffer
+}
+
+/** A stored response. */
+export interface StoredResponse extends StoredHead {
+  readonly kind: 'response'
+  /** Its full key, since a key in memcached may be a hash. */
+  readonly key: string
   /** How the stored body is compressed. */
   readonly compression: 'gzip' | 'none'
   /** The length of the body as its handler wrote it, in bytes. */
