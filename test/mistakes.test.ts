@@ -120,11 +120,7 @@ const MISTAKES: readonly [name: string, make: () => unknown, message: string][] 
     'tls must be true, false or options of tls.connect',
   ],
   ['a number as text', () => new MemcachedClient({ timeoutMs: '1000' as never }), 'timeoutMs'],
-  [
-    'a setting that is missing',
-    () => new MemcachedClient(`${undefined as unknown as string}`),
-    'a missing setting becomes',
-  ],
+  ['a setting that is missing', () => new MemcachedClient(String(undefined)), 'a missing setting becomes'],
   ['embedded in a list', () => memcache('embedded,a'), "write servers: 'embedded', alone"],
   ['a port for listen', () => loose(server)['listen']!(11211), 'write new MemcachedServer({ port, host }).listen()'],
   ['@Cached on a class', () => loose({ Cached: Cached(60) })['Cached']!(Cities), 'a class is not a method'],
