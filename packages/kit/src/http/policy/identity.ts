@@ -50,7 +50,7 @@ const ORDINARY: ReadonlySet<string> = new Set([
 
 const PERSON = [
   'user|member|customer|account|subscriber|visitor|viewer|employee|student|patient|person|player|buyer|seller|shopper',
-  'admin|actor|caller|me|profile|persona|identity|principal|claims|permissions|roles|credentials?|uid|e-?mail',
+  'admin|actor|caller|me|profile|persona|identity|principal|claims|permissions|roles|uid|e-?mail',
   'jwt|token|decoded|oidc|oauth|saml|kauth|auth|authenticated|login|logged-?in',
 ]
 
