@@ -163,6 +163,10 @@ describe('fields of proxies, and fields by which frameworks render pages differe
     'hx-trigger',
     'x-up-version',
     'next-url',
+    'accept-version',
+    'prefer',
+    'x-lang',
+    'x-api-version',
   ]
   it.each(FIELDS)('%s of one client decides nothing for the others', async (name) => {
     await using site = await openSite({ ttlSeconds: 60 })

@@ -48,6 +48,8 @@ interface Running {
 }
 
 const RUNNING: unique symbol = Symbol('memcache-ts.response-cache')
+/** The constraints of a route, as text in its `config`. */
+const CONSTRAINTS: unique symbol = Symbol('memcache-ts.constraints')
 type CachedRequest = FastifyRequest & { [RUNNING]?: Running | null }
 
 async function openCache(app: FastifyInstance, options: CacheResponsesOptions): Promise<void> {
@@ -57,7 +59,11 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
   app.decorate('purgeResponses', ofAll.responses.purge)
 
   // Invalid options are reported when the route is added.
-  app.addHook('onRoute', ({ url, config }) => {
+  app.addHook('onRoute', (route) => {
+    // A request does not tell the constraints of its route.
+    const constraints = Object.entries(route.constraints ?? {}).map(([name, value]) => [name, String(value)])
+    if (constraints.length > 0) Object.assign((route.config ??= {}), { [CONSTRAINTS]: JSON.stringify(constraints) })
+    const { url, config } = route
     if (config?.cacheResponse === undefined || ofRoutes.has(config)) return
     const { cacheResponse } = config
     ofRoutes.set(config, cacheResponse === false ? false : ofRoute(url, cacheResponse))
@@ -85,6 +91,7 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
       scheme: request.protocol,
       application: request,
       trustsProxy: trustsFastifyProxy(request),
+      scope: routeScope(request),
       ...facts,
       isOutside: () => running.isInHooks,
       defer: (work) => response.waitFor(work),
@@ -132,6 +139,14 @@ async function openCache(app: FastifyInstance, options: CacheResponsesOptions): 
     }
     return cache
   }
+}
+
+/**
+ * Returns a further part of the key for a request whose route was selected by more than its URL: by constraints, such
+ * as `version`, or by none of them.
+ */
+function routeScope({ is404, routeOptions }: FastifyRequest): string | undefined {
+  return is404 ? 'no route' : (routeOptions.config as { [CONSTRAINTS]?: string })[CONSTRAINTS]
 }
 
 function routeCache(owner: string, options: Ttl | CacheResponsesOptions): RouteCache {

@@ -289,6 +289,50 @@ describe('cacheResponses', () => {
     },
   )
 
+  it('shares a response only between requests that were routed alike', async () => {
+    await using site = await open(
+      (app) => {
+        app.get('/', { constraints: { version: '1.2.0' } }, async () => 'first')
+        app.get('/', { constraints: { version: '2.0.0' } }, async () => 'second')
+        app.get('/plain', async () => 'plain')
+        app.get('/plan', { constraints: { plan: 'gold' } }, async () => 'gold')
+        app.get('/plan', { constraints: { plan: 'silver' } }, async () => 'silver')
+      },
+      { ttlSeconds: 60 },
+      {
+        before: (app) =>
+          app.addConstraintStrategy({
+            name: 'plan',
+            storage() {
+              const handlers = new Map<unknown, never>()
+              return {
+                get: (value) => handlers.get(value) ?? null,
+                set: (value, handler) => void handlers.set(value, handler as never),
+              }
+            },
+            deriveConstraint: (request) => request.headers['x-plan'],
+            validate() {},
+          }),
+      },
+    )
+    const get = async (url: string, headers: Record<string, string>) => {
+      const { statusCode, body } = await site.get(url, { headers })
+      return statusCode === 404 ? '404' : body
+    }
+    for (let time = 0; time < 2; time++) {
+      expect(await get('/', { 'Accept-Version': '9.9.9' })).toBe('404')
+      expect(await get('/', { 'Accept-Version': '1.x' })).toBe('first')
+      expect(await get('/', { 'Accept-Version': '2.x' })).toBe('second')
+      expect(await get('/plain', { 'Accept-Version': '9.9.9' })).toBe('404')
+      expect(await get('/plain', {})).toBe('plain')
+      expect(await get('/plan', {})).toBe('404')
+      expect(await get('/plan', { 'X-Plan': 'gold' })).toBe('gold')
+      expect(await get('/plan', { 'X-Plan': 'silver' })).toBe('silver')
+    }
+    const { headers } = await site.get('/plan', { headers: { 'X-Plan': 'gold' } })
+    expect(headers['cache-status']).toContain('hit')
+  })
+
   it('sends trailers to each client, and stores no response whose handler adds some', async () => {
     let calls = 0
     await using site = await open((app) => {

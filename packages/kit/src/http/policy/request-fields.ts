@@ -172,7 +172,16 @@ const FRAGMENTS = [
   'x-ic-.+|datastar-request|turbo-frame|x-up-.+|rsc|next-router-.+|next-url|next-action',
 ]
 
-const KEYED_FIELD = new RegExp(`^(?:${[...FORWARDING, ...RENDERING, ...FRAGMENTS].join('|')})$`)
+/**
+ * Fields that few clients send, to select another version, language or form of a response. Routers and handlers that
+ * obey them often do not say so in `Vary`: in Fastify, any `Accept-Version` turns a response into a 404.
+ */
+const SELECTION = [
+  'accept-.+|prefer|(?:x-)?(?:api-)?version',
+  '(?:x-)?(?:custom-)?(?:lang|language|locale|currency|country|region|market|time-?zone|theme)(?:-code)?',
+]
+
+const KEYED_FIELD = new RegExp(`^(?:${[...FORWARDING, ...RENDERING, ...FRAGMENTS, ...SELECTION].join('|')})$`)
 
 /**
  * Returns the names of the fields of a request that are in its key, whether `Vary` names them or not: those about the
