@@ -79,6 +79,47 @@ describe('our client and our server over TLS', () => {
     await expect(client.get('a')).rejects.toThrow("the server's certificate has expired")
   })
 
+  it('survive a lookup that throws, calls back twice or gives no address', async () => {
+    const { server, address } = await serve()
+    await using _ = server
+    const port = address.split(':')[1]!
+    type Lookup = NonNullable<TlsOptions['lookup']>
+    const good = { address: '127.0.0.1', family: 4 }
+    const answers = (...results: readonly unknown[]): Lookup => {
+      return (_hostname, _options, callback) =>
+        process.nextTick(() => {
+          for (const result of results) (callback as (error: unknown, found: unknown) => void)(null, result)
+        })
+    }
+    const lookups: readonly [Lookup, works: boolean][] = [
+      [answers([good]), true],
+      [answers([good], [good], null), true],
+      [answers(null), false],
+      [answers([]), false],
+      [answers([null]), false],
+      [answers('nowhere'), false],
+      [answers([{ address: 5, family: 4 }]), false],
+      [(_hostname, _options, callback) => callback(new Error('no such name') as NodeJS.ErrnoException, ''), false],
+      [
+        () => {
+          throw new Error('mine')
+        },
+        false,
+      ],
+    ]
+    for (const [lookup, works] of lookups) {
+      await using client = new MemcachedClient({
+        servers: `memcached.invalid:${port}`,
+        tls: { ca, lookup, servername: 'localhost' },
+        timeoutMs: 20_000,
+        connectTimeoutMs: 20_000,
+      })
+      const failure = await client.set('k', 'v').catch((error: unknown) => error)
+      if (works) expect(failure).toBeUndefined()
+      else expect(failure).toMatchObject({ code: 'ERR_MEMCACHE_CONNECTION' })
+    }
+  })
+
   it('take an exception of checkServerIdentity for a refusal, at once and without ending the process', async () => {
     const { server, address } = await serve()
     await using _ = server
@@ -141,6 +182,7 @@ describe('TLS options', () => {
     [{ minVersion: 'TLSv9' }, '"TLSv9" is not a valid minimum TLS protocol version'],
     [{ ciphers: 'none of them' }, 'tls cannot be used'],
     [{ checkServerIdentity: 'no' }, 'tls.checkServerIdentity must be a function, got text'],
+    [{ lookup: 'dns.google' }, 'tls.lookup must be a function, got text'],
     [{ path: '/run/other.sock' }, 'tls.path cannot be used'],
     [{ socket: {} }, 'tls.socket cannot be used'],
     [{ onread: {} }, 'tls.onread cannot be used'],

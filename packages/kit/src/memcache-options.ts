@@ -12,6 +12,7 @@ import {
 import type { Clock, Ttl } from 'memcache-ts-protocol'
 import { prefixText } from './engine/cache-key.ts'
 import type { Servers } from './choose-servers.ts'
+import { describeValue } from './option-types.ts'
 import { guardedLogger } from './logger.ts'
 import type { Logger } from './logger.ts'
 import { LOADING_OPTIONS, OPTION_HINTS, resolveLoading } from './engine/load/get-or-set-options.ts'
@@ -215,6 +216,18 @@ function loggerOf(given: Logger | false): Logger {
 
 function clockOf(clock: Clock | undefined): Clock {
   if (clock === undefined) return systemClock
-  if (typeof clock?.nowMs === 'function') return clock
-  throw new MemcacheOptionError(`clock must have nowMs(), got ${kindOf(clock)}`)
+  if (typeof clock?.nowMs !== 'function') throw new MemcacheOptionError(`clock must have nowMs(), got ${kindOf(clock)}`)
+  const now = timeOf(clock)
+  if (typeof now === 'number' && Number.isFinite(now)) return clock
+  throw new MemcacheOptionError(
+    `clock.nowMs() must return milliseconds since 1970, a finite number, got ${describeValue(now)}`,
+  )
+}
+
+function timeOf(clock: Clock): unknown {
+  try {
+    return clock.nowMs()
+  } catch (cause) {
+    throw new MemcacheOptionError('clock.nowMs() must return milliseconds since 1970, and it throws', { cause })
+  }
 }

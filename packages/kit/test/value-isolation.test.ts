@@ -1,3 +1,5 @@
+import { createSecretKey } from 'node:crypto'
+import { setImmediate as turn } from 'node:timers/promises'
 import fc from 'fast-check'
 import { typedCodec } from 'memcache-ts-client'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
@@ -199,4 +201,84 @@ it('two spellings of one key have a value each, with any number of values', asyn
     expect(second).toEqual(first)
     expect(second).not.toBe(first)
   }
+})
+
+describe('an object whose content is not in its properties', () => {
+  /** Returns the constructor of a subclass, which has the name of its base. */
+  const subclass = <Args extends unknown[], Instance>(Base: new (...args: Args) => Instance) => {
+    class Sub extends (Base as unknown as new (...args: never[]) => object) {}
+    return Sub as unknown as new (...args: Args) => Instance & object
+  }
+  const makes: Readonly<Record<string, () => object>> = {
+    generator: () =>
+      (function* () {
+        yield 1
+      })(),
+    'async generator': () =>
+      (async function* () {
+        yield 1
+      })(),
+    iterator: () => new Map([[1, 2]]).entries(),
+    WeakMap: () => new (subclass(WeakMap))(),
+    Headers: () => new (subclass(Headers))({ a: 'b' }),
+    Request: () => new (subclass(Request))('http://localhost/'),
+    Response: () => new (subclass(Response))('text'),
+    Blob: () => new (subclass(Blob))(['text']),
+    FormData: () => new (subclass(FormData))(),
+    AbortController: () => new AbortController(),
+    EventTarget: () => new (subclass(EventTarget))(),
+    TextEncoder: () => new TextEncoder(),
+    ReadableStream: () => new (subclass(ReadableStream))(),
+    KeyObject: () => createSecretKey(Buffer.from('key')),
+  }
+
+  it.each(Object.keys(makes))(
+    'is returned as it was loaded, and is not stored as an empty object: %s',
+    async (kind) => {
+      await using test = await openCache({ l1: true })
+      const make = makes[kind]!
+      for (const wrap of [(value: object) => value, (value: object) => ({ value }), (value: object) => [[value]]]) {
+        const loaded: unknown[] = []
+        const load = (): unknown => loaded.push(wrap(make())) && loaded.at(-1)
+        const [first, second] = await Promise.all([test.cache.getOrSet('k', load), test.cache.getOrSet('k', load)])
+        expect(loaded).toHaveLength(2)
+        expect(first).toBe(loaded[0])
+        expect(second).toBe(loaded[1])
+        expect(await test.cache.get('k')).toBeUndefined()
+        for (const method of ['set', 'add'] as const) {
+          await expect(test.cache[method]('k', wrap(make()))).rejects.toMatchObject({ code: 'ERR_MEMCACHE_OPTION' })
+        }
+      }
+    },
+  )
+
+  it('is refused if it is a promise that was not awaited, and its rejection does not end the process', async () => {
+    await using test = await openCache()
+    const unhandled: unknown[] = []
+    const collect = (error: unknown): void => void unhandled.push(error)
+    process.on('unhandledRejection', collect)
+    for (const Made of [Promise, subclass(Promise)]) {
+      const failing = (): unknown => new Made((_: unknown, reject) => reject(new Error('failed later')))
+      for (const method of ['set', 'add'] as const) {
+        await expect(test.cache[method]('k', failing())).rejects.toMatchObject({ code: 'ERR_MEMCACHE_OPTION' })
+      }
+    }
+    await turn()
+    process.off('unhandledRejection', collect)
+    expect(unhandled).toEqual([])
+  })
+
+  it('is refused by the error for options if it is a proxy whose handler throws', async () => {
+    await using test = await openCache()
+    const bug = (): never => {
+      throw new Error('a bug')
+    }
+    for (const trap of ['get', 'has', 'ownKeys', 'getPrototypeOf', 'getOwnPropertyDescriptor']) {
+      const value = new Proxy({ a: 1 }, { [trap]: bug })
+      const stored: unknown = await test.cache.set('k', value).catch((error: unknown) => error)
+      expect(stored === true || stored).toEqual(
+        stored === true || expect.objectContaining({ code: 'ERR_MEMCACHE_OPTION' }),
+      )
+    }
+  })
 })

@@ -4,6 +4,7 @@ import {
   choiceOption,
   DEFAULT_ITEM_MAX_BYTES,
   DEFAULT_PORT,
+  isMemcacheError,
   kindOf,
   MemcacheOptionError,
   rangeOption,
@@ -178,9 +179,19 @@ const MAX_ITEM_MAX_BYTES = 1024 * 1024 * 1024
 /**
  * Fills in the defaults.
  *
- * @throws MemcacheOptionError if an option is unknown or invalid.
+ * @throws MemcacheOptionError if an option is unknown or invalid, or cannot be read.
  */
 export function resolveServerOptions(options: MemcachedServerOptions): ResolvedServerOptions {
+  try {
+    return withDefaults(options)
+  } catch (cause) {
+    if (isMemcacheError(cause)) throw cause
+    // A getter or a proxy of the application has thrown.
+    throw new MemcacheOptionError('the options of a MemcachedServer cannot be read', { cause })
+  }
+}
+
+function withDefaults(options: MemcachedServerOptions): ResolvedServerOptions {
   checkOptions('MemcachedServer', options, {
     names: OPTION_NAMES,
     hints: { memory: 'memoryLimitMb', maxConns: 'maxConnections' },
@@ -192,11 +203,13 @@ export function resolveServerOptions(options: MemcachedServerOptions): ResolvedS
   const given = Object.fromEntries(Object.entries(rest).filter(([, value]) => value !== undefined))
   const { dashboard: _address, ...typed } = given
   checkOptionTypes(typed, DEFAULTS)
-  for (const address of host === undefined ? [] : [host].flat()) textOption('host', address)
+  const hosts = host === undefined ? DEFAULTS.host : [host].flat()
+  for (const address of hosts) textOption('host', address)
+  if (hosts.length === 0) throw new MemcacheOptionError('host must be an address or a list of at least one')
   const base = {
     ...DEFAULTS,
     ...given,
-    host: host === undefined ? DEFAULTS.host : [host].flat(),
+    host: hosts,
     dashboard: dashboardAddress(rest.dashboard),
   }
   rangeOption('port', base.port, [0, 65_535])

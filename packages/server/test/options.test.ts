@@ -53,4 +53,14 @@ describe('an option of another type', () => {
   it.each([5, null, [1], [null], {}])('is refused as a host: %s', (host) => {
     expect(refusal({ host })).toBeInstanceOf(MemcacheOptionError)
   })
+
+  it('is refused if it cannot be read, and as an empty list of hosts', () => {
+    const { proxy: revoked, revoke } = Proxy.revocable({}, {})
+    revoke()
+    for (const name of ['host', 'tls', 'tuning', 'clock', 'dashboard', ...Object.keys(defaults)]) {
+      expect(refusal({ [name]: revoked })).toBeInstanceOf(MemcacheOptionError)
+    }
+    expect(refusal(revoked)).toBeInstanceOf(MemcacheOptionError)
+    expect(refusal({ host: [] })).toMatchObject({ message: 'host must be an address or a list of at least one' })
+  })
 })

@@ -147,6 +147,8 @@ export class Client {
   get servers(): { host: string; port: number }[] {
     return this.client.servers.map((server) => {
       const colon = server.lastIndexOf(':')
+      // The path of a unix socket has no port.
+      if (colon === -1) return { host: server, port: 0 }
       return { host: server.slice(0, colon), port: Number(server.slice(colon + 1)) }
     })
   }

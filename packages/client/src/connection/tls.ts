@@ -1,4 +1,6 @@
 import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import type { LookupFunction } from 'node:net'
 import { createSecureContext } from 'node:tls'
 import type { ConnectionOptions as TlsOptions } from 'node:tls'
 import { types } from 'node:util'
@@ -40,9 +42,10 @@ function checkTlsOptions(options: TlsOptions): void {
   for (const name of ['passphrase', 'servername'] as const) {
     if (options[name] !== undefined) textOption(`tls.${name}`, options[name])
   }
-  const { checkServerIdentity } = options
-  if (checkServerIdentity !== undefined && typeof checkServerIdentity !== 'function') {
-    throw new MemcacheOptionError(`tls.checkServerIdentity must be a function, got ${kindOf(checkServerIdentity)}`)
+  for (const name of ['checkServerIdentity', 'lookup'] as const) {
+    if (options[name] !== undefined && typeof options[name] !== 'function') {
+      throw new MemcacheOptionError(`tls.${name} must be a function, got ${kindOf(options[name])}`)
+    }
   }
   for (const ca of [options.ca].flat()) {
     // Node ignores text that is no certificate, and then trusts no server.
@@ -77,13 +80,43 @@ function contextProblem(error: unknown): string {
 
 /** Returns the options of one TLS connection that depend on the server's address and on functions of the application. */
 export function tlsConnectOptions({ host }: ServerAddress, tls: TlsOptions): TlsOptions {
-  const { checkServerIdentity, servername } = tls
+  const { checkServerIdentity, lookup, servername } = tls
   return {
     ...tls,
     // The name that the certificate is checked against. An address cannot be sent as a server name.
     ...(servername !== undefined || host === undefined || /^[\d.]+$|:/.test(host) ? {} : { servername: host }),
     ...(checkServerIdentity === undefined ? {} : { checkServerIdentity: guarded(checkServerIdentity) }),
+    ...(lookup === undefined ? {} : { lookup: guardedLookup(lookup) }),
   }
+}
+
+/**
+ * Guards a custom `lookup`, whose callback is Node's own: a second call, or a result that is no address, would throw in
+ * it and end the process.
+ */
+function guardedLookup(lookup: LookupFunction): LookupFunction {
+  return (hostname, options, callback) => {
+    let isDone = false
+    const done: typeof callback = (error, address, family) => {
+      if (isDone) return
+      isDone = true
+      const problem = error ?? addressProblem(address)
+      callback(problem, address, family)
+    }
+    try {
+      lookup(hostname, options, done)
+    } catch (error) {
+      done(asError(error), '', 0)
+    }
+  }
+}
+
+function addressProblem(found: unknown): Error | null {
+  const addresses: unknown[] = Array.isArray(found)
+    ? found.map((entry: { address?: unknown }) => entry?.address)
+    : [found]
+  const isValid = addresses.length > 0 && addresses.every((address) => typeof address === 'string' && isIP(address) > 0)
+  return isValid ? null : new Error(`tls.lookup must give an IP address, got ${kindOf(found)}`)
 }
 
 /** Takes an exception for a refusal: Node would throw it in the socket's callback, and the handshake would never end. */

@@ -1,3 +1,4 @@
+import { types } from 'node:util'
 import { MemcacheOptionError } from 'memcache-ts-protocol'
 import type { Logger } from '../../logger.ts'
 import { classesIn, forEachInstance, toPlainData } from './plain-data.ts'
@@ -51,6 +52,8 @@ export class ClassWarnings {
    * this process, since the readers are not known here.
    */
   ofSet(key: string, value: unknown): unknown {
+    // A promise that was not awaited is refused, and nobody would handle its rejection.
+    if (types.isPromise(value)) void Promise.prototype.then.call(value, undefined, () => {})
     const classes: Function[] = []
     const plain = toPlainData(value, (constructor) => classes.push(constructor))
     if (!classes.some(isRevived)) for (const constructor of classes) this.#warnUnlessWarned(constructor, key)

@@ -112,10 +112,8 @@ export class KitCodec implements ValueCodec {
 
   /** @throws MemcacheOptionError if the value cannot be encoded. */
   encode(value: unknown): EncodedItem {
-    if (value instanceof EncodedItem) return value
-    if (typeof value === 'object' && value !== null && PREPARED in value)
-      return this.#prepared(value as unknown as EncodedItem | JsonText)
-    if (value instanceof Entry) return this.entry(this.encode(value.value), value.facts)
+    const own = typeof value === 'object' && value !== null && isOfKit(value)
+    if (own !== false) return own instanceof Entry ? this.entry(this.encode(own.value), own.facts) : this.#prepared(own)
     const { bytes, clientFlags } = this.#typed.encode(value)
     return new EncodedItem(bytes, clientFlags)
   }
@@ -161,6 +159,16 @@ export class KitCodec implements ValueCodec {
       tags: isEmpty(tags) ? undefined : tags,
     }
     return new Entry(this.#typed.read(buffer, start + newline + 1, end, flags, owned), facts)
+  }
+}
+
+/** Returns an object if it is one of the kit's forms of a value, and false otherwise. */
+function isOfKit(value: object): EncodedItem | JsonText | Entry | false {
+  try {
+    return value instanceof Entry || PREPARED in value ? (value as EncodedItem | JsonText | Entry) : false
+  } catch {
+    // A proxy whose handler throws: the codec refuses it.
+    return false
   }
 }
 

@@ -93,10 +93,41 @@ function isOpaque(constructor: Function): boolean {
 }
 
 /**
+ * Returns whether the content of an object is not in its properties, also if the object is of a subclass: as plain data
+ * it would be empty.
+ */
+function hidesContent(value: object): boolean {
+  if (types.isPromise(value) || types.isGeneratorObject(value) || types.isKeyObject(value)) return true
+  for (let at: unknown = Object.getPrototypeOf(value); at !== null; at = Object.getPrototypeOf(at)) {
+    const { constructor } = at as { constructor?: unknown }
+    if (typeof constructor === 'function' && constructor.name !== 'Object' && isOpaque(constructor)) return true
+  }
+  return false
+}
+
+/**
  * Classes of Node that are written in JavaScript and keep their content in private fields. They are compared by name
  * first, since Node loads its `fetch` when one of them is first accessed.
  */
-const OPAQUE_OF_NODE = new Set(['Headers', 'FormData', 'Blob', 'URLSearchParams', 'Request', 'Response'])
+const OPAQUE_OF_NODE = new Set([
+  'AbortController',
+  'AbortSignal',
+  'Blob',
+  'CompressionStream',
+  'DecompressionStream',
+  'EventTarget',
+  'FormData',
+  'Headers',
+  'ReadableStream',
+  'Request',
+  'Response',
+  'TextDecoder',
+  'TextEncoder',
+  'TransformStream',
+  'URLSearchParams',
+  'WebSocket',
+  'WritableStream',
+])
 
 function isOpaqueOfNode(constructor: Function): boolean {
   const { name } = constructor
@@ -120,7 +151,7 @@ function convert(value: unknown, depth: number, onClass: OnClass): unknown {
   if (constructor !== undefined) onClass(constructor)
   const { toJSON } = value as { toJSON?: unknown }
   if (typeof toJSON === 'function') return convert(toJSON.call(value), depth + 1, onClass)
-  if (constructor !== undefined && isOpaque(constructor)) throw new OpaqueError()
+  if ((constructor !== undefined && isOpaque(constructor)) || hidesContent(value)) throw new OpaqueError()
   // Object.fromEntries defines properties, so that a key `__proto__` stays data.
   const plain = Object.fromEntries(Object.entries(value).map(([key, item]) => [key, convert(item, depth + 1, onClass)]))
   return Object.getPrototypeOf(value) === null ? (Object.setPrototypeOf(plain, null) as object) : plain
