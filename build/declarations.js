@@ -45,9 +45,19 @@ function collect(file, files) {
   if (files.has(file)) return
   const text = readFileSync(file, 'utf8')
   if (/^export default |as default\b/m.test(text)) throw new Error(`${file}: a default export is not re-exported`)
-  files.set(file, text)
+  files.set(file, withoutBufferTypes(text))
   for (const [, path] of text.matchAll(/(?:\bfrom |\bimport\(|\bimport )['"](\.[^'"]+)['"]/g))
     collect(join(dirname(file), path.replace(/\.[jt]s$/, '.d.ts')), files)
+}
+
+/**
+ * Bytes of any memory: before TypeScript 5.7, `Buffer` and typed arrays have no type of their memory, and a declaration
+ * that names it does not compile there.
+ *
+ * @param {string} text
+ */
+function withoutBufferTypes(text) {
+  return text.replaceAll(/\b(Buffer|DataView|(?:Uint|Int|Float|BigInt|BigUint)\w*Array)<ArrayBuffer(?:Like)?>/g, '$1')
 }
 
 /** @param {string} source */

@@ -120,6 +120,10 @@ const MISTAKES: readonly [name: string, make: () => unknown, message: string][] 
     'tls must be true, false or options of tls.connect',
   ],
   ['a number as text', () => new MemcachedClient({ timeoutMs: '1000' as never }), 'timeoutMs'],
+  ['a setting that is missing', () => new MemcachedClient(String(undefined)), 'a missing setting becomes'],
+  ['embedded in a list', () => memcache('embedded,a'), "write servers: 'embedded', alone"],
+  ['a port for listen', () => loose(server)['listen']!(11211), 'write new MemcachedServer({ port, host }).listen()'],
+  ['@Cached on a class', () => loose({ Cached: Cached(60) })['Cached']!(Cities), 'a class is not a method'],
   ['no limit', () => rateLimit({}), 'a rate limit needs a limit: set { perMinute: 100 }'],
   [
     'no options for a limit',
@@ -205,6 +209,39 @@ const MISTAKES: readonly [name: string, make: () => unknown, message: string][] 
   ],
   ['a cached function without options', () => loose({ cached })['cached']!(async () => 1), 'options'],
 ]
+
+describe('a time in the other unit is a warning that says what to write', () => {
+  it.each<[name: string, make: () => unknown, message: string]>([
+    ['a lifetime', () => cache.set('k', 1, 600_000), 'write 600 if it was milliseconds'],
+    [
+      'a window',
+      () => rateLimiter({ cache, name: 'window', limit: 5, windowMs: 900 }),
+      'write 900000 if it was seconds',
+    ],
+    [
+      'maxAge',
+      () => memcacheSession({ cache, secret: 'x', cookie: { maxAge: 86_400 } }),
+      'write 86400000 if it was seconds',
+    ],
+  ])('%s', async (_, make, message) => {
+    const warned = new Promise<Error>((resolve) => process.once('warning', resolve))
+    await make()
+    expect((await warned).message).toContain(message)
+  })
+})
+
+it('a cache that is used after close() says so, once', async () => {
+  const warnings: string[] = []
+  const closed = memcache({
+    servers: 'embedded',
+    logger: { info: () => {}, warn: (message) => warnings.push(message) },
+  })
+  await closed.close()
+  expect(await closed.getOrSet('k', () => 'loaded')).toBe('loaded')
+  expect(await closed.get('k')).toBeUndefined()
+  expect(warnings).toHaveLength(1)
+  expect(warnings[0]).toContain('used after close()')
+})
 
 describe('a mistake gives one message with the code to write', () => {
   it.each(MISTAKES)('%s', async (_, make, message) => {

@@ -1,6 +1,6 @@
 import { execFile, spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { cp, mkdir, mkdtemp, rename, rm, writeFile } from 'node:fs/promises'
+import { cp, mkdir, mkdtemp, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
@@ -152,6 +152,16 @@ describe('the packages as they are published', () => {
       (error: { stdout: string }) => error,
     )
     expect(stdout).toBe('')
+  })
+
+  it('have declarations that older compilers read: no type of the memory of bytes, which came with TypeScript 5.7', async () => {
+    for (const name of publicPackages()) {
+      const types = join(project, 'node_modules', name, 'dist/types')
+      const files = (await readdir(types, { recursive: true })).filter((file) => file.endsWith('.d.ts'))
+      expect(files.length).toBeGreaterThan(0)
+      const naming = files.filter((file) => /<ArrayBuffer(?:Like)?>/.test(readFileSync(join(types, file), 'utf8')))
+      expect(naming).toEqual([])
+    }
   })
 
   it('brings the page of the dashboard along', async () => {

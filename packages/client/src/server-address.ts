@@ -181,10 +181,31 @@ function parseServer(text: string, shown: string): ServerAddress {
       `${shown} cannot be read: write host, host:port, host:port:weight, [ipv6]:port or /path`,
     )
   }
+  if (match[3] === undefined) refuseUnset(host, shown)
   const port = match[3] === undefined ? DEFAULT_PORT : Number(match[3])
   if (port < 1 || port > 65_535) throw new MemcacheOptionError(`the port of ${shown} must be from 1 to 65535`)
   const name = match[1] === undefined ? `${host}:${port}` : `[${host}]:${port}`
   return { name, host, port, weight: weightOf(match[4], shown) }
+}
+
+/** Texts that a setting becomes if it is missing, or is not text. */
+const UNSET = ['undefined', 'null', 'NaN', 'true', 'false']
+
+/**
+ * @throws MemcacheOptionError if a host looks like a setting that is missing, or like the word for the server in this
+ *   process.
+ */
+function refuseUnset(host: string, shown: string): void {
+  if (UNSET.includes(host)) {
+    throw new MemcacheOptionError(
+      `${shown} is a text that a missing setting becomes: set the servers, or write ${host}:11211 if that is the name of a host`,
+    )
+  }
+  if (host.toLowerCase() === 'embedded') {
+    throw new MemcacheOptionError(
+      `${shown} is not a server of a list: write servers: 'embedded', alone, for the memcached in the process of a memcache(), or ${host}:11211 if that is the name of a host`,
+    )
+  }
 }
 
 function weightOf(text: string | undefined, shown: string): number {

@@ -1,6 +1,9 @@
+import { IncomingMessage, ServerResponse } from 'node:http'
+import { Http2ServerRequest } from 'node:http2'
 import { testMemcache } from 'memcache-ts/testing'
 import { describe, expect, it } from 'vitest'
 import { cacheFetch } from '../src/http/index.ts'
+import { inheritedNames } from '../src/http/policy/identity.ts'
 
 type Context = Record<string, unknown>
 
@@ -66,5 +69,18 @@ describe('the further arguments of a Fetch handler', () => {
     await using site = await open()
     await site.fetch(rest)
     expect((await site.fetch(rest)).isHit).toBe(true)
+  })
+})
+
+describe('objects of the platform', () => {
+  it.each<[string, object]>([
+    ['Request', new Request('https://shop.test/')],
+    ['Response', new Response()],
+    ['Headers', new Headers()],
+    ['IncomingMessage', Object.create(IncomingMessage.prototype) as object],
+    ['ServerResponse', Object.create(ServerResponse.prototype) as object],
+    ['Http2ServerRequest', Object.create(Http2ServerRequest.prototype) as object],
+  ])('have no property whose name says that it holds a user or a session: %s', (_name, value) => {
+    expect(inheritedNames(value)).toEqual([])
   })
 })

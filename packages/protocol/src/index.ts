@@ -42,7 +42,7 @@ export {
   MAX_VALUE_BYTES,
   MAX_RELATIVE_EXPTIME_SECONDS,
 } from './limits.ts'
-export { exptimeOf, secondsToTtl, ttlToSeconds } from './ttl.ts'
+export { exptimeOf, secondsToTtl, ttlToSeconds, warnOfSeconds } from './ttl.ts'
 export type { Ttl } from './ttl.ts'
 export { Command, Request, RequestError } from './request.ts'
 export {

@@ -47,19 +47,33 @@ function looksLikeMilliseconds(ttl: number): boolean {
   return (ttl >= 60_000 && ttl % 3600 !== 0) || (ttl > 86_400 && ttl % 86_400 !== 0)
 }
 
-/** The lifetimes that a warning was emitted for: one warning each, up to a maximum number. */
+/** The times that a warning was emitted for: one warning each, up to a maximum number. */
 const warned = new Set<number>()
 const MAX_WARNED = 10
 
+function warnOnce(time: number, message: string): void {
+  if (warned.has(time) || warned.size === MAX_WARNED) return
+  warned.add(time)
+  process.emitWarning(message, 'MemcacheWarning')
+}
+
 function warnOfMilliseconds(ttl: number, name: string): void {
-  if (warned.has(ttl) || warned.size === MAX_WARNED) return
-  warned.add(ttl)
   const hours = ttl / 3600
   const length = hours > 24 ? `${(hours / 24).toFixed(1)} days` : `${hours.toFixed(1)} hours`
-  process.emitWarning(
+  warnOnce(
+    ttl,
     `${name} is in seconds, and ${ttl} is ${length}: write ${ttl / 1000} if it was milliseconds, or '${ttl}s' if that is intended`,
-    'MemcacheWarning',
   )
+}
+
+/**
+ * Emits a warning, once, for a time in milliseconds that is more likely one in seconds: minutes, hours or days in
+ * seconds, such as 900, 3600 or 86 400, are seldom meant as that many milliseconds.
+ */
+export function warnOfSeconds(name: string, ms: number): void {
+  const isShort = ms >= 60 && ms < 1000 && ms % 60 === 0
+  if (!isShort && (ms % 900 !== 0 || ms % 1000 === 0 || ms <= 0)) return
+  warnOnce(ms, `${name} is in milliseconds, and ${ms} is ${ms / 1000} seconds: write ${ms * 1000} if it was seconds`)
 }
 
 const FIRST_EXPONENT = 1e21

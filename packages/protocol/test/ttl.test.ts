@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { describe, expect, it, vi } from 'vitest'
 import { MemcacheOptionError } from '../src/errors.ts'
-import { exptimeOf, secondsToTtl, ttlToSeconds } from '../src/ttl.ts'
+import { exptimeOf, secondsToTtl, ttlToSeconds, warnOfSeconds } from '../src/ttl.ts'
 import type { Ttl } from '../src/ttl.ts'
 
 describe('ttlToSeconds', () => {
@@ -93,6 +93,27 @@ describe('bare numbers that look like milliseconds', () => {
     'and seconds that do not are taken as they are: %j',
     (ttl) => expect(warningsOf(ttl)).toEqual([]),
   )
+
+  it.each([900, 1800, 3600, 43_200, 86_400, 604_800, 60, 300])(
+    'and milliseconds that look like seconds are warned of once: %d',
+    (ms) => {
+      const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+      warnOfSeconds('windowMs', ms)
+      warnOfSeconds('windowMs', ms)
+      const warnings = warn.mock.calls.map(([message]) => message)
+      warn.mockRestore()
+      // At most ten times are remembered, those of the other tests too.
+      expect(warnings.length).toBeLessThan(2)
+      for (const message of warnings) expect(message).toContain(`write ${ms * 1000} if it was seconds`)
+    },
+  )
+
+  it('are whole seconds and minutes in milliseconds as they are', () => {
+    const warn = vi.spyOn(process, 'emitWarning').mockImplementation(() => {})
+    for (let seconds = 1; seconds <= 86_400; seconds++) warnOfSeconds('windowMs', seconds * 1000)
+    expect(warn).not.toHaveBeenCalled()
+    warn.mockRestore()
+  })
 
   it('are not reported if a lifetime was computed', () => {
     for (let seconds = 1000; seconds <= 2_592_000; seconds += 1000)

@@ -125,8 +125,11 @@ export class MemcachedServer extends EventEmitter<MemcachedServerEvents> impleme
    * @throws MemcacheClosedError after `close()`, and MemcacheOptionError if it listens already, if `memoryFile` could
    *   not be written, or if there is an empty `.meta` file of memcached beside it.
    */
-  async listen(): Promise<{ host: string; port: number }> {
+  async listen(...others: readonly never[]): Promise<{ host: string; port: number }> {
     this.#requireOpen()
+    if (others.length > 0) {
+      throw new MemcacheOptionError('listen takes no arguments: write new MemcachedServer({ port, host }).listen()')
+    }
     if (this.#listens)
       throw new MemcacheOptionError(
         'this server is already listening: to listen on several addresses, set host to a list',

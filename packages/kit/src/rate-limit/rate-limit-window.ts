@@ -1,4 +1,4 @@
-import { MemcacheOptionError, secondsToTtl } from 'memcache-ts-protocol'
+import { MemcacheOptionError, secondsToTtl, warnOfSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import { describeValue } from '../option-types.ts'
 
@@ -63,7 +63,10 @@ export function rateLimitWindows(options: RateLimitWindowOptions): RateLimitWind
   if ((options.limit === undefined) !== (options.windowMs === undefined)) {
     throw new MemcacheOptionError('limit and windowMs belong together: set both, or use perMinute')
   }
-  if (options.limit !== undefined) windows.push(checked('limit', options.limit, options.windowMs!))
+  if (options.limit !== undefined) {
+    windows.push(checked('limit', options.limit, options.windowMs!))
+    warnOfSeconds('windowMs', options.windowMs!)
+  }
   if (windows.length === 0) {
     throw new MemcacheOptionError(
       'a rate limit needs a limit: set { perMinute: 100 }, or { limit: 100, windowMs: 60_000 }',

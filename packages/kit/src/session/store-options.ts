@@ -1,5 +1,5 @@
 import { types } from 'node:util'
-import { checkOptions, MemcacheOptionError, ttlToSeconds } from 'memcache-ts-protocol'
+import { checkOptions, MemcacheOptionError, ttlToSeconds, warnOfSeconds } from 'memcache-ts-protocol'
 import type { Ttl } from 'memcache-ts-protocol'
 import type { Memcache } from '../memcache.ts'
 import { describeValue, requireCache, requireOptions } from '../option-types.ts'
@@ -88,6 +88,7 @@ export function resolveStoreOptions(options: MemcacheStoreOptions): ResolvedStor
   if (cookie !== undefined) requireOptions('MemcacheStore: cookie', cookie)
   const maxAge = cookie?.maxAge
   const maxAgeMs = typeof maxAge === 'number' && maxAge > 0 ? maxAge : undefined
+  if (maxAgeMs !== undefined) warnOfSeconds('cookie.maxAge', maxAgeMs)
   const usualSeconds = maxAgeMs === undefined ? ttlSeconds : maxAgeMs / 1000
   if (typeof touchAfterSeconds !== 'number' || !(touchAfterSeconds >= 0 && touchAfterSeconds < usualSeconds)) {
     throw new MemcacheOptionError(

@@ -93,11 +93,12 @@ export function decorateMethod<Args extends readonly unknown[], Value, Choice>(
 
 function requireMethod<Args extends readonly unknown[], Value>(
   owner: string,
-  name: string | symbol,
+  name: string | symbol | undefined,
   method: unknown,
 ): AsyncMethod<Args, Value> {
   if (typeof method !== 'function') {
-    throw new MemcacheOptionError(`${owner}: ${String(name)} is not a method: put the decorator on an async method`)
+    const what = name === undefined ? 'a class' : String(name)
+    throw new MemcacheOptionError(`${owner}: ${what} is not a method: put the decorator on an async method`)
   }
   const kind = String((method as { [Symbol.toStringTag]?: unknown })[Symbol.toStringTag])
   if (kind.endsWith('GeneratorFunction')) {

@@ -88,6 +88,7 @@ export class CacheReport {
   readonly #logger: Logger
   /** The reasons for values not being stored that have been logged. */
   readonly #reasons = new Set<string>()
+  #isUsedClosed = false
   readonly stats: CountedStats = {
     hits: 0,
     memoryHits: 0,
@@ -203,6 +204,12 @@ export class CacheReport {
 
   failed(error: unknown): void {
     this.stats.cacheErrors++
+    if (!this.#isUsedClosed && (error as { code?: unknown } | undefined)?.code === 'ERR_MEMCACHE_CLOSED') {
+      this.#isUsedClosed = true
+      this.#logger.warn(
+        'memcache-ts: a cache is used after close(): values are loaded each time, and nothing is stored; close it after its last use',
+      )
+    }
     this.#emit('cacheError', error)
   }
 

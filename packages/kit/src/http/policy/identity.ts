@@ -50,7 +50,7 @@ const ORDINARY: ReadonlySet<string> = new Set([
 
 const PERSON = [
   'user|member|customer|account|subscriber|visitor|viewer|employee|student|patient|person|player|buyer|seller|shopper',
-  'admin|actor|caller|me|profile|persona|identity|principal|claims|permissions|roles|credentials?|uid|e-?mail',
+  'admin|actor|caller|me|profile|persona|identity|principal|claims|permissions|roles|uid|e-?mail',
   'jwt|token|decoded|oidc|oauth|saml|kauth|auth|authenticated|login|logged-?in',
 ]
 
@@ -182,9 +182,15 @@ export function inheritedNames(holder: object): readonly string[] {
   if (known !== undefined) return known
   const names: string[] = []
   for (let at: object | null = prototype; at !== null && at !== Object.prototype; at = Object.getPrototypeOf(at))
-    names.push(...Object.getOwnPropertyNames(at).filter((name) => isUserName(name) || isStateName(name)))
+    if (!isFetchPrototype(at))
+      names.push(...Object.getOwnPropertyNames(at).filter((name) => isUserName(name) || isStateName(name)))
   inherited.set(prototype, names)
   return names
+}
+
+/** Returns whether an object is the prototype of Fetch's `Request`, whose `credentials` are a mode, not those of a user. */
+function isFetchPrototype(prototype: object): boolean {
+  return Object.getOwnPropertyDescriptor(prototype, Symbol.toStringTag)?.value === 'Request'
 }
 
 /** Returns the result of a holder's `isAuthenticated()`, if it has that method. */
