@@ -113,9 +113,9 @@ function isIterable(value: unknown): value is Iterable<unknown> {
 /** @throws MemcacheOptionError if the option `signal` is given, and is not an AbortSignal. */
 export function requireSignal(owner: string, signal: unknown): void {
   if (signal === undefined || signal instanceof AbortSignal) return
-  const { throwIfAborted, addEventListener } = Object(signal) as Partial<AbortSignal>
-  // Of another realm, or another implementation.
-  if (typeof throwIfAborted === 'function' && typeof addEventListener === 'function') return
+  const { aborted, addEventListener } = Object(signal) as Partial<AbortSignal>
+  // Of another realm, or another implementation: old polyfills have no `throwIfAborted`.
+  if (typeof aborted === 'boolean' && typeof addEventListener === 'function') return
   throw new MemcacheOptionError(
     `${owner}: signal must be an AbortSignal, got ${describeValue(signal)}: write controller.signal`,
   )
