@@ -30,6 +30,7 @@ const YRMCDS_CANNOT = {
 const MEMCACHED_PROXY_CANNOT = {
   'keeps the order of the requests of one tick': 'it carries out requests that come together in reverse order',
   'returns statistics': 'it tells its own, which count no misses',
+  'deletes an item whose key is a word that ends other requests': 'it does not respond to a get of that key',
 }
 
 async function opened(

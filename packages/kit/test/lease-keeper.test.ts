@@ -26,3 +26,21 @@ it('stops renewing the lease of a reload that hangs, so that other processes may
   expect(renewed).toBeGreaterThan(3)
   expect(renewed).toBeLessThanOrEqual(6)
 })
+
+it('has a fill wait for a renewal that is under way, which may change the cas unique', async () => {
+  let end = (_: bigint): void => {}
+  const store = { use: () => new Promise<bigint>((resolve) => (end = resolve)) } as unknown as AdaptiveStore
+  const keeper = new LeaseKeeper(store, 3)
+  const lease = { key: 'k', casUnique: 0n, filled: false }
+  keeper.keep(lease, Infinity)
+  expect(keeper.release(lease)).toBeUndefined()
+  keeper.keep(lease, Infinity)
+  await vi.advanceTimersByTimeAsync(3000)
+  const renewal = keeper.release(lease)
+  end(7n)
+  await renewal
+  expect(renewal).toBeInstanceOf(Promise)
+  expect(lease.casUnique).toBe(7n)
+  expect(keeper.release(lease)).toBeUndefined()
+  keeper.close()
+})

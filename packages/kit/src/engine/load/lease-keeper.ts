@@ -21,6 +21,8 @@ export class LeaseKeeper {
   readonly #store: AdaptiveStore
   readonly #intervalMs: number
   readonly #leases = new Map<HeldLease, { readonly sinceMs: number; readonly untilMs: number }>()
+  /** The renewals that are under way. */
+  readonly #renewals = new Map<HeldLease, Promise<void>>()
   #timer: NodeJS.Timeout | undefined
 
   constructor(store: AdaptiveStore, leaseSeconds: number) {
@@ -39,8 +41,13 @@ export class LeaseKeeper {
     this.#timer = unrefTimer(setInterval(() => this.#renewDue(), this.#intervalMs))
   }
 
-  release(lease: HeldLease): void {
+  /**
+   * Ends the renewals of a lease, before it is filled or freed. If a renewal is under way, the result is a promise of
+   * its end: until then the lease's cas unique is not known.
+   */
+  release(lease: HeldLease): Promise<void> | undefined {
     this.#leases.delete(lease)
+    return this.#renewals.get(lease)
   }
 
   close(): void {
@@ -58,8 +65,15 @@ export class LeaseKeeper {
     const nowMs = performance.now()
     for (const [lease, { sinceMs, untilMs }] of this.#leases) {
       if (nowMs > untilMs) this.#leases.delete(lease)
-      else if (sinceMs <= nowMs - this.#intervalMs / 2) void this.#renew(lease)
+      else if (sinceMs <= nowMs - this.#intervalMs / 2) this.#begin(lease)
     }
+  }
+
+  /** Begins a renewal, unless the last one has not ended. */
+  #begin(lease: HeldLease): void {
+    if (this.#renewals.has(lease)) return
+    const renewal = this.#renew(lease).finally(() => this.#renewals.delete(lease))
+    this.#renewals.set(lease, renewal)
   }
 
   async #renew(lease: HeldLease): Promise<void> {

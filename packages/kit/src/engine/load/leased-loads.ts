@@ -216,7 +216,7 @@ export class LeasedLoads {
       await this.#free(right.lease)
       throw error
     } finally {
-      this.#keeper.release(right.lease)
+      void this.#keeper.release(right.lease)
       this.#underWay--
     }
   }
@@ -249,9 +249,16 @@ export class LeasedLoads {
     return generations === NO_GENERATIONS ? fill(generations) : fillTagged(generations)
   }
 
-  #fill(
+  /** Fills a lease; a renewal after the fill would shorten the lifetime of the value. */
+  #fill(target: LoadTarget, lease: HeldLease, item: LoadedItem): Promise<LoadOutcome> {
+    const renewal = this.#keeper.release(lease)
+    if (renewal === undefined) return this.#fillNow(target, lease, item)
+    return renewal.then(() => this.#fillNow(target, lease, item))
+  }
+
+  #fillNow(
     { name, l1 }: LoadTarget,
-    lease: HeldLease,
+    { casUnique }: HeldLease,
     { value, encoded, facts, lifetime: { freshSeconds, keptSeconds } }: LoadedItem,
   ): Promise<LoadOutcome> {
     const { store, codec, report, tags, memory, ambiguous } = this.#context
@@ -261,7 +268,6 @@ export class LeasedLoads {
     // Callers that come after the fill was sent must not get a value that a later delete has removed.
     this.running.detach(name)
     const stamp = memory?.stamp()
-    const { casUnique } = lease
     const filling = store.fill<typeof UNAVAILABLE>(name, { item, casUnique, ttlSeconds: keptSeconds }, (error) =>
       unavailable(error, report, () => ambiguous.notFilled(name)),
     )
@@ -311,12 +317,15 @@ export class LeasedLoads {
    * Releases a lease without a value, and resolves to whether it was still held. A stale value stays; another caller
    * may claim it once this claim is older than a lease.
    */
-  async #free({ key, casUnique, filled }: HeldLease): Promise<boolean> {
+  async #free(lease: HeldLease): Promise<boolean> {
+    const { key, filled } = lease
     if (filled) return false
+    const renewal = this.#keeper.release(lease)
+    if (renewal !== undefined) await renewal
     const { store, report } = this.#context
     return (
       (await orUnavailable(
-        store.use(key, (using) => using.free(key, casUnique)),
+        store.use(key, (using) => using.free(key, lease.casUnique)),
         report,
       )) === true
     )

@@ -13,6 +13,7 @@ import type {
 } from './cache-store.ts'
 import { newGeneration, TAG_SECONDS, unreadable } from './cache-store.ts'
 import { ClassicStore } from './classic-store.ts'
+import { STUB_ITEM } from '../values/kit-codec.ts'
 import type { EncodedItem } from '../values/kit-codec.ts'
 import { lifetime, MAX_ROUNDING_SECONDS } from '../lifetime.ts'
 
@@ -181,13 +182,24 @@ class MetaStore implements CacheStore {
 
   async renew({ key, casUnique, filled }: RenewedLease): Promise<bigint | undefined> {
     if (!filled) {
-      const found = await this.#client.meta.get(key, { value: false, touchTtl: this.#leaseSeconds })
-      return found?.casUnique === casUnique ? casUnique : undefined
+      // By compare-and-swap: a touch would shorten the lifetime of a value that was stored meanwhile.
+      const { status, casUnique: renewed } = await this.#client.meta.set(key, STUB_ITEM, {
+        ttl: this.#leaseSeconds,
+        compareCas: casUnique,
+      })
+      return status === 'stored' ? renewed : undefined
     }
-    // A claim has no lifetime: it is released and taken again, so that others see a new cas unique.
-    await this.rearm(key, casUnique)
-    const found = await this.#client.meta.get(key, { value: false })
-    return found?.won === true ? found.casUnique : undefined
+    // A claim has no lifetime: it is released and taken again, so that others see a new cas unique. Both requests are
+    // sent at once, so that no invalidation comes between them: the claim would hide it from the fill.
+    const [rearmed, found] = await Promise.all([
+      this.#client.meta.delete(key, { invalidate: true, compareCas: casUnique }),
+      this.#client.meta.get(key, { value: false }),
+    ])
+    if (found?.won !== true) return undefined
+    if (rearmed === 'deleted') return found.casUnique
+    // The claim was lost, and this one is of a later stale value, which must not be replaced by an earlier load.
+    await this.rearm(key, found.casUnique)
+    return undefined
   }
 
   async rearm(key: string, casUnique: bigint): Promise<void> {

@@ -86,6 +86,8 @@ export class ClassicStore implements CacheStore {
   }
 
   async renew({ key, casUnique, filled }: RenewedLease): Promise<bigint | undefined> {
+    // Usually a value that was stored meanwhile keeps its lifetime. There is no touch that compares cas uniques.
+    if (!filled && (await this.#client.gets(key))?.casUnique !== casUnique) return undefined
     const renewed = await this.#client.touch(filled ? this.#lockKey(key) : key, this.#leaseSeconds)
     return renewed ? casUnique : undefined
   }
