@@ -180,7 +180,11 @@ export class Chunks {
   #deleteOne(key: string, step: StepOptions): Promise<void> {
     return new Promise((resolve, reject) => {
       const wireKey = this.#dispatcher.textKey(key)
-      this.#dispatcher.send(new DeleteOperation({ wireKey, name: key }, () => resolve(), reject), wireKey, step)
+      this.#dispatcher.send(
+        new DeleteOperation({ wireKey, name: key, request: {} }, () => resolve(), reject),
+        wireKey,
+        step,
+      )
     })
   }
 

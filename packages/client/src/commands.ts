@@ -52,8 +52,6 @@ const FINISH_LIMIT_MS = 5000
 /** Besides its chunks, a value in chunks has a list, which is read before it is replaced or deleted. */
 const LIST_OPERATIONS = 2
 
-type CounterRequest = Omit<ArithmeticRequest, 'wireKey' | 'name'>
-
 /** A value to be stored, before it is encoded. */
 type Storing<Result> = Omit<StoreRequest<Result>, 'bytes' | 'clientFlags' | 'refused'>
 
@@ -227,15 +225,11 @@ export class Commands {
   }
 
   /** Deletes an item, marks it stale or empties it; the chunks of a deleted value are removed. */
-  delete(
-    key: ClientKey,
-    request: Omit<DeleteRequest, 'wireKey' | 'name'>,
-    options: CallOptions | undefined,
-  ): Promise<DeleteStatus> {
+  delete(key: ClientKey, request: DeleteRequest, options: CallOptions | undefined): Promise<DeleteStatus> {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
-      const named = { ...request, wireKey, name: nameOf(key) }
+      const named = { wireKey, name: nameOf(key), request }
       const removes = this.#values.makesChunks && (request.invalidate !== true || request.removeValue === true)
       if (!removes) {
         this.#send(new DeleteOperation(named, resolve, reject), wireKey, options)
@@ -256,11 +250,11 @@ export class Commands {
     })
   }
 
-  count(key: ClientKey, request: CounterRequest, options: CallOptions | undefined): Promise<CounterResponse> {
+  count(key: ClientKey, request: ArithmeticRequest, options: CallOptions | undefined): Promise<CounterResponse> {
     return new Promise((resolve, reject) => {
       checkCall(options)
       const wireKey = this.#dispatcher.wireKey(key)
-      const operation = new ArithmeticOperation({ ...request, wireKey, name: nameOf(key) }, resolve, reject)
+      const operation = new ArithmeticOperation({ wireKey, name: nameOf(key), request }, resolve, reject)
       this.#send(operation, wireKey, options)
     })
   }
@@ -268,7 +262,7 @@ export class Commands {
   /** Changes a counter, and creates it if it is missing. */
   async countOrMake(
     key: ClientKey,
-    request: CounterRequest & { readonly initial: Uint64; readonly vivifyExptime: number },
+    request: ArithmeticRequest & { readonly initial: Uint64; readonly vivifyExptime: number },
     options: CallOptions | undefined,
   ): Promise<CounterResponse> {
     const counted = await this.count(key, request, options)

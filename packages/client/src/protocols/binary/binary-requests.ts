@@ -72,15 +72,15 @@ export function writeStore(operation: StoreOperation, requests: RequestBuffer): 
 }
 
 /** Writes a Delete. */
-export function writeDelete({ request, opaque }: DeleteOperation, requests: RequestBuffer): void {
-  const { wireKey: key, name: _, compareCas: cas, ...flags } = request
+export function writeDelete({ wireKey: key, request, opaque }: DeleteOperation, requests: RequestBuffer): void {
+  const { compareCas: cas, ...flags } = request
   if (Object.values(flags).some((flag) => flag !== undefined && flag !== false)) refuse('a flag of md')
   write(requests, { opcode: Opcode.delete, opaque, key, cas })
 }
 
 /** Writes an Increment or Decrement, which can create a counter. */
-export function writeArithmetic({ request, opaque }: ArithmeticOperation, requests: RequestBuffer): void {
-  const { mode, delta, initial = ZERO, vivifyExptime, wireKey: key, compareCas: cas } = request
+export function writeArithmetic({ wireKey: key, request, opaque }: ArithmeticOperation, requests: RequestBuffer): void {
+  const { mode, delta, initial = ZERO, vivifyExptime, compareCas: cas } = request
   if (request.details || request.exptime !== undefined || request.newCas !== undefined) refuse('a flag of ma')
   const extras = numbers(delta.high, delta.low, initial.high, initial.low, vivifyExptime ?? MAKE_NONE)
   const opcode = mode === 'incr' ? Opcode.increment : Opcode.decrement

@@ -167,7 +167,7 @@ const metaDelete: LineCodec<DeleteOperation> = {
   write(operation: DeleteOperation, requests: RequestBuffer): void {
     const { request } = operation
     const out = requests.buffer
-    let at = writeCommand(out, requests.at, LETTER.d, request.wireKey)
+    let at = writeCommand(out, requests.at, LETTER.d, operation.wireKey)
     at = writeCasFlags(out, at, request)
     if (request.invalidate === true) at = writeFlag(out, at, LETTER.I)
     if (request.removeValue === true) at = writeFlag(out, at, LETTER.x)
@@ -192,7 +192,7 @@ const metaArithmetic: LineCodec<ArithmeticOperation> = {
   write(operation: ArithmeticOperation, requests: RequestBuffer): void {
     const { request } = operation
     const out = requests.buffer
-    let at = writeCommand(out, requests.at, LETTER.a, request.wireKey)
+    let at = writeCommand(out, requests.at, LETTER.a, operation.wireKey)
     if (request.vivifyExptime !== undefined) at = writeIntFlag(out, at, LETTER.N, request.vivifyExptime)
     if (request.initial !== undefined) at = writeUint64Flag(out, at, LETTER.J, request.initial)
     at = writeUint64Flag(out, at, LETTER.D, request.delta)

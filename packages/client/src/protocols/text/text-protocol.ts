@@ -146,16 +146,15 @@ const NOREPLY = 'noreply'
 
 /** delete (protocol.txt, "Deletion"). */
 const textDelete: LineCodec<DeleteOperation> = {
-  write({ request }: DeleteOperation, requests: RequestBuffer): void {
-    const { wireKey, name: _, ...flags } = request
-    if (Object.values(flags).some((flag) => flag !== undefined && flag !== false)) refuse('a delete on a condition')
+  write({ wireKey, request }: DeleteOperation, requests: RequestBuffer): void {
+    if (Object.values(request).some((flag) => flag !== undefined && flag !== false)) refuse('a delete on a condition')
     const key = textKey(wireKey)
     requests.append(key === NOREPLY ? `touch ${key} -1\r\n` : `delete ${key}\r\n`)
   },
 
   readLine(operation: DeleteOperation, responses: LineResponses, buffer: Buffer, start: number, end: number): number {
     const outcome = parseOutcome(buffer, start, end)
-    const isDeleted = outcome === (operation.request.wireKey === NOREPLY ? 'touched' : 'deleted')
+    const isDeleted = outcome === (operation.wireKey === NOREPLY ? 'touched' : 'deleted')
     if (!isDeleted && outcome !== 'notFound') return responses.unexpected(operation, buffer, start, end)
     operation.finish(isDeleted ? 'deleted' : 'notFound')
     return DONE
@@ -168,7 +167,8 @@ const textDelete: LineCodec<DeleteOperation> = {
  */
 const textArithmetic: LineCodec<ArithmeticOperation> = {
   write(operation: ArithmeticOperation, requests: RequestBuffer): void {
-    const { wireKey, name: _, mode, delta, details, initial, vivifyExptime, ...flags } = operation.request
+    const { wireKey, request } = operation
+    const { mode, delta, details, initial, vivifyExptime, ...flags } = request
     if (details || Object.values(flags).some((flag) => flag !== undefined)) refuse('a flag of ma')
     if ((initial === undefined) !== (vivifyExptime === undefined)) refuse('a flag of ma')
     const key = textKey(wireKey)
