@@ -205,7 +205,9 @@ function costTable(costs) {
 
 /** Returns the environment variables of this run that differ from the defaults, in the form of a shell command. */
 function settings() {
-  const names = ['ROUNDS', 'MILLISECONDS', 'WARM_UP', 'ONLY'].filter((name) => process.env[name] !== undefined)
+  const names = ['ROUNDS', 'MILLISECONDS', 'WARM_UP', 'WAKE_UP', 'ONLY'].filter(
+    (name) => process.env[name] !== undefined,
+  )
   return names.map((name) => `${name}=${process.env[name]} `).join('')
 }
 
