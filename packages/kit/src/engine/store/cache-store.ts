@@ -108,7 +108,10 @@ export interface CacheStore {
   free(key: string, casUnique: bigint): Promise<boolean>
   /** Releases a lease that this process may hold without knowing its cas unique: deletes the item if it is unfilled. */
   freeUnfilled(key: string): Promise<void>
-  /** Extends a lease by `leaseSeconds`; returns its cas unique from now on, or `undefined` if the lease was lost. */
+  /**
+   * Extends a lease by `leaseSeconds`; returns its cas unique from now on, or `undefined` if the lease was lost. A
+   * value that was stored meanwhile keeps its lifetime, and a claim on it stays free.
+   */
   renew(lease: RenewedLease): Promise<bigint | undefined>
   /** Lets the next caller claim this stale item, since the caller that claimed it has not filled it. */
   rearm(key: string, casUnique: bigint): Promise<void>
